@@ -1,0 +1,32 @@
+# The two commands of the README: `make demo` and `make test`. Everything lives in .venv; nothing outside it is touched.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: demo test install lint clean
+
+demo: $(VENV)/.installed
+	@$(BIN)/odyssey demo $(DEMO_FLAGS)
+
+test: $(VENV)/.installed-dev
+	@$(BIN)/python -m pytest tests $(PYTEST_FLAGS)
+
+install: $(VENV)/.installed
+
+lint: $(VENV)/.installed-dev
+	@$(BIN)/ruff check . && $(BIN)/lint-imports
+
+# Editable, so a checkout is its own installation; constraints.txt pins what was tested together.
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV) (about a minute the first time)"
+	@$(BIN)/python -m pip install --quiet -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	@$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) odyssey-workspace

@@ -1,0 +1,253 @@
+"""The resolved, immutable description of one run: what a worker executes and nothing else.
+
+An experiment (``engine.spec.experiment``) is what a researcher writes; planning expands it into these.
+Symbols follow the scaling-law literature: N ``n_params``, P ``ptpp``, A ``atpp``, D ``adapt_tokens``, rho ``replay_ratio``.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+
+from engine.spec.strict import Strict
+
+RUN_FORMAT = 1
+Ratio = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class Corpus(Strict):
+    """One corpus: where its text comes from and how it is split. Its ``key()`` names its snapshot in the cache."""
+
+    name: str
+    source: str
+    """``installation:PART``, ``hf:DATASET_ID``, ``m2d2:DOMAIN``, or a path (file, folder, .jsonl[.gz|.xz|.zst], .parquet, .txt)."""
+    glob: str = "**/*"
+    config: str | None = None
+    revision: str | None = None
+    hub_split: str | None = None
+    text_field: str = "text"
+    group_field: str | None = None
+    """Documents of one group never cross a split; without it the group is the document's file or package."""
+    where: dict[str, str] = {}
+    """Keep only records whose fields have these values (JSONL, Parquet and hub sources)."""
+    newlines: Literal["keep", "strip"] = "keep"
+    max_bytes: PositiveInt | None = None
+    test_share: Ratio = 0.1
+    valid_share: Ratio = 0.02
+    split_seed: int = 0
+
+
+class Tokenizer(Strict):
+    """A tokenizer: a pretrained one (hub id or folder), or a byte-level BPE trained on corpora (train splits)."""
+
+    model: str | None = None
+    revision: str | None = None
+    train_on: tuple[Corpus, ...] = ()
+    vocab_size: PositiveInt = 512
+    train_bytes: PositiveInt = 4_000_000
+
+
+class EvalSet(Strict):
+    """A named evaluation text: one corpus, or several in equal shares, of one split, cut at ``max_tokens``."""
+
+    name: str
+    role: Literal["target", "base", "other"]
+    corpora: tuple[Corpus, ...]
+    split: Literal["valid", "test"] = "test"
+    max_tokens: PositiveInt | None = None
+
+
+class Scheme(Strict):
+    """How losses are computed. Two evaluations may be compared only when eval set and scheme are the same.
+
+    ``blocks``: non-overlapping windows, the first token of a window is not predicted (M2D2's convention, each prediction counted once);
+    ``strided``: windows advance by ``stride``, each token predicted once with the longest context available;
+    ``rolling``: every token predicted, the first from BOS (lm-evaluation-harness's rolling log-likelihood).
+    """
+
+    kind: Literal["blocks", "strided", "rolling"] = "blocks"
+    window: PositiveInt = 1024
+    stride: PositiveInt | None = None
+    bos: bool = False
+    precision: Literal["fp32", "bf16"] = "fp32"
+
+
+class Evaluation(Strict):
+    """What to evaluate a model state on, and how."""
+
+    sets: tuple[EvalSet, ...]
+    scheme: Scheme
+    batch_tokens: PositiveInt = 8192
+
+
+class Model(Strict):
+    """A causal LM: by hub id or folder (``source``), or a state of another run of this workspace (``run``, ``state``)."""
+
+    source: str | None = None
+    revision: str | None = None
+    run: str | None = None
+    state: str | None = None
+    """The checkpoint of ``run``: ``ptpp15``, ``atpp4``, ..."""
+    tokens_seen: PositiveInt | None = None
+    trust_remote_code: bool = False
+    allow_pickle: bool = False
+
+    @property
+    def model_id(self) -> str:
+        """``RUN@STATE`` for a state of a run, ``SOURCE@REVISION`` otherwise: the primary key of the store's ``models``."""
+        return f"{self.run}@{self.state}" if self.run else f"{self.source}@{self.revision or 'main'}"
+
+
+class Architecture(Strict):
+    """A decoder built from its configuration and trained from scratch."""
+
+    family: Literal["gpt2", "llama"] = "gpt2"
+    n_layer: PositiveInt
+    n_embd: PositiveInt
+    n_head: PositiveInt
+    context: PositiveInt
+
+
+class Training(Strict):
+    """Optimisation: AdamW with warm-up, then a schedule; an annealed branch decays to zero over its own tokens."""
+
+    lr: PositiveFloat
+    schedule: Literal["constant", "cosine", "linear"] = "constant"
+    warmup_share: Ratio = 0.01
+    anneal_share: Ratio = 0.1
+    """Tokens of an annealed branch as a share of the trunk's tokens at its point; 0 evaluates the trunk itself."""
+    sequence: PositiveInt = 1024
+    batch_sequences: PositiveInt = 16
+    accumulate: PositiveInt = 1
+    weight_decay: float = Field(default=0.1, ge=0)
+    betas: tuple[float, float] = (0.9, 0.95)
+    clip: PositiveFloat = 1.0
+    precision: Literal["fp32", "bf16"] = "fp32"
+    log_every: PositiveInt = 10
+    checkpoint_every_s: PositiveFloat = 300.0
+
+
+class Method(Strict):
+    """How weights are adapted: all of them, or a PEFT adapter."""
+
+    name: Literal["full", "lora", "rslora", "dora"] = "full"
+    rank: PositiveInt = 8
+    alpha: PositiveFloat | None = None
+    """Default ``2 * rank``."""
+    dropout: Ratio = 0.0
+    target_modules: str = "all-linear"
+
+
+class PrepareJob(Strict):
+    """Snapshot corpora, train or load tokenizers, tokenise every split that later runs read."""
+
+    kind: Literal["prepare"] = "prepare"
+    corpora: tuple[Corpus, ...]
+    tokenizer: Tokenizer
+    sets: tuple[EvalSet, ...] = ()
+    minimum_tokens: PositiveInt = 1
+    """Every training split and evaluation set must hold at least one window of this many tokens."""
+
+
+class PretrainJob(Strict):
+    """Train a base model once along a constant-rate trunk; an annealed branch at each PTPP is a model state."""
+
+    kind: Literal["pretrain"] = "pretrain"
+    size: str
+    architecture: Architecture
+    tokenizer: Tokenizer
+    corpora: tuple[Corpus, ...]
+    ptpp: tuple[PositiveFloat, ...]
+    training: Training
+    evaluation: Evaluation
+
+
+class AdaptJob(Strict):
+    """Continue training a base state on a domain mixed with replayed base text; evaluate at each ATPP."""
+
+    kind: Literal["adapt"] = "adapt"
+    base: Model
+    tokenizer: Tokenizer
+    target: Corpus
+    replay: tuple[Corpus, ...]
+    replay_ratio: Ratio
+    atpp: tuple[PositiveFloat, ...] = ()
+    adapt_tokens: tuple[PositiveInt, ...] = ()
+    """Budgets as tokens of the whole mix; exactly one of ``atpp`` and ``adapt_tokens`` is given."""
+    method: Method = Method()
+    training: Training
+    evaluation: Evaluation
+    keep: Literal["none", "final", "all"] = "final"
+
+
+class EvaluateJob(Strict):
+    """Score an existing model (zero-shot): once per model, eval set and scheme, shared by every run."""
+
+    kind: Literal["evaluate"] = "evaluate"
+    model: Model
+    tokenizer: Tokenizer
+    evaluation: Evaluation
+
+
+class SimilarityJob(Strict):
+    """Similarity of each domain to the reference (pretraining) text, by several measures."""
+
+    kind: Literal["similarity"] = "similarity"
+    reference: tuple[Corpus, ...]
+    domains: tuple[Corpus, ...]
+    tokenizer: Tokenizer
+    measures: tuple[str, ...]
+    embedders: tuple[str, ...]
+    """``ngrams`` (hashed, needs no model) or ``model`` (mean-pooled last hidden state of ``encoder``)."""
+    encoder: Model | None = None
+    samples: PositiveInt = 256
+    sample_tokens: PositiveInt = 64
+    bootstrap: NonNegativeInt = 200
+
+
+class FitJob(Strict):
+    """Fit laws on the points of an experiment at some PTPP values and score them at held-out ones."""
+
+    kind: Literal["fit"] = "fit"
+    forms: tuple[str, ...]
+    fit_ptpp: tuple[PositiveFloat, ...]
+    score_ptpp: tuple[PositiveFloat, ...]
+    domain: str
+    roles: tuple[Literal["target", "base"], ...] = ("target", "base")
+    delta: PositiveFloat = 1e-3
+    starts: PositiveInt = 500
+    bootstrap: NonNegativeInt = 200
+    anchors: NonNegativeInt = 0
+
+
+Job = Annotated[
+    PrepareJob | PretrainJob | AdaptJob | EvaluateJob | SimilarityJob | FitJob, Field(discriminator="kind")
+]
+
+
+class Resources(Strict):
+    """What one run occupies while it runs."""
+
+    gpus: NonNegativeInt = 0
+    nodes: PositiveInt = 1
+    cpu_threads: PositiveInt = 1
+
+
+class RunSpec(Strict):
+    """One run: identity, place in its experiment, what it needs, what it does."""
+
+    format: int = RUN_FORMAT
+    run_id: str
+    name: str
+    experiment: str
+    """Name of the experiment (sweep) that first asked for the run."""
+    needs: tuple[str, ...] = ()
+    """Runs that must be done before this one starts."""
+    labels: dict[str, str | int | float | None] = {}
+    """Axis values to group and filter by: domain, replay_ratio, ptpp, size, method, rank, lr, seed."""
+    seed: int = 0
+    resources: Resources = Resources()
+    cost_tokens: PositiveInt = 1
+    """Estimated tokens of work, forward-only tokens counted as a third: orders the queue, feeds the ETA."""
+    job: Job
