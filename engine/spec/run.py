@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from engine.spec.strict import Strict
 
@@ -248,6 +248,6 @@ class RunSpec(Strict):
     """Axis values to group and filter by: domain, replay_ratio, ptpp, size, method, rank, lr, seed."""
     seed: int = 0
     resources: Resources = Resources()
-    cost_tokens: PositiveInt = 1
-    """Estimated tokens of work, forward-only tokens counted as a third: orders the queue, feeds the ETA."""
+    cost_flops: NonNegativeFloat = 0.0
+    """Estimated work, 6·N per trained and 2·N per evaluated token: orders the queue and feeds the ETA."""
     job: Job
