@@ -1,0 +1,334 @@
+"""Small-sample statistics of studies whose units are domains or documents: numpy only, deterministic by seed.
+
+Resampling is over the units the claim is about: a correlation over domains resamples DOMAINS and permutes their pairing; a
+mean difference over a test set resamples DOCUMENTS. Intervals are percentile bootstrap intervals (Efron & Tibshirani 1993,
+ch. 13); permutation p-values are two-sided, exact up to ``EXACT_UP_TO`` units, Monte Carlo with the +1 correction (Phipson &
+Smyth 2010) above. What cannot be computed is a result that says why, never a silent NaN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import permutations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+LEVEL = 0.95
+RESAMPLES = 2000
+EXACT_UP_TO = 7
+"""7! = 5,040 pairings are enumerated; above that as many are drawn as there are resamples."""
+CHUNK_CELLS = 4_000_000
+TIE = 1e-12
+FEWEST_RESAMPLES = 20
+"""Fewer usable resamples than this give no interval."""
+
+Array = NDArray[np.float64]
+Statistic = Callable[[Array, Array], Array]
+
+
+@dataclass(frozen=True, slots=True)
+class Correlation:
+    """A correlation over ``n`` units with its bootstrap interval and permutation p, or the reason why there is none.
+
+    ``r`` is None when it is undefined; ``low`` and ``high`` are None when too few resamples vary to give an interval.
+    """
+
+    r: float | None
+    low: float | None
+    high: float | None
+    p: float | None
+    n: int
+    kind: str = "pearson"
+    exact: bool = False
+    """All pairings were enumerated; otherwise p is a Monte Carlo estimate."""
+    degenerate: int = 0
+    """Bootstrap resamples left out because one variable was constant in them."""
+    reason: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """``r = .41 [−.02, .71], p = .36, n = 7``, or ``no correlation: …``."""
+        if self.r is None:
+            return f"no correlation: {self.reason}"
+        symbol = {"pearson": "r", "spearman": "ρ", "partial": "partial r"}[self.kind]
+        interval = "" if self.low is None else f" [{format_share(self.low)}, {format_share(self.high)}]"
+        return f"{symbol} = {format_share(self.r)}{interval}, p {format_p(self.p)}, n = {self.n}"
+
+
+@dataclass(frozen=True, slots=True)
+class Influence:
+    """What the correlation would be without one unit; ``r`` is None where it would be undefined."""
+
+    index: int
+    r: float | None
+    change: float | None
+    """``r`` without the unit minus ``r`` with all of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class MeanDifference:
+    """A token-weighted mean of paired differences with its document-bootstrap interval."""
+
+    mean: float | None
+    low: float | None
+    high: float | None
+    n: int
+    reason: str = ""
+
+
+def format_share(value: float) -> str:
+    """A number between −1 and 1 without its leading zero and with a real minus sign: ``−.02``, ``1.00``."""
+    text = f"{abs(value):.2f}"
+    sign = "−" if value < 0 and text != "0.00" else ""
+    return sign + (text[1:] if text.startswith("0") else text)
+
+
+def format_p(value: float) -> str:
+    """``= .36``, ``= .004`` or ``< .001``."""
+    if value < 0.001:
+        return "< .001"
+    return "= " + (f"{value:.3f}" if value < 0.095 else f"{value:.2f}").lstrip("0")
+
+
+def pearson(
+    x: ArrayLike, y: ArrayLike, *, resamples: int = RESAMPLES, seed: int = 0, level: float = LEVEL
+) -> Correlation:
+    """Pearson's r of two series of equal length n, one value per unit."""
+    return _correlate("pearson", x, y, resamples, seed, level)
+
+
+def spearman(
+    x: ArrayLike, y: ArrayLike, *, resamples: int = RESAMPLES, seed: int = 0, level: float = LEVEL
+) -> Correlation:
+    """Spearman's ρ: Pearson's r of the ranks, ties sharing their mean rank; every resample is ranked anew."""
+    return _correlate("spearman", x, y, resamples, seed, level)
+
+
+def partial_correlation(
+    x: ArrayLike, y: ArrayLike, controls: ArrayLike, *, resamples: int = RESAMPLES, seed: int = 0, level: float = LEVEL
+) -> Correlation:
+    """Pearson's r of what is left of ``x`` and ``y`` after a linear fit on ``controls`` (shape [n] or [n, k]).
+
+    The p-value permutes residuals (Kennedy 1995), the interval refits within every resample. Needs n ≥ k + 3.
+    """
+    x, y = _series(x, y)
+    z = np.asarray(controls, dtype=np.float64)
+    z = z.reshape(len(x), -1)
+    n, k = z.shape
+    if n < k + 3:
+        return _undefined("partial", n, f"{n} units, {k} controls; {k + 3} units are the fewest")
+    keep = np.isfinite(x) & np.isfinite(y) & np.isfinite(z).all(axis=1)
+    if not keep.all():
+        return _undefined("partial", n, f"{int((~keep).sum())} of {n} values are not finite")
+    rx, ry = _residuals(x, z), _residuals(y, z)
+    for name, residual, original in (("x", rx, x), ("y", ry, y)):
+        if np.ptp(residual) <= 1e-9 * max(np.ptp(original), TIE):
+            return _undefined("partial", n, f"the controls explain all of {name}")
+    r = float(_rows_pearson(rx[None], ry[None])[0])
+    p, exact = _permutation_p(_rows_pearson, rx, ry, r, resamples, seed)
+    rng = np.random.default_rng(seed)
+    draws = []
+    for index in rng.integers(0, n, size=(resamples, n)):
+        if len(np.unique(index)) < k + 3:
+            continue
+        draws.append(_rows_pearson(_residuals(x[index], z[index])[None], _residuals(y[index], z[index])[None])[0])
+    low, high, degenerate = _interval(np.asarray(draws), level)
+    return Correlation(r, low, high, p, n, "partial", exact, degenerate + resamples - len(draws))
+
+
+def leave_one_out(x: ArrayLike, y: ArrayLike, *, kind: str = "pearson") -> tuple[Influence, ...]:
+    """The correlation without each unit in turn: one ``Influence`` per unit, in the given order."""
+    x, y = _series(x, y)
+    statistic = STATISTICS[kind]
+
+    def value(keep: NDArray[np.bool_]) -> float | None:
+        return None if _obstacle(x[keep], y[keep]) else float(statistic(x[keep][None], y[keep][None])[0])
+
+    everything = value(np.ones(len(x), dtype=bool))
+    influences = []
+    for i in range(len(x)):
+        without = value(np.arange(len(x)) != i)
+        change = None if without is None or everything is None else without - everything
+        influences.append(Influence(i, without, change))
+    return tuple(influences)
+
+
+def bootstrap_line(
+    x: ArrayLike, y: ArrayLike, at: ArrayLike, *, resamples: int = RESAMPLES, seed: int = 0, level: float = LEVEL
+) -> tuple[Array, Array, Array] | None:
+    """Least-squares line and its pointwise band at ``at``: ``(low, mid, high)``, each of ``at``'s shape.
+
+    The band is the percentile bootstrap over units. None where :func:`pearson` would be undefined.
+    """
+    x, y = _series(x, y)
+    at = np.asarray(at, dtype=np.float64)
+    if _obstacle(x, y, constant_y_is_fine=True):
+        return None
+    index = np.random.default_rng(seed).integers(0, len(x), size=(resamples, len(x)))
+    index = index[np.ptp(x[index], axis=1) > 0]
+    slope, intercept = _rows_line(x[index], y[index])
+    lines = intercept[:, None] + slope[:, None] * at.reshape(1, -1)
+    tail = 100 * (1 - level) / 2
+    low, high = np.percentile(lines, (tail, 100 - tail), axis=0)
+    slope, intercept = _rows_line(x[None], y[None])
+    return low.reshape(at.shape), intercept[0] + slope[0] * at, high.reshape(at.shape)
+
+
+def paired_bootstrap(
+    delta_by_document: ArrayLike,
+    weights: ArrayLike | None = None,
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    level: float = LEVEL,
+) -> MeanDifference:
+    """Mean difference over documents, each weighted by its tokens (``weights``; equal without), resampling documents.
+
+    ``delta_by_document`` is the mean per-token difference (after − before, nats) of each document, over the same positions.
+    With tokens as weights the mean is the ΔL of the whole set.
+    """
+    delta = np.asarray(delta_by_document, dtype=np.float64).ravel()
+    weight = np.ones_like(delta) if weights is None else np.asarray(weights, dtype=np.float64).ravel()
+    if len(weight) != len(delta):
+        raise ValueError(f"{len(delta)} differences, {len(weight)} weights")
+    keep = weight > 0
+    delta, weight = delta[keep], weight[keep]
+    n = len(delta)
+    if n == 0:
+        return MeanDifference(None, None, None, 0, "no document with a predicted token")
+    if not np.isfinite(delta).all():
+        return MeanDifference(
+            None, None, None, n, f"{int((~np.isfinite(delta)).sum())} of {n} differences are not finite"
+        )
+    mean = float(delta @ weight / weight.sum())
+    if n == 1:
+        return MeanDifference(mean, None, None, 1, "one document: no interval")
+    rng = np.random.default_rng(seed)
+    draws = np.concatenate(
+        [
+            (delta[index] * weight[index]).sum(axis=1) / weight[index].sum(axis=1)
+            for index in _resampled(rng, resamples, n)
+        ]
+    )
+    low, high, _ = _interval(draws, level)
+    return MeanDifference(mean, low, high, n)
+
+
+def bootstrap_interval(draws: ArrayLike, level: float = LEVEL) -> tuple[float | None, float | None]:
+    """Percentile interval of bootstrap draws; ``(None, None)`` with fewer than ``FEWEST_RESAMPLES`` finite ones."""
+    low, high, _ = _interval(np.asarray(draws, dtype=np.float64).ravel(), level)
+    return low, high
+
+
+def ranks(values: ArrayLike) -> Array:
+    """Ranks 1…n of a series; ties share their mean rank."""
+    _, inverse, counts = np.unique(np.asarray(values, dtype=np.float64), return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts - 1) / 2)[inverse]
+
+
+def _correlate(kind: str, x: ArrayLike, y: ArrayLike, resamples: int, seed: int, level: float) -> Correlation:
+    x, y = _series(x, y)
+    n = len(x)
+    if obstacle := _obstacle(x, y):
+        return _undefined(kind, n, obstacle)
+    statistic = STATISTICS[kind]
+    r = float(statistic(x[None], y[None])[0])
+    p, exact = _permutation_p(statistic, x, y, r, resamples, seed)
+    rng = np.random.default_rng(seed)
+    draws = np.concatenate([statistic(x[index], y[index]) for index in _resampled(rng, resamples, n)])
+    low, high, degenerate = _interval(draws, level)
+    return Correlation(r, low, high, p, n, kind, exact, degenerate)
+
+
+def _series(x: ArrayLike, y: ArrayLike) -> tuple[Array, Array]:
+    x, y = np.asarray(x, dtype=np.float64).ravel(), np.asarray(y, dtype=np.float64).ravel()
+    if len(x) != len(y):
+        raise ValueError(f"series of {len(x)} and {len(y)} values cannot be paired")
+    return x, y
+
+
+def _obstacle(x: Array, y: Array, constant_y_is_fine: bool = False) -> str:
+    """Why two series have no correlation, or an empty string."""
+    if len(x) < 3:
+        return f"{len(x)} point{'' if len(x) == 1 else 's'}, three are the fewest"
+    bad = ~(np.isfinite(x) & np.isfinite(y))
+    if bad.any():
+        return f"{int(bad.sum())} of {len(x)} points are not finite"
+    if _constant(x):
+        return "x is the same at every point"
+    if _constant(y) and not constant_y_is_fine:
+        return "y is the same at every point"
+    return ""
+
+
+def _constant(values: Array) -> bool:
+    """Whether what varies is no more than rounding."""
+    return bool(np.ptp(values) <= TIE * np.abs(values).max())
+
+
+def _undefined(kind: str, n: int, reason: str) -> Correlation:
+    return Correlation(None, None, None, None, n, kind, reason=reason)
+
+
+def _resampled(rng: np.random.Generator, resamples: int, n: int) -> Iterator[NDArray[np.int64]]:
+    """Index matrices [rows, n] that make ``resamples`` rows in all, a bounded number of cells at a time."""
+    rows = max(1, CHUNK_CELLS // n)
+    for start in range(0, resamples, rows):
+        yield rng.integers(0, n, size=(min(rows, resamples - start), n))
+
+
+def _interval(draws: Array, level: float) -> tuple[float | None, float | None, int]:
+    usable = draws[np.isfinite(draws)]
+    dropped = len(draws) - len(usable)
+    if len(usable) < FEWEST_RESAMPLES:
+        return None, None, dropped
+    tail = 100 * (1 - level) / 2
+    low, high = np.percentile(usable, (tail, 100 - tail))
+    return float(low), float(high), dropped
+
+
+def _permutation_p(
+    statistic: Statistic, x: Array, y: Array, observed: float, resamples: int, seed: int
+) -> tuple[float, bool]:
+    """Two-sided p of ``observed`` under random pairing, and whether every pairing was enumerated."""
+    n = len(x)
+    exact = n <= EXACT_UP_TO
+    if exact:
+        order = np.array(tuple(permutations(range(n))))
+    else:
+        order = np.random.default_rng(seed + 1).permuted(np.tile(np.arange(n), (max(resamples, 1), 1)), axis=1)
+    values = statistic(np.broadcast_to(x, order.shape), y[order])
+    extreme = int((np.abs(values) >= abs(observed) - TIE).sum())
+    return (extreme / len(order) if exact else (extreme + 1) / (len(order) + 1)), exact
+
+
+def _residuals(values: Array, controls: Array) -> Array:
+    design = np.column_stack([np.ones(len(values)), controls])
+    return values - design @ np.linalg.lstsq(design, values, rcond=None)[0]
+
+
+def _rows_pearson(x: Array, y: Array) -> Array:
+    """Pearson's r of each row; NaN where a row of either is constant."""
+    constant = (np.ptp(x, axis=1) == 0) | (np.ptp(y, axis=1) == 0)
+    x = x - x.mean(axis=1, keepdims=True)
+    y = y - y.mean(axis=1, keepdims=True)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        r = (x * y).sum(axis=1) / np.sqrt((x * x).sum(axis=1) * (y * y).sum(axis=1))
+    return np.where(constant, np.nan, np.clip(r, -1.0, 1.0))
+
+
+def _rows_spearman(x: Array, y: Array) -> Array:
+    return _rows_pearson(np.apply_along_axis(ranks, 1, x), np.apply_along_axis(ranks, 1, y))
+
+
+def _rows_line(x: Array, y: Array) -> tuple[Array, Array]:
+    """Slope and intercept of the least-squares line of each row."""
+    mean_x, mean_y = x.mean(axis=1), y.mean(axis=1)
+    centred = x - mean_x[:, None]
+    slope = (centred * (y - mean_y[:, None])).sum(axis=1) / (centred * centred).sum(axis=1)
+    return slope, mean_y - slope * mean_x
+
+
+STATISTICS: dict[str, Statistic] = {"pearson": _rows_pearson, "spearman": _rows_spearman}
