@@ -1,0 +1,32 @@
+"""What every sub-command receives with ``@click.pass_obj``: the workspace it works on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from store.workspace import Workspace
+
+DEFAULT_WORKSPACE = "odyssey-workspace"
+WORKSPACE_VARIABLE = "ODYSSEY_WORKSPACE"
+
+
+@dataclass
+class Invocation:
+    """One call of the command; ``--workspace`` may stand before or after the sub-command, the later one wins."""
+
+    workspace_path: Path
+
+    def open(self) -> Workspace:
+        """The existing workspace. Raises WorkspaceError when there is none, or it cannot be used."""
+        from store.workspace import Workspace
+
+        return Workspace.open(self.workspace_path)
+
+    def open_or_create(self) -> Workspace:
+        """The workspace, made when the folder does not exist or is empty."""
+        from store.workspace import Workspace
+
+        return Workspace.open_or_create(self.workspace_path)

@@ -1,0 +1,167 @@
+"""The ``odyssey`` command: a lazy group of sub-commands and the one path every error takes to the user."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+
+from odyssey_tui.cli.context import DEFAULT_WORKSPACE, WORKSPACE_VARIABLE, Invocation
+from odyssey_tui.cli.exits import Exit
+from store.errors import OdysseyError
+
+
+class Entry(NamedTuple):
+    """A sub-command: where its click command lives and what ``--help`` says without importing it."""
+
+    target: str
+    help: str
+
+
+COMMANDS: dict[str, Entry] = {
+    "demo": Entry("odyssey_tui.cli.demo:demo", "Run a miniature odyssey on text this machine already has."),
+    "runs": Entry("odyssey_tui.cli.runs:runs", "List runs, with filters."),
+    "show": Entry("odyssey_tui.cli.show:show", "Show one run: state, evaluations, configuration."),
+    "logs": Entry("odyssey_tui.cli.show:logs", "Print a run's log; -f follows it."),
+    "launch": Entry("odyssey_tui.cli.launch:launch", "Expand an experiment into runs and queue them."),
+    "queue": Entry("odyssey_tui.cli.queue:queue", "Show what runs, what waits and for how long."),
+    "cancel": Entry("odyssey_tui.cli.queue:cancel", "Cancel runs."),
+    "retry": Entry("odyssey_tui.cli.queue:retry", "Queue failed, cancelled or lost runs again."),
+    "pause": Entry("odyssey_tui.cli.queue:pause", "Start no further runs; what runs goes on."),
+    "resume": Entry("odyssey_tui.cli.queue:resume", "Start queued runs again."),
+}
+
+
+def workspace_option() -> click.Option:
+    """``--workspace``, accepted by the group and by every sub-command."""
+
+    def remember(context: click.Context, _parameter: click.Parameter, value: Path | None) -> None:
+        if value is not None:
+            context.find_root().obj.workspace_path = value
+
+    return click.Option(
+        ["--workspace", "-w"],
+        type=click.Path(path_type=Path),
+        callback=remember,
+        expose_value=False,
+        help=f"Where runs live (or {WORKSPACE_VARIABLE}; default ./{DEFAULT_WORKSPACE}).",
+    )
+
+
+class LazyGroup(click.Group):
+    """A group that imports a sub-command's module only when that sub-command is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        entry = COMMANDS.get(cmd_name)
+        if entry is None:
+            return None
+        module, _, attribute = entry.target.partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        if not any(parameter.name == "workspace" for parameter in command.params):
+            command.params.append(workspace_option())
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-"):
+            close = difflib.get_close_matches(name, COMMANDS, n=1)
+            hint = f" Did you mean '{close[0]}'?" if close else " 'odyssey --help' lists the commands."
+            raise click.UsageError(f"There is no command '{name}'.{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.help) for name, entry in COMMANDS.items()])
+
+
+@click.group(
+    cls=LazyGroup,
+    invoke_without_command=True,
+    params=[workspace_option()],
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.version_option(package_name="odyssey-tui", prog_name="odyssey")
+@click.pass_context
+def odyssey(context: click.Context) -> None:
+    """Adapt language models to domains and see what it did, from the terminal.
+
+    Without a command: the full-screen application on the workspace.
+    """
+    if context.invoked_subcommand is None:
+        from odyssey_tui.cli.screen import open_screen
+
+        open_screen(context.obj)
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status; every error is shown once, on stderr, without a traceback."""
+    invocation = Invocation(Path(os.environ.get(WORKSPACE_VARIABLE) or DEFAULT_WORKSPACE))
+    try:
+        status = odyssey.main(
+            args=None if arguments is None else list(arguments),
+            prog_name="odyssey",
+            standalone_mode=False,
+            obj=invocation,
+        )
+        sys.stdout.flush()
+    except BaseException as error:
+        return report(error)
+    return int(status) if isinstance(status, int) else Exit.OK
+
+
+def report(error: BaseException) -> int:
+    """Tell the user about ``error`` and return the exit status it stands for."""
+    match error:
+        case click.exceptions.Exit():
+            return error.exit_code
+        case SystemExit():
+            return error.code if isinstance(error.code, int) else Exit.FAILED
+        case KeyboardInterrupt() | click.Abort():
+            click.echo("interrupted", err=True)
+            return Exit.INTERRUPTED
+        case BrokenPipeError():
+            # The interpreter flushes stdout once more at exit; give it somewhere to go.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return Exit.BROKEN_PIPE
+        case OdysseyError():
+            say_error(error.message, error.hint)
+            return error.exit_code
+        case click.ClickException():
+            return say_usage(error)
+        case _:
+            return say_bug(error)
+
+
+def say_error(message: str, hint: str = "") -> None:
+    """``error: message`` and, indented, the hint; on stderr."""
+    click.secho("error: ", fg="red", bold=True, nl=False, err=True)
+    click.echo(message, err=True)
+    if hint:
+        click.echo(f"  {hint}", err=True)
+
+
+def say_usage(error: click.ClickException) -> int:
+    """A wrong option or argument: what is wrong and which help to read."""
+    context: Any = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "odyssey"
+    say_error(error.format_message(), f"'{command} --help' lists what it takes.")
+    return Exit.USAGE
+
+
+def say_bug(error: BaseException) -> int:
+    """An unexpected exception: one line, and the file that holds the traceback."""
+    from odyssey_tui.cli.bug import write_traceback
+
+    say_error(f"{type(error).__name__}: {error}", f"This is a bug; the traceback is in {write_traceback(error)}")
+    return Exit.BUG

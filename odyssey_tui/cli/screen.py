@@ -1,0 +1,31 @@
+"""``odyssey`` without a command: the full-screen application."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from odyssey_tui.cli.context import Invocation
+from store.errors import ConfigError
+
+
+def open_screen(invocation: Invocation) -> None:
+    """Open the application on the workspace; refuses with exit status 2 where there is no terminal to draw on."""
+    require_terminal()
+    from odyssey_tui.app import OdysseyApp
+    from odyssey_tui.settings import load_settings
+
+    settings = load_settings()
+    app = OdysseyApp(invocation.open_or_create(), settings)
+    app.run()
+    if app.return_code:
+        raise SystemExit(app.return_code)
+
+
+def require_terminal() -> None:
+    """Raise ConfigError unless stdin and stdout are a terminal that can be addressed."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()) or os.environ.get("TERM") == "dumb":
+        raise ConfigError(
+            "the full-screen application needs a terminal, and this is none",
+            "'odyssey runs' prints the runs as text; 'odyssey --help' lists the other commands.",
+        )

@@ -1,0 +1,118 @@
+"""Every key of the application, in one table: it drives dispatch, the footer, ``?``, the palette and rebinding.
+
+``id`` is ``SCOPE.ACTION``; the widget or screen that owns the scope has a method ``action_ACTION`` and takes its bindings
+from ``bindings(SCOPE)``. A settings file may give any id other keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from textual.binding import Binding
+
+from odyssey_tui.screens.registry import SCREENS
+
+
+@dataclass(frozen=True)
+class Action:
+    """Something the user can do. ``footer``: whether the footer names it (``?`` and the palette always do)."""
+
+    id: str
+    keys: tuple[str, ...]
+    label: str
+    help: str
+    footer: bool = True
+    argument: str = ""
+
+    @property
+    def scope(self) -> str:
+        return self.id.partition(".")[0]
+
+    @property
+    def call(self) -> str:
+        """The action string Textual dispatches: ``ACTION`` or ``ACTION('argument')``."""
+        name = self.id.partition(".")[2].partition(".")[0]
+        return f"{name}({self.argument!r})" if self.argument else name
+
+
+SCOPE_TITLES: Mapping[str, str] = {
+    "app": "Everywhere",
+    "screen": "On every screen",
+    "table": "In tables",
+    "chart": "In charts",
+    **{entry.name: entry.title for entry in SCREENS},
+    "run": "Run",
+    "welcome": "Welcome",
+}
+
+ACTIONS: tuple[Action, ...] = (
+    *(Action(f"app.go.{s.name}", (s.key,), s.title, s.help, argument=s.name, footer=False) for s in SCREENS),
+    Action("app.keys", ("question_mark",), "Help", "the keys that act here"),
+    Action("app.command_palette", ("colon", "ctrl+p"), "Palette", "every action, by name", footer=False),
+    Action("app.quit", ("q",), "Quit", "leave; whatever runs goes on"),
+    Action("screen.reload", ("r",), "Refresh", "read the workspace again", footer=False),
+    Action("table.cursor_down", ("j", "down"), "Down", "next row", footer=False),
+    Action("table.cursor_up", ("k", "up"), "Up", "previous row", footer=False),
+    Action("table.cursor_left", ("h", "left"), "Left", "scroll left", footer=False),
+    Action("table.cursor_right", ("l", "right"), "Right", "scroll right", footer=False),
+    Action("table.scroll_top", ("g", "home"), "Top", "first row", footer=False),
+    Action("table.scroll_bottom", ("G", "end"), "Bottom", "last row", footer=False),
+    Action("runs.open", ("enter",), "Open", "the run under the cursor"),
+    Action("runs.mark", ("space",), "Mark", "for Compare and for the preview"),
+    Action("runs.filter", ("slash",), "Filter", "domain=tests and replay>=0.1, tag:x, ~text"),
+    Action("runs.sort", ("o",), "Sort", "by the next column"),
+    Action("runs.group", ("b",), "Group", "by the next key", footer=False),
+    Action("runs.cancel", ("X",), "Cancel run", "the marked runs, or the one under the cursor", footer=False),
+    Action("runs.retry", ("R",), "Retry", "failed, cancelled or lost runs", footer=False),
+    Action("runs.unmark", ("U",), "Unmark all", "forget every mark", footer=False),
+    Action("runs.new", ("n",), "New sweep", "start one from this run's experiment", footer=False),
+    Action("runs.demo", ("d",), "Demo", "a miniature odyssey on text this machine has", footer=False),
+    Action("runs.leave", ("escape",), "Back", "close the filter line", footer=False),
+    Action("run.back", ("escape",), "Back", "to the runs"),
+    Action("run.metric", ("m",), "Metric", "the curve's next metric"),
+    Action("run.x_axis", ("x",), "X axis", "tokens, steps or time"),
+    Action("run.cancel", ("X",), "Cancel run", "stop this run", footer=False),
+    Action("run.retry", ("R",), "Retry", "queue it again", footer=False),
+    Action("launch.experiment", ("e",), "Experiment", "choose what to start from"),
+    Action("launch.launch", ("ctrl+l", "L"), "Launch", "queue the new runs (asks first)"),
+    Action("launch.leave", ("escape",), "Back", "leave the field", footer=False),
+)
+
+
+def actions(scope: str) -> list[Action]:
+    """The actions of one scope, in table order."""
+    return [action for action in ACTIONS if action.scope == scope]
+
+
+def bindings(*scopes: str) -> list[Binding]:
+    """Textual bindings of the scopes, with ids, so that ``App.set_keymap`` can rebind them."""
+    return [
+        Binding(",".join(action.keys), action.call, action.label, show=action.footer, id=action.id, tooltip=action.help)
+        for scope in scopes
+        for action in actions(scope)
+    ]
+
+
+KEY_NAMES: Mapping[str, str] = {
+    "question_mark": "?",
+    "colon": ":",
+    "slash": "/",
+    "space": "Space",
+    "enter": "Enter",
+    "escape": "Esc",
+    "plus": "+",
+    "minus": "-",
+    "up": "↑",
+    "down": "↓",
+    "left": "←",
+    "right": "→",
+    "home": "Home",
+    "end": "End",
+}
+
+
+def shown_keys(action: Action, rebound: Mapping[str, str]) -> str:
+    """The keys that trigger ``action`` after rebinding, as people read them."""
+    keys: Iterable[str] = rebound[action.id].split(",") if action.id in rebound else action.keys
+    return " ".join(KEY_NAMES.get(key, key) for key in keys)

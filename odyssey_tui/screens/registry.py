@@ -1,0 +1,33 @@
+"""The screens behind the number keys; a screen's module is imported when it is first opened."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from odyssey_tui.screens.base import OdysseyScreen
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A top-level screen: the key that opens it, its name (also its scope in the keymap) and where its class lives."""
+
+    key: str
+    name: str
+    title: str
+    help: str
+    target: str
+
+    def create(self) -> OdysseyScreen:
+        """Import the screen's module and make the screen."""
+        module, _, attribute = self.target.partition(":")
+        screen: OdysseyScreen = getattr(importlib.import_module(module), attribute)()
+        return screen
+
+
+SCREENS: tuple[Entry, ...] = (
+    Entry("1", "runs", "Runs", "what ran, runs and waits", "odyssey_tui.screens.runs:RunsScreen"),
+    Entry("3", "launch", "Launch", "compose and start a sweep", "odyssey_tui.screens.launch:LaunchScreen"),
+)
