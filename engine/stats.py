@@ -1,9 +1,9 @@
 """Small-sample statistics of studies whose units are domains or documents: numpy only, deterministic by seed.
 
-Resampling is over the units the claim is about: a correlation over domains resamples DOMAINS and permutes their pairing; a
-mean difference over a test set resamples DOCUMENTS. Intervals are percentile bootstrap intervals (Efron & Tibshirani 1993,
-ch. 13); permutation p-values are two-sided, exact up to ``EXACT_UP_TO`` units, Monte Carlo with the +1 correction (Phipson &
-Smyth 2010) above. What cannot be computed is a result that says why, never a silent NaN.
+Resampling is over the units the claim is about: a correlation over domains resamples DOMAINS and permutes their
+pairing; a mean difference over a test set resamples DOCUMENTS. Intervals are percentile bootstrap intervals (Efron &
+Tibshirani 1993, ch. 13); permutation p-values are two-sided, exact up to ``EXACT_UP_TO`` units, Monte Carlo with the
++1 correction (Phipson & Smyth 2010) above. What cannot be computed is a result that says why, never a silent NaN.
 """
 
 from __future__ import annotations
@@ -186,8 +186,8 @@ def paired_bootstrap(
 ) -> MeanDifference:
     """Mean difference over documents, each weighted by its tokens (``weights``; equal without), resampling documents.
 
-    ``delta_by_document`` is the mean per-token difference (after − before, nats) of each document, over the same positions.
-    With tokens as weights the mean is the ΔL of the whole set.
+    ``delta_by_document`` is the mean per-token difference (after − before, nats) of each document, over the same
+    positions. With tokens as weights the mean is the ΔL of the whole set.
     """
     delta = np.asarray(delta_by_document, dtype=np.float64).ravel()
     weight = np.ones_like(delta) if weights is None else np.asarray(weights, dtype=np.float64).ravel()
