@@ -1,0 +1,135 @@
+"""The application shell: modes behind the number keys, one pulse that keeps them current, errors shown once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual import on, work
+from textual.app import App, SystemCommand
+from textual.message import Message
+from textual.reactive import reactive
+from textual.screen import Screen
+
+from odyssey_tui.keymap import bindings
+from odyssey_tui.screens.base import OdysseyScreen, offered_actions
+from odyssey_tui.screens.registry import SCREENS
+from odyssey_tui.settings import Settings
+from odyssey_tui.themes import THEMES
+
+if TYPE_CHECKING:
+    from odyssey_tui.services.progress import Pulse
+    from store.workspace import Workspace
+
+INTERRUPTED = 130
+BUSY_S, IDLE_S = 1.0, 3.0
+"""Seconds between looks at the workspace while something runs, and while nothing does."""
+
+
+class OdysseyApp(App[None], inherit_bindings=False):
+    """The full-screen application on one workspace. It owns no job: closing it stops nothing."""
+
+    CSS_PATH = "app.tcss"
+    TITLE = "odyssey"
+    BINDINGS = [*bindings("app"), ("ctrl+c", "interrupt", "Interrupt")]
+    MODES: ClassVar[dict[str, Any]] = {entry.name: entry.create for entry in SCREENS}
+    DEFAULT_MODE = SCREENS[0].name
+    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [(0, "-narrow"), (110, "-wide")]
+
+    pulse: reactive[Pulse | None] = reactive(None, init=False)
+    """The newest look at the workspace: counts, share done, ETA."""
+
+    @dataclass
+    class Pulsed(Message):
+        """A look at the workspace ended."""
+
+        pulse: Pulse | None
+        error: Exception | None
+
+    def __init__(self, workspace: Workspace, settings: Settings | None = None) -> None:
+        super().__init__()
+        self.workspace = workspace
+        self.settings = settings or Settings()
+        self.marked: list[str] = []
+        """Runs marked for Compare, in the order they were marked."""
+
+    def on_mount(self) -> None:
+        for theme in THEMES:
+            self.register_theme(theme)
+        self.theme = self.settings.theme
+        self.set_keymap(self.settings.keys)
+        self.set_timer(0.01, self.look)
+
+    @work(thread=True, exclusive=True, group="pulse", exit_on_error=False)
+    def look(self) -> None:
+        """Read the workspace's progress off the event loop; the answer arrives as one message."""
+        from odyssey_tui.services.progress import read_pulse
+
+        try:
+            self.post_message(self.Pulsed(read_pulse(self.workspace), None))
+        except Exception as error:
+            self.post_message(self.Pulsed(None, error))
+
+    @on(Pulsed)
+    def receive_pulse(self, message: Pulsed) -> None:
+        """Keep the pulse, tell the screen when there is something new, and ask for the next look."""
+        before, now = self.pulse, message.pulse
+        screen = self.base_screen
+        if now is not None:
+            self.pulse = now
+            if before is None or before.news != now.news:
+                screen.reload()
+            screen.clear_trouble("workspace")
+        elif message.error is not None:
+            screen.show_trouble("workspace", message.error)
+        self.set_timer(BUSY_S if now is not None and now.active else IDLE_S, self.look)
+
+    @property
+    def base_screen(self) -> OdysseyScreen:
+        """The topmost screen that is no dialog."""
+        return next(screen for screen in reversed(self.screen_stack) if isinstance(screen, OdysseyScreen))
+
+    async def go(self, name: str, context: object = None) -> None:
+        """Show a top-level screen; ``context`` is handed to its ``arrive`` (what to show, from another screen)."""
+        while len(self.screen_stack) > 1:
+            await self.pop_screen()
+        await self.switch_mode(name)
+        screen = self.base_screen
+        if context is not None:
+            screen.arrive(context)
+
+    async def action_go(self, name: str) -> None:
+        """A number key."""
+        await self.go(name)
+
+    def action_keys(self) -> None:
+        """``?``: the keys that act here."""
+        from odyssey_tui.screens.help import HelpScreen
+
+        self.push_screen(HelpScreen(self.base_screen, self.settings.keys))
+
+    def action_interrupt(self) -> None:
+        """Ctrl-C: leave with the shell's status for an interrupt."""
+        self.exit(return_code=INTERRUPTED, message="interrupted; whatever runs goes on")
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        """The palette: every action of the table that acts on this screen."""
+        base = self.base_screen
+        for node, action in offered_actions(base):
+            yield SystemCommand(
+                action.label, action.help, lambda node=node, call=action.call: node.run_action(call, node)
+            )
+        yield SystemCommand("Theme", "dark or light", self.action_next_theme)
+        yield SystemCommand("Screenshot", "save this screen as SVG in the current folder", self.save_screen)
+
+    def action_next_theme(self) -> None:
+        """Switch between the dark and the light theme."""
+        names = [theme.name for theme in THEMES]
+        self.theme = names[(names.index(self.theme) + 1) % len(names)]
+
+    def save_screen(self) -> None:
+        """Export the screen as SVG."""
+        path = Path(self.save_screenshot(path=str(Path.cwd())))
+        self.notify(f"saved {path.name}")

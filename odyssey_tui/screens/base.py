@@ -1,0 +1,165 @@
+"""What every screen has: bars, a banner for trouble, and one way to read data without blocking the keyboard.
+
+A screen says what to read (``request``, on the event loop), reads it (``load``, in a thread, returns a frozen snapshot) and
+shows it (``show``, on the event loop). One read is in flight at a time; asking again meanwhile queues one more, so slow
+reads cannot pile up. A snapshot equal to the one on screen draws nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.dom import DOMNode
+from textual.message import Message
+from textual.screen import Screen
+from textual.widgets import Footer
+
+from odyssey_tui.keymap import Action, actions, bindings
+from odyssey_tui.widgets.banner import Banner
+from odyssey_tui.widgets.bars import StatusBar, TopBar
+from store.errors import OdysseyError
+
+if TYPE_CHECKING:
+    from odyssey_tui.app import OdysseyApp
+
+
+class OdysseyScreen(Screen[None]):
+    """Base of the screens. Subclasses set SCOPE and ``BINDINGS = bindings("screen", SCOPE)``."""
+
+    SCOPE: ClassVar[str] = ""
+    BINDINGS = bindings("screen")
+
+    @dataclass
+    class Loaded(Message):
+        """A read ended well."""
+
+        snapshot: Any
+
+    @dataclass
+    class LoadFailed(Message):
+        """A read failed; the last good data stays on screen."""
+
+        error: Exception
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._shown: Any = None
+        self._loading = False
+        self._again = False
+        self._troubles: dict[str, str] = {}
+
+    def compose(self) -> ComposeResult:
+        yield TopBar(self.SCOPE)
+        yield Banner()
+        with Vertical(id="body"):
+            yield from self.compose_body()
+        yield StatusBar()
+        yield Footer(compact=True, show_command_palette=False)
+
+    def compose_body(self) -> ComposeResult:
+        """The widgets between the bars."""
+        yield from ()
+
+    def request(self) -> Any:
+        """What to read, from the state of the widgets; passed to ``load``."""
+        return None
+
+    def load(self, request: Any) -> Any:
+        """Read, in a thread, and return a frozen snapshot. Must touch no widget. Raise OdysseyError to tell the user."""
+        return None
+
+    def show(self, snapshot: Any) -> None:
+        """Put a snapshot on screen."""
+
+    def arrive(self, context: object) -> None:
+        """Another screen sent the user here with something to show."""
+
+    @property
+    def odyssey(self) -> OdysseyApp:
+        """The application, typed."""
+        return cast("OdysseyApp", self.app)
+
+    def on_screen_resume(self) -> None:
+        self.reload()
+
+    def reload(self) -> None:
+        """Read again; if a read is under way, once more after it."""
+        if self._loading:
+            self._again = True
+            return
+        self._loading = True
+        self.run_worker(partial(self._load, self.request()), group="load", thread=True, exit_on_error=False)
+
+    def _load(self, request: Any) -> None:
+        try:
+            self.post_message(self.Loaded(self.load(request)))
+        except Exception as error:
+            self.post_message(self.LoadFailed(error))
+
+    @on(Loaded)
+    def _receive(self, message: Loaded) -> None:
+        self._loading = False
+        self.clear_trouble("load")
+        if message.snapshot != self._shown:
+            self._shown = message.snapshot
+            self.show(message.snapshot)
+        self._follow()
+
+    @on(LoadFailed)
+    def _receive_failure(self, message: LoadFailed) -> None:
+        self._loading = False
+        self.show_trouble("load", message.error)
+        self._follow()
+
+    def _follow(self) -> None:
+        if self._again:
+            self._again = False
+            self.reload()
+
+    def action_reload(self) -> None:
+        """``r``: read again."""
+        self.reload()
+
+    def show_trouble(self, source: str, error: Exception) -> None:
+        """Tell why data may be old, until ``clear_trouble`` of the same source."""
+        self._troubles[source] = one_line(error)
+        self._draw_banner()
+
+    def clear_trouble(self, source: str) -> None:
+        """The source works again."""
+        if self._troubles.pop(source, None) is not None:
+            self._draw_banner()
+
+    def _draw_banner(self) -> None:
+        for banner in self.query(Banner):
+            banner.text = next(iter(self._troubles.values()), "")
+
+
+def one_line(error: Exception) -> str:
+    """An error as the banner shows it; unexpected ones name their type."""
+    if isinstance(error, OdysseyError):
+        return f"{error.message} · {error.hint}" if error.hint else error.message
+    return f"{type(error).__name__}: {error}"
+
+
+def offered_actions(screen: OdysseyScreen) -> Iterator[tuple[DOMNode, Action]]:
+    """The actions that act on a screen, with the node that performs each: its focused widget, itself, the application."""
+    focused = screen.focused
+    nodes: list[DOMNode] = [screen, screen.app]
+    scopes = [screen.SCOPE, "screen", "app"]
+    scope = getattr(focused, "SCOPE", None)
+    if focused is not None and scope:
+        nodes.insert(0, focused)
+        scopes.insert(0, scope)
+    for name in scopes:
+        for action in actions(name):
+            method = f"action_{action.call.partition('(')[0]}"
+            node = next((node for node in nodes if hasattr(node, method)), None)
+            if node is not None and node.check_action(action.call.partition("(")[0], ()) is not False:
+                yield node, action

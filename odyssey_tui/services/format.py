@@ -1,0 +1,64 @@
+"""Numbers as people read them, the same on screens and in text tables."""
+
+from __future__ import annotations
+
+import math
+
+BLOCKS = " ▏▎▍▌▋▊▉█"
+SUFFIXES = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+
+STATE_GLYPHS = {
+    "queued": "○",
+    "held": "◇",
+    "starting": "◔",
+    "running": "▶",
+    "stopping": "◐",
+    "done": "✓",
+    "failed": "✗",
+    "cancelled": "⊘",
+    "lost": "?",
+}
+
+
+def state_text(state: str) -> str:
+    """A state with its glyph: readable without colour."""
+    return f"{STATE_GLYPHS.get(state, '·')} {state}"
+
+
+def duration(seconds: float) -> str:
+    """``48s``, ``3m20s``, ``2h05m``, ``4d03h``."""
+    whole = max(0, math.ceil(seconds))
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60:02d}s"
+    if whole < 86_400:
+        return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
+    return f"{whole // 86_400}d{whole % 86_400 // 3600:02d}h"
+
+
+def count(value: float) -> str:
+    """A count of tokens, parameters, bytes or FLOPs to three digits: ``1.35M``, ``850``, ``6.2P``."""
+    for size, suffix in SUFFIXES:
+        if abs(value) >= size:
+            return f"{value / size:.3g}{suffix}"
+    return f"{value:.3g}"
+
+
+def signed(value: float | None, digits: int = 3) -> str:
+    """A difference with its sign, a true minus, and ``–`` where there is none."""
+    if value is None or math.isnan(value):
+        return "–"
+    return f"{value:+.{digits}f}".replace("-", "−")
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A fixed number of decimals, ``–`` where there is no value."""
+    return "–" if value is None or math.isnan(value) else f"{value:.{digits}f}"
+
+
+def bar(share: float, width: int) -> str:
+    """A progress bar of ``width`` cells in eighths of a cell."""
+    eighths = round(min(1.0, max(0.0, share)) * width * 8)
+    full, rest = divmod(eighths, 8)
+    return ("█" * full + (BLOCKS[rest] if rest else "")).ljust(width, "·")

@@ -1,0 +1,99 @@
+"""The user's settings file: theme and keys. A file that is not there means the defaults; a wrong one is an error."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from store.errors import ConfigError
+
+DEFAULT_THEME = "odyssey-dark"
+FORBIDDEN_KEYS = frozenset({"ctrl+h", "ctrl+i", "ctrl+j", "ctrl+m", "ctrl+s", "ctrl+q", "ctrl+a", "ctrl+b", "ctrl+c"})
+"""Keys that a terminal, tmux or screen takes for itself or sends for Enter, Tab and Backspace."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """``theme`` is a theme's name; ``keys`` maps action ids of the keymap to comma-separated keys."""
+
+    theme: str = DEFAULT_THEME
+    keys: Mapping[str, str] = field(default_factory=dict)
+
+
+def settings_path() -> Path:
+    """``$XDG_CONFIG_HOME/odyssey/settings.yaml``, by default under ``~/.config``."""
+    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "odyssey" / "settings.yaml"
+
+
+def load_settings(path: Path | None = None) -> Settings:
+    """Read the settings. Raises ConfigError naming file and key when something in them is wrong."""
+    path = path or settings_path()
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return Settings()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from error
+    import yaml
+
+    try:
+        content = yaml.safe_load(text) or {}
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: {error}", "The file is YAML, for example 'theme: odyssey-light'.") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: expected 'theme:' and 'keys:', found a {type(content).__name__}")
+    for key in content:
+        if key not in ("theme", "keys"):
+            raise _unknown(path, "setting", str(key), ["theme", "keys"])
+    return Settings(theme=_theme(path, content.get("theme", DEFAULT_THEME)), keys=_keys(path, content.get("keys")))
+
+
+def _theme(path: Path, name: Any) -> str:
+    from odyssey_tui.themes import THEMES
+
+    names = [theme.name for theme in THEMES]
+    if name not in names:
+        raise _unknown(path, "theme", str(name), names)
+    return str(name)
+
+
+def _keys(path: Path, content: Any) -> dict[str, str]:
+    from odyssey_tui.keymap import ACTIONS
+
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: keys: expected 'action: key' lines, found a {type(content).__name__}")
+    known = {action.id: action for action in ACTIONS}
+    keys: dict[str, str] = {}
+    for name, value in content.items():
+        if name not in known:
+            raise _unknown(path, "action", str(name), list(known))
+        wanted = [str(item).strip() for item in (value if isinstance(value, list) else str(value).split(","))]
+        for key in wanted:
+            if key in FORBIDDEN_KEYS or not key:
+                raise ConfigError(f"{path}: keys: {name}: '{key}' cannot be bound", "Terminals keep it for themselves.")
+        keys[str(name)] = ",".join(wanted)
+    effective = {action.id: keys.get(action.id, ",".join(action.keys)).split(",") for action in ACTIONS}
+    for name in keys:
+        for other, bound in effective.items():
+            clash = set(bound) & set(effective[name])
+            if other != name and _together(name, other) and clash:
+                raise ConfigError(f"{path}: keys: {name}: '{clash.pop()}' is already the key of {other}")
+    return keys
+
+
+def _together(first: str, second: str) -> bool:
+    """Whether two actions can be reached at the same time."""
+    scopes = {first.partition(".")[0], second.partition(".")[0]}
+    return len(scopes) == 1 or bool(scopes & {"app", "screen"})
+
+
+def _unknown(path: Path, noun: str, name: str, known: list[str]) -> ConfigError:
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f"Did you mean '{close[0]}'?" if close else f"Known: {', '.join(known[:12])}."
+    return ConfigError(f"{path}: there is no {noun} '{name}'", hint)

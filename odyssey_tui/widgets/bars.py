@@ -1,0 +1,61 @@
+"""The line of screens at the top and the line of progress at the bottom."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+from textual.widgets import Static
+
+from odyssey_tui.screens.registry import SCREENS
+from odyssey_tui.services.format import bar, duration
+
+if TYPE_CHECKING:
+    from odyssey_tui.services.progress import Pulse
+
+
+class TopBar(Static):
+    """The screens with their number keys; the current one is marked. The workspace's name on the right where it fits."""
+
+    def __init__(self, current: str) -> None:
+        super().__init__()
+        self.current = current
+
+    def render(self) -> Text:
+        line = Text(" ")
+        for entry in SCREENS:
+            here = entry.name == self.current
+            line.append(f" {entry.key} ", style="bold reverse" if here else "bold")
+            line.append(f"{entry.title} ", style="bold" if here else "")
+        name = self.app.workspace.root.name
+        room = self.size.width - line.cell_len - len(name) - 1
+        return line.append(" " * room + name, style="dim") if room > 0 else line
+
+
+class StatusBar(Static):
+    """What runs, how far everything queued is, and how long the rest takes."""
+
+    def on_mount(self) -> None:
+        self.watch(self.app, "pulse", self._draw)
+
+    def on_resize(self) -> None:
+        self._draw(self.app.pulse)
+
+    def _draw(self, pulse: Pulse | None) -> None:
+        self.update(progress_line(pulse, self.size.width) if pulse is not None else Text("reading the workspace …"))
+
+
+def progress_line(pulse: Pulse, width: int) -> Text:
+    """One line at most ``width`` cells wide: counts, then what runs with a bar and its ETA while something is active."""
+    counts = " · ".join(f"{count} {state}" for state, count in pulse.counts)
+    line = Text(counts or "no runs yet")
+    if not pulse.active:
+        return line
+    eta = f" {duration(pulse.eta_s)} left" if pulse.eta_s is not None else ""
+    share = f" {pulse.share:4.0%}{eta}"
+    label = f"{pulse.label} " if pulse.label else ""
+    room = width - line.cell_len - len(share) - 3
+    if room < 8:
+        return Text(f"{bar(pulse.share, max(4, width - len(share) - 2))}{share}")
+    label = label if len(label) <= room - 12 else label[: max(0, room - 14)] + "… " if room > 20 else ""
+    return line.append(f"  {label}").append(bar(pulse.share, min(30, room - len(label)))).append(share)
