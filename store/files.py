@@ -1,0 +1,68 @@
+"""Files that are either complete or absent: written to a temporary name, synced to disk, renamed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+from store.errors import DataError, WorkspaceError
+
+
+def write_atomic(path: Path, content: str | bytes) -> None:
+    """Write ``content`` (text as UTF-8) to ``path``, creating its folder; a reader sees the old file or the new one.
+
+    Raises ``WorkspaceError`` when the file system refuses (read-only, full, no permission).
+    """
+    data = content.encode() if isinstance(content, str) else content
+    temporary = path.with_name(temporary_name(path.name))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        _discard(temporary)
+        raise cannot_write(path, error) from error
+    except BaseException:
+        _discard(temporary)
+        raise
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON value atomically, indented, with a final newline."""
+    write_atomic(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """The JSON value in ``path``; ``DataError`` names the file and line when it is not JSON, ``FileNotFoundError`` passes."""
+    try:
+        return json.loads(path.read_bytes())
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8 text: {error.reason} at byte {error.start}") from error
+    except json.JSONDecodeError as error:
+        raise DataError(f"{path}:{error.lineno}: not JSON: {error.msg}") from error
+
+
+def temporary_name(name: str) -> str:
+    """A hidden name beside ``name`` that no other process uses."""
+    return f".{name}.{os.getpid()}.{secrets.token_hex(4)}.tmp"
+
+
+def cannot_write(path: Path, error: OSError) -> WorkspaceError:
+    """The one message for a write that the file system refused."""
+    return WorkspaceError(
+        f"cannot write {path}: {error.strerror or error}",
+        "Check the folder's permissions and the free space, or choose another workspace (--workspace DIR).",
+    )
+
+
+def _discard(temporary: Path) -> None:
+    # The write has failed already and is being reported; its remains are hidden and harmless.
+    with contextlib.suppress(OSError):
+        temporary.unlink(missing_ok=True)

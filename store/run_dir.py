@@ -1,0 +1,169 @@
+"""The directory of one run: specification, journals, spool and checkpoints."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import shutil
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from store.errors import DataError
+from store.files import cannot_write, read_json, temporary_name, write_json
+from store.journal import read_events
+from store.run_state import RunFold, RunState
+
+if TYPE_CHECKING:
+    from store.workspace import Workspace
+
+_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=+,-]{0,199}")
+
+
+@dataclass(frozen=True)
+class AttemptDir:
+    """One execution of a run: its journal, its console output and its spool of shards."""
+
+    number: int
+    path: Path
+
+    @property
+    def events(self) -> Path:
+        return self.path / "events.jsonl"
+
+    @property
+    def console(self) -> Path:
+        return self.path / "console.log"
+
+    @property
+    def spool(self) -> Path:
+        return self.path / "spool"
+
+    @property
+    def quarantine(self) -> Path:
+        """Shards that could not be read, kept for inspection."""
+        return self.path / "quarantine"
+
+
+class RunDir:
+    """One run's directory. An instance remembers how far it has read, so asking again for the state reads only what is new."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+        self._lock = threading.Lock()
+        self._fold = RunFold()
+        self._offsets: dict[Path, int] = {}
+
+    def __repr__(self) -> str:
+        return f"RunDir({str(self.path)!r})"
+
+    @property
+    def run_id(self) -> str:
+        return self.path.name
+
+    @property
+    def spec_path(self) -> Path:
+        return self.path / "spec.json"
+
+    @property
+    def control(self) -> Path:
+        """The scheduler's journal of this run."""
+        return self.path / "control.jsonl"
+
+    def exists(self) -> bool:
+        return self.spec_path.exists()
+
+    def spec(self) -> dict[str, Any]:
+        """The run's specification; ``DataError`` when there is no such run."""
+        try:
+            return read_json(self.spec_path)
+        except FileNotFoundError as error:
+            raise DataError(f"no run {self.run_id!r} in {self.path.parent}", "`odyssey runs` lists them.") from error
+
+    def checkpoint(self, state: str) -> Path:
+        """The folder of the checkpoint ``state`` (``ptpp15``, ``atpp4``, ``resume``), whether it exists or not."""
+        return self.path / "checkpoints" / state
+
+    def attempt(self, number: int) -> AttemptDir:
+        """The directory of attempt ``number`` (from 1), whether it exists or not."""
+        return AttemptDir(number, self.path / "attempts" / str(number))
+
+    def attempts(self) -> list[AttemptDir]:
+        """All attempts, oldest first."""
+        try:
+            names = os.listdir(self.path / "attempts")
+        except FileNotFoundError:
+            return []
+        return [self.attempt(number) for number in sorted(int(name) for name in names if name.isdigit())]
+
+    def latest_attempt(self) -> AttemptDir | None:
+        """The newest attempt, or None before the first."""
+        attempts = self.attempts()
+        return attempts[-1] if attempts else None
+
+    def new_attempt(self) -> AttemptDir:
+        """Make the directory of the next attempt."""
+        newest = self.latest_attempt()
+        number = newest.number + 1 if newest else 1
+        try:
+            while True:
+                attempt = self.attempt(number)
+                try:
+                    attempt.path.mkdir(parents=True)
+                except FileExistsError:
+                    number += 1
+                    continue
+                attempt.spool.mkdir()
+                if number > 1:
+                    # Ingest skips the directories of finished runs; this says that one of them goes on.
+                    reopened = self.path.parent.parent / "queue" / "reopened"
+                    reopened.mkdir(parents=True, exist_ok=True)
+                    (reopened / self.run_id).touch()
+                return attempt
+        except OSError as error:
+            raise cannot_write(self.attempt(number).path, error) from error
+
+    def state(self) -> RunState:
+        """The state according to the files alone: the scheduler's journal and the newest attempt's."""
+        with self._lock:
+            fold = self._fold.control(self._read(self.control))
+            attempt = self.latest_attempt()
+            if attempt is not None:
+                fold = fold.events(attempt.number, self._read(attempt.events))
+            self._fold = fold
+            return fold.state()
+
+    def _read(self, journal: Path) -> list[dict[str, Any]]:
+        events, self._offsets[journal] = read_events(journal, self._offsets.get(journal, 0))
+        return events
+
+
+def create_run(workspace: Workspace, spec: Mapping[str, Any]) -> RunDir:
+    """Make the directory of the run that ``spec`` describes; a run of that ``run_id`` that exists is returned untouched.
+
+    The directory appears complete, by one rename. ``DataError`` for an identifier that cannot name a directory.
+    """
+    run_id = spec.get("run_id")
+    if not isinstance(run_id, str) or not _RUN_ID.fullmatch(run_id):
+        raise DataError(
+            f"{run_id!r} cannot be a run's identifier",
+            "Use at most 200 letters, digits and . _ = + , - and start with a letter or digit.",
+        )
+    run = workspace.run(run_id)
+    if run.exists():
+        return run
+    staged = workspace.runs / temporary_name(run_id)
+    try:
+        staged.mkdir(parents=True)
+        write_json(staged / "spec.json", dict(spec))
+        (staged / "attempts").mkdir()
+        os.rename(staged, run.path)
+    except OSError as error:
+        shutil.rmtree(staged, ignore_errors=True)
+        # Another process queued the same run first; identical identifiers mean identical specifications.
+        if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+            raise cannot_write(run.path, error) from error
+    return run

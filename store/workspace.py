@@ -1,0 +1,161 @@
+"""A workspace: the folder in which runs, their results and the queue live."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from store.errors import WorkspaceError
+from store.files import cannot_write, read_json, temporary_name, write_json
+
+if TYPE_CHECKING:
+    from store.run_dir import RunDir
+
+WORKSPACE_FORMAT = 1
+_MARKER = "workspace.json"
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Paths of one workspace. Make it with ``create``, ``open`` or ``open_or_create``, which check the folder."""
+
+    root: Path
+
+    @classmethod
+    def create(cls, path: str | Path) -> Workspace:
+        """Make a workspace of a new or empty folder; one that is a workspace already is opened."""
+        root = Path(path).expanduser().absolute()
+        marker = root / _MARKER
+        if not marker.exists():
+            try:
+                root.mkdir(parents=True, exist_ok=True)
+                strangers = [name for name in os.listdir(root) if not name.startswith(f".{_MARKER}.")]
+                # Another process may have made the workspace since: its marker is then among the names.
+                if strangers and not marker.exists():
+                    raise WorkspaceError(
+                        f"{root} is not an odyssey workspace, and it is not empty (it holds {sorted(strangers)[0]!r})",
+                        "Choose a new or empty folder with --workspace DIR.",
+                    )
+                write_json(marker, {"format": WORKSPACE_FORMAT, "id": secrets.token_hex(8), "created": time.time()})
+            except (FileExistsError, NotADirectoryError) as error:
+                raise WorkspaceError(
+                    f"{root} cannot be a workspace: {error.filename or root} is a file",
+                    "Choose a folder with --workspace DIR.",
+                ) from error
+            except OSError as error:
+                raise cannot_write(root, error) from error
+        return cls.open(root)
+
+    @classmethod
+    def open(cls, path: str | Path) -> Workspace:
+        """The workspace in ``path``; ``WorkspaceError`` when there is none or a newer odyssey made it."""
+        root = Path(path).expanduser().absolute()
+        try:
+            content = read_json(root / _MARKER)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise WorkspaceError(
+                f"{root} is not an odyssey workspace: it has no {_MARKER}",
+                "Choose another with --workspace DIR, or start one there with `odyssey demo` or `odyssey launch`.",
+            ) from error
+        except OSError as error:
+            raise WorkspaceError(f"cannot read {root}: {error.strerror or error}", "Check its permissions.") from error
+        version = content.get("format") if isinstance(content, dict) else None
+        if not isinstance(version, int):
+            raise WorkspaceError(
+                f"{root / _MARKER} does not describe a workspace", "Restore it, or choose another folder."
+            )
+        if version > WORKSPACE_FORMAT:
+            raise WorkspaceError(
+                f"{root} was made by a newer odyssey (format {version}; this one reads {WORKSPACE_FORMAT})",
+                "Install the newer version: pip install --upgrade odyssey-tui.",
+            )
+        workspace = cls(root)
+        # `runs` is made last, so its presence says that an earlier start was not interrupted half-way.
+        if not workspace.runs.is_dir():
+            workspace._make_folders()
+        return workspace
+
+    @classmethod
+    def open_or_create(cls, path: str | Path) -> Workspace:
+        """Open the workspace in ``path``, making one if the folder is new or empty."""
+        return cls.open(path) if (Path(path).expanduser() / _MARKER).exists() else cls.create(path)
+
+    @property
+    def runs(self) -> Path:
+        return self.root / "runs"
+
+    @property
+    def cache(self) -> Path:
+        return self.root / "cache"
+
+    @property
+    def queue(self) -> Path:
+        return self.root / "queue"
+
+    @property
+    def scheduler(self) -> Path:
+        return self.root / "scheduler"
+
+    @property
+    def workers(self) -> Path:
+        return self.root / "workers"
+
+    @property
+    def experiments(self) -> Path:
+        return self.root / "experiments"
+
+    @property
+    def notes(self) -> Path:
+        return self.root / "notes.jsonl"
+
+    @property
+    def database_path(self) -> Path:
+        return self.root / "odyssey.duckdb"
+
+    @property
+    def reopened(self) -> Path:
+        """Empty files named by run: runs that got a further attempt after ingest may have closed them."""
+        return self.queue / "reopened"
+
+    def run(self, run_id: str) -> RunDir:
+        """The directory of a run, whether it exists or not."""
+        from store.run_dir import RunDir
+
+        return RunDir(self.runs / run_id)
+
+    def run_ids(self) -> list[str]:
+        """Identifiers of all runs that have a directory, sorted; reads one directory listing only."""
+        try:
+            return sorted(name for name in os.listdir(self.runs) if not name.startswith("."))
+        except FileNotFoundError:
+            return []
+
+    def require_writable(self) -> None:
+        """Raise ``WorkspaceError`` unless files can be made here."""
+        probe = self.root / temporary_name("probe")
+        try:
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise cannot_write(self.root, error) from error
+
+    def _make_folders(self) -> None:
+        folders = (
+            self.queue / "tickets",
+            self.queue / "requests",
+            self.reopened,
+            self.scheduler,
+            self.workers,
+            self.cache,
+            self.experiments,
+            self.runs,
+        )
+        try:
+            for folder in folders:
+                folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise cannot_write(self.root, error) from error
