@@ -1,0 +1,59 @@
+"""A value of a measure with its bootstrap interval over documents."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.similarity.measures import Measure, Scale
+from engine.stats import LEVEL, bootstrap_interval
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """``low`` and ``high`` are None without a bootstrap."""
+
+    value: float
+    low: float | None
+    high: float | None
+
+
+def estimate(
+    measure: Measure,
+    x: NDArray,
+    y: NDArray,
+    x_groups: NDArray,
+    y_groups: NDArray,
+    scale: Scale,
+    *,
+    resamples: int,
+    level: float = LEVEL,
+) -> Estimate:
+    """The measure between the rows of ``x`` and ``y`` with its interval.
+
+    Whole groups (documents) are resampled on both sides. Resampling adds noise to both samples, which pushes every distance up; the draws are therefore moved so that their
+    mean is the value (bias-centred percentile interval), then cut at the measure's bounds.
+    """
+    statistic = measure.prepare(x, y, x_groups, y_groups, scale)
+    value = float(statistic(np.ones(len(x)), np.ones(len(y))))
+    if not resamples:
+        return Estimate(value, None, None)
+    rng = np.random.default_rng(scale.seed)
+    draws = np.array(
+        [statistic(draw_multiplicities(x_groups, rng), draw_multiplicities(y_groups, rng)) for _ in range(resamples)]
+    )
+    low, high = bootstrap_interval(draws - draws.mean() + value, level)
+    if low is None or high is None:
+        return Estimate(value, None, None)
+    floor, ceiling = measure.bounds
+    return Estimate(value, min(max(low, floor), value), max(min(high, ceiling), value))
+
+
+def draw_multiplicities(groups: NDArray, rng: np.random.Generator) -> Array:
+    """How often each row appears when groups (numbered 0…g−1) are drawn with replacement."""
+    count = int(groups.max()) + 1
+    return np.bincount(rng.integers(0, count, size=count), minlength=count)[groups].astype(np.float64)
