@@ -1,0 +1,203 @@
+"""Checks across an experiment's parts: names that refer to each other, axes within the base's, budgets that fit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from engine.spec.experiment import AdaptBlock, ExistingBase, Experiment, LawsChoice, PretrainedBase
+from engine.spec.located import KeyPath
+from engine.spec.problems import Problem, nearest
+
+
+def check(experiment: Experiment, written: Any) -> list[Problem]:
+    """Everything that makes the experiment impossible; ``written`` is the plain data, for exact paths."""
+    found = [
+        *_check_corpora(experiment, written),
+        *_check_tokenizer(experiment),
+        *_check_base(experiment),
+        *_check_evaluate(experiment),
+    ]
+    for index, block in enumerate(experiment.adapt):
+        found += _check_block(experiment, block, ("adapt", index), written)
+    if experiment.laws:
+        found += _check_laws(experiment, experiment.laws, written)
+    return found
+
+
+def cautions(experiment: Experiment) -> tuple[str, ...]:
+    """What will run but may disappoint: shown with the plan."""
+    found = []
+    laws, base = experiment.laws, experiment.base
+    if laws and isinstance(base, PretrainedBase):
+        fitted, scored = law_ptpp(laws, base)
+        if len(base.ptpp) < 2:
+            found.append(
+                "laws: one PTPP only, so the PTPP-aware forms reduce to their agnostic part and nothing is held out"
+            )
+        elif len(fitted) < 2:
+            found.append(f"laws: fitted at one PTPP ({_list(fitted)}), so no form can learn how PTPP matters")
+        if len(base.sizes) < 3:
+            found.append(f"laws: {len(base.sizes)} model sizes; below three the size term is merged into the constant")
+        if not scored and len(base.ptpp) >= 2:
+            found.append("laws: no PTPP is held out, so nothing is scored")
+    if laws and isinstance(base, ExistingBase) and base.tokens_seen is None:
+        found.append(
+            "laws: the base's tokens seen are unknown, so the PTPP-aware forms refuse it; set base.tokens_seen"
+        )
+    if experiment.adapt and not base.corpora:
+        found.append("base: no corpora, so forgetting is not measured")
+    return tuple(found)
+
+
+def law_ptpp(laws: LawsChoice, base: PretrainedBase) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """PTPP values to fit on and to score at: as given, else all but the highest, and the highest."""
+    ordered = tuple(sorted(base.ptpp))
+    scored = laws.score_ptpp or (ordered[-1:] if len(ordered) > 1 and not laws.fit_ptpp else ())
+    scored = scored or tuple(ptpp for ptpp in ordered if laws.fit_ptpp and ptpp not in laws.fit_ptpp)
+    return laws.fit_ptpp or tuple(ptpp for ptpp in ordered if ptpp not in scored), scored
+
+
+def _check_corpora(experiment: Experiment, written: Any) -> Iterator[Problem]:
+    known = list(experiment.corpora)
+    references: list[tuple[KeyPath, Sequence[str]]] = [
+        (("tokenizer", "train_on"), experiment.tokenizer.train_on),
+        (("base", "corpora"), experiment.base.corpora),
+        *((("adapt", index, "domain"), block.domain) for index, block in enumerate(experiment.adapt)),
+    ]
+    if experiment.similarity and experiment.similarity.domains:
+        references.append((("similarity", "domains"), experiment.similarity.domains))
+    for path, names in references:
+        yield from _unknown(names, known, path, written, "is no corpus of this experiment")
+    for name, corpus in experiment.corpora.items():
+        if corpus.name != name:
+            yield Problem(("corpora", name, "name"), "is not a known key", "A corpus is named by its key.")
+        if corpus.test_share + corpus.valid_share >= 1:
+            yield Problem(
+                ("corpora", name), "leaves nothing to train on", "test_share + valid_share must stay below 1."
+            )
+    if experiment.similarity and not experiment.base.corpora:
+        yield Problem(("similarity",), "needs base.corpora to compare with", "Name the corpora under base.corpora.")
+    if experiment.similarity and not (experiment.similarity.domains or experiment.adapt):
+        yield Problem(("similarity",), "has no domains", "Name them under similarity.domains, or adapt to some.")
+
+
+def _check_tokenizer(experiment: Experiment) -> Iterator[Problem]:
+    tokenizer = experiment.tokenizer
+    if tokenizer.model and tokenizer.train_on:
+        yield Problem(
+            ("tokenizer",),
+            "has both model and train_on",
+            "Keep one: a pretrained tokenizer, or corpora to train it on.",
+        )
+    if tokenizer.train_on and isinstance(experiment.base, ExistingBase):
+        yield Problem(
+            ("tokenizer", "train_on"), "cannot serve an existing base", "Leave tokenizer out: the base's own is used."
+        )
+
+
+def _check_base(experiment: Experiment) -> Iterator[Problem]:
+    base = experiment.base
+    if not isinstance(base, PretrainedBase):
+        if experiment.adapt and experiment.adapt_training is None:
+            yield Problem(
+                ("adapt_training",),
+                "is missing",
+                "Adapting an existing base needs at least adapt_training: {lr: 5e-5}.",
+            )
+        return
+    if not base.sizes:
+        yield Problem(
+            ("base", "sizes"), "is empty", "Name at least one size: {s: {n_layer: 2, n_embd: 64, n_head: 2}}."
+        )
+    for name, size in base.sizes.items():
+        if size.n_embd % size.n_head:
+            text = f"has n_embd {size.n_embd}, which {size.n_head} heads do not divide"
+            yield Problem(("base", "sizes", name), text, "Make n_embd a multiple of n_head.")
+    for path, training in (("base", "training"), base.training), (("adapt_training",), experiment.adapt_training):
+        if training and training.sequence > base.context:
+            text = f"is {training.sequence}, longer than base.context {base.context}"
+            yield Problem((*path, "sequence"), text, "Shorten the sequence or raise the context.")
+
+
+def _check_evaluate(experiment: Experiment) -> Iterator[Problem]:
+    chosen, base = experiment.evaluate, experiment.base
+    if isinstance(base, PretrainedBase) and chosen.window and chosen.window > base.context:
+        text = f"is {chosen.window}, longer than base.context {base.context}"
+        yield Problem(("evaluate", "window"), text, "Shorten the window or raise the context.")
+    if chosen.scheme == "strided" and not chosen.stride:
+        yield Problem(
+            ("evaluate", "stride"), "is missing", "The strided scheme needs a stride, for example half the window."
+        )
+    if chosen.stride and chosen.scheme != "strided":
+        yield Problem(
+            ("evaluate", "stride"),
+            f"has no meaning for the scheme {chosen.scheme}",
+            "Use scheme: strided, or remove it.",
+        )
+    if chosen.max_tokens and chosen.window and chosen.max_tokens < chosen.window:
+        text = f"is {chosen.max_tokens}, less than one window of {chosen.window}"
+        yield Problem(("evaluate", "max_tokens"), text, "Raise max_tokens or shorten the window.")
+
+
+def _check_block(experiment: Experiment, block: AdaptBlock, path: KeyPath, written: Any) -> Iterator[Problem]:
+    base = experiment.base
+    if bool(block.atpp) == bool(block.adapt_tokens):
+        text = "has both atpp and adapt_tokens" if block.atpp else "has no budget"
+        yield Problem(
+            path, text, "Give exactly one of atpp: [1, 2] (tokens per parameter) and adapt_tokens: [1000000]."
+        )
+    if any(block.replay_ratio) and not base.corpora:
+        yield Problem(
+            (*path, "replay_ratio"),
+            "asks for replay, and base has no corpora",
+            "Name the replay text under base.corpora.",
+        )
+    if block.atpp and isinstance(base, ExistingBase):
+        yield Problem((*path, "atpp"), "needs a base of known size", "Give adapt_tokens for an existing base.")
+    if isinstance(base, PretrainedBase):
+        yield from _unknown(block.ptpp or (), base.ptpp, (*path, "ptpp"), written, "is not among base.ptpp")
+        yield from _unknown(block.size or (), base.sizes, (*path, "size"), written, "is no size of the base")
+        return
+    for axis, values in ("ptpp", block.ptpp), ("size", block.size):
+        if values:
+            yield Problem((*path, axis), "has no meaning for an existing base", "Remove it.")
+
+
+def _check_laws(experiment: Experiment, laws: LawsChoice, written: Any) -> Iterator[Problem]:
+    adapted = experiment.domains
+    yield from _unknown(laws.domain, adapted, ("laws", "domain"), written, "is not adapted to in this experiment")
+    if not isinstance(experiment.base, PretrainedBase):
+        return
+    for axis, values in ("fit_ptpp", laws.fit_ptpp), ("score_ptpp", laws.score_ptpp):
+        yield from _unknown(values, experiment.base.ptpp, ("laws", axis), written, "is not among base.ptpp")
+    if both := sorted(set(laws.fit_ptpp) & set(laws.score_ptpp)):
+        text = f"holds {_list(both)}, which is also fitted on"
+        yield Problem(
+            ("laws", "score_ptpp"), text, "A score counts only where nothing was fitted; list each PTPP once."
+        )
+
+
+def _unknown(
+    values: Sequence[object], known: Iterable[object], path: KeyPath, written: Any, complaint: str
+) -> Iterator[Problem]:
+    names = list(known)
+    for index, value in enumerate(values):
+        if value not in names:
+            at = (*path, index) if isinstance(_value_at(written, path), list) else path
+            advice = nearest(_plain(value), [_plain(name) for name in names])
+            yield Problem(at, f"= {_plain(value)} {complaint}", advice)
+
+
+def _value_at(data: Any, path: KeyPath) -> Any:
+    for part in path:
+        data = data.get(part) if isinstance(data, dict) else data[part]
+    return data
+
+
+def _plain(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _list(values: Sequence[float]) -> str:
+    return ", ".join(f"{value:g}" for value in values)

@@ -1,0 +1,241 @@
+"""What a researcher writes: one experiment, its corpora, base, adaptation grid, evaluation, similarity and laws.
+
+Planning (``engine.plan``) expands it into runs. ``None`` in an axis means "all of the base's values".
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    Tag,
+)
+
+from engine.spec.run import Corpus, Method, Ratio, Training
+from engine.spec.strict import Strict
+
+_BYTES = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*([kKMG]i?)?B\s*$")
+_UNITS = {"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9, "ki": 2**10, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
+MethodName = Literal["full", "lora", "rslora", "dora"]
+
+
+def parse_bytes(value: Any) -> Any:
+    """``"3MB"`` → 3000000, ``"1MiB"`` → 1048576; numbers stay what they are."""
+    if not isinstance(value, str):
+        return value
+    if match := _BYTES.match(value):
+        return int(float(match[1]) * _UNITS[match[2] or ""])
+    raise ValueError("is no size; write bytes as a number, or like 300kB, 3MB, 1GiB")
+
+
+def _as_items(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return tuple(value)
+    return () if value is None else (value,)
+
+
+def _all_as_none(value: Any) -> Any:
+    return None if value is None or value == "all" else _as_items(value)
+
+
+def _distinct(values: tuple[Any, ...] | None) -> tuple[Any, ...] | None:
+    if values is not None and len(set(values)) < len(values):
+        repeated = next(value for value in values if values.count(value) > 1)
+        raise ValueError(f"holds {repeated!r} twice")
+    return values
+
+
+def _filled(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    if not values:
+        raise ValueError("must hold at least one value")
+    return values
+
+
+def _named(corpora: Any) -> Any:
+    """Give each corpus the name it is listed under."""
+    if not isinstance(corpora, dict):
+        return corpora
+    return {name: _name_one(name, entry) for name, entry in corpora.items()}
+
+
+def _name_one(name: str, entry: Any) -> Any:
+    return {"name": name, **entry} if isinstance(entry, dict) else entry
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_as_items), AfterValidator(_distinct)]
+Several = (BeforeValidator(_as_items), AfterValidator(_filled), AfterValidator(_distinct))
+AllOr = (BeforeValidator(_all_as_none), AfterValidator(_distinct))
+
+
+class Written(Strict):
+    """Part of an experiment: as strict as a run, and numbers are finite."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class TokenizerChoice(Written):
+    """A pretrained tokenizer (``model``), or one trained on corpora; by default the base's own, or its corpora."""
+
+    model: str | None = None
+    revision: str | None = None
+    train_on: Names = ()
+    vocab_size: PositiveInt = Field(default=512, ge=257)
+    train_bytes: PositiveInt = 4_000_000
+
+
+class Size(Written):
+    """One model size."""
+
+    n_layer: PositiveInt
+    n_embd: PositiveInt
+    n_head: PositiveInt
+
+
+class PretrainedBase(Written):
+    """Base models trained here: one trajectory per size, a state at each PTPP."""
+
+    tag: ClassVar[str] = "<pretrained>"
+    corpora: Annotated[tuple[str, ...], *Several]
+    sizes: dict[str, Size]
+    family: Literal["gpt2", "llama"] = "gpt2"
+    context: PositiveInt
+    ptpp: Annotated[tuple[PositiveFloat, ...], *Several]
+    """Pretraining tokens per parameter."""
+    training: Training
+
+
+class ExistingBase(Written):
+    """A base model that exists: a hub id or a folder. ``corpora`` serve as replay text and to measure forgetting."""
+
+    tag: ClassVar[str] = "<existing>"
+    model: str
+    revision: str | None = None
+    corpora: Names = ()
+    tokens_seen: PositiveInt | None = None
+    trust_remote_code: bool = False
+    allow_pickle: bool = False
+
+
+def _kind_of_base(value: Any) -> str:
+    if isinstance(value, dict):
+        return ExistingBase.tag if "model" in value and "sizes" not in value else PretrainedBase.tag
+    return getattr(value, "tag", PretrainedBase.tag)
+
+
+Base = Annotated[
+    Annotated[PretrainedBase, Tag(PretrainedBase.tag)] | Annotated[ExistingBase, Tag(ExistingBase.tag)],
+    Discriminator(_kind_of_base),
+]
+
+
+class AdaptBlock(Written):
+    """One grid of adaptations: every axis is a value or a list, and all of them are crossed."""
+
+    domain: Annotated[tuple[str, ...], *Several]
+    replay_ratio: Annotated[tuple[Ratio, ...], *Several] = (0.0,)
+    ptpp: Annotated[tuple[PositiveFloat, ...] | None, *AllOr] = None
+    size: Annotated[tuple[str, ...] | None, *AllOr] = None
+    atpp: Annotated[tuple[PositiveFloat, ...], BeforeValidator(_as_items), AfterValidator(_distinct)] = ()
+    """Adaptation tokens (whole mix) per parameter, all along one trajectory."""
+    adapt_tokens: Annotated[tuple[PositiveInt, ...], BeforeValidator(_as_items), AfterValidator(_distinct)] = ()
+    method: Annotated[tuple[MethodName, ...], *Several] = ("full",)
+    rank: Annotated[tuple[PositiveInt, ...], *Several] = (8,)
+    alpha: PositiveFloat | None = None
+    dropout: Ratio = 0.0
+    target_modules: str = Method().target_modules
+    lr: Annotated[tuple[PositiveFloat, ...] | None, BeforeValidator(_all_as_none), AfterValidator(_distinct)] = None
+    """Peak learning rates; by default that of ``adapt_training``."""
+    keep: Literal["none", "final", "all"] = "final"
+
+
+class EvaluateChoice(Written):
+    """How every state is scored: on its domain and the base corpora, optionally on the other domains too."""
+
+    window: PositiveInt | None = None
+    """Default: the context of the base, or 1,024."""
+    scheme: Literal["blocks", "strided", "rolling"] = "blocks"
+    stride: PositiveInt | None = None
+    bos: bool = False
+    precision: Literal["fp32", "bf16"] = "fp32"
+    split: Literal["valid", "test"] = "test"
+    max_tokens: PositiveInt | None = None
+    """Tokens of each evaluation set; by default all of the split."""
+    other_domains: bool = False
+    batch_tokens: PositiveInt = 8192
+
+
+class SimilarityChoice(Written):
+    """Similarity of the domains to the base corpora."""
+
+    measures: Annotated[tuple[str, ...], *Several] = ("jsd", "cosine")
+    embedders: Annotated[tuple[str, ...], *Several] = ("ngrams",)
+    domains: Annotated[tuple[str, ...] | None, *AllOr] = None
+    samples: PositiveInt = 256
+    sample_tokens: PositiveInt = 64
+    bootstrap: NonNegativeInt = 200
+
+
+class LawsChoice(Written):
+    """Which laws to fit, on which PTPP values, scored where; by default the highest PTPP is held out."""
+
+    domain: Annotated[tuple[str, ...], *Several]
+    forms: Annotated[tuple[str, ...], *Several] = ("dcpt",)
+    fit_ptpp: Annotated[tuple[PositiveFloat, ...], BeforeValidator(_as_items), AfterValidator(_distinct)] = ()
+    score_ptpp: Annotated[tuple[PositiveFloat, ...], BeforeValidator(_as_items), AfterValidator(_distinct)] = ()
+    roles: Annotated[tuple[Literal["target", "base"], ...], *Several] = ("target", "base")
+    delta: PositiveFloat = 1e-3
+    starts: PositiveInt = 500
+    bootstrap: NonNegativeInt = 200
+    anchors: NonNegativeInt = 0
+
+
+class Limits(Written):
+    """Default limits for planning, in nats per token."""
+
+    forgetting: float | None = Field(default=None, ge=0)
+    """Largest rise of the base loss."""
+    target_loss: PositiveFloat | None = None
+
+
+class ResourcesChoice(Written):
+    """What each run occupies."""
+
+    gpus: NonNegativeInt = 0
+    cpu_threads: PositiveInt = 1
+
+
+class Experiment(Written):
+    """One experiment, as written in a YAML file."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    corpora: Annotated[dict[str, Corpus], BeforeValidator(_named)]
+    tokenizer: TokenizerChoice = TokenizerChoice()
+    base: Base
+    adapt: tuple[AdaptBlock, ...] = ()
+    adapt_training: Training | None = None
+    """Default: the base's training."""
+    seeds: Annotated[tuple[NonNegativeInt, ...], *Several] = (0,)
+    evaluate: EvaluateChoice = EvaluateChoice()
+    similarity: SimilarityChoice | None = None
+    laws: LawsChoice | None = None
+    limits: Limits = Limits()
+    resources: ResourcesChoice = ResourcesChoice()
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """The adapted domains, in the order they are first named."""
+        return tuple(dict.fromkeys(name for block in self.adapt for name in block.domain))
+
+    @property
+    def training(self) -> Training | None:
+        """Optimisation of the adaptations; None when an existing base is adapted without any given."""
+        return self.adapt_training or (self.base.training if isinstance(self.base, PretrainedBase) else None)

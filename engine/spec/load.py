@@ -1,0 +1,128 @@
+"""Read an experiment from YAML: every problem of the file in one error, each with its line and what to do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from engine.spec.check import check
+from engine.spec.experiment import Experiment, parse_bytes
+from engine.spec.located import Located, override, read_yaml, relative_name
+from engine.spec.problems import Problem, from_validation, nearest, raise_problems
+from store.errors import ConfigError
+
+SCHEMES = ("installation", "hf", "m2d2")
+
+
+def load_experiment(path: Path | str, overrides: Sequence[str] = ()) -> Experiment:
+    """The experiment in a YAML file, with ``a.b=value`` overrides applied.
+
+    Paths inside are relative to the file, those of an override to the working directory; sizes may be written ``3MB``.
+    Raises ``ConfigError``.
+    """
+    path = Path(path).expanduser()
+    return parse_experiment(_read(path), overrides, file=relative_name(path), folder=path.resolve().parent)
+
+
+def parse_experiment(text: str, overrides: Sequence[str] = (), *, file: str, folder: Path) -> Experiment:
+    """The experiment in a YAML text; ``file`` names it in errors, relative paths start at ``folder``."""
+    located = read_yaml(text, file)
+    for assignment in overrides:
+        located = override(located, assignment)
+    if not isinstance(located.data, dict):
+        found = "empty" if located.data is None else "no mapping of keys"
+        raise ConfigError(
+            f"{file}: the experiment is {found}", "It needs at least name, corpora and base; see `odyssey demo`."
+        )
+    data, problems = _resolve(located, folder)
+    try:
+        experiment = Experiment.model_validate_json(json.dumps(data), strict=True)
+    except ValidationError as error:
+        found = [from_validation(detail, located.data, Experiment) for detail in error.errors(include_url=False)]
+        raise_problems(problems + found, located)
+        raise
+    raise_problems(problems + check(experiment, located.data), located)
+    return experiment
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        around = sorted(file.name for file in path.parent.glob("*.y*ml")) if path.parent.is_dir() else []
+        raise ConfigError(f"{path}: no such file", nearest(path.name, around) or "Check the path.") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"{path}: not a text file ({error.reason})", "An experiment is a YAML file in UTF-8."
+        ) from error
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}", "Give the path of a YAML file.") from error
+
+
+def _resolve(located: Located, folder: Path) -> tuple[dict[str, Any], list[Problem]]:
+    """Replace sizes by bytes and relative paths by absolute ones; the shape of the data is validated later."""
+    data = dict(located.data)
+    problems: list[Problem] = []
+    corpora = data.get("corpora")
+    if isinstance(corpora, dict):
+        data["corpora"] = {
+            name: _resolve_corpus(entry, ("corpora", name), located, folder, problems)
+            for name, entry in corpora.items()
+        }
+    for part in ("tokenizer", "base"):
+        if isinstance(entry := data.get(part), dict):
+            entry = dict(entry)
+            if isinstance(model := entry.get("model"), str):
+                entry["model"] = _resolve_model(model, (part, "model"), located, folder, problems)
+            _resolve_bytes(entry, "train_bytes", (part,), problems)
+            data[part] = entry
+    return data, problems
+
+
+def _resolve_corpus(entry: Any, path: tuple[str, ...], located: Located, folder: Path, problems: list[Problem]) -> Any:
+    if not isinstance(entry, dict):
+        return entry
+    entry = dict(entry)
+    _resolve_bytes(entry, "max_bytes", path, problems)
+    source = entry.get("source")
+    if isinstance(source, str) and source.partition(":")[0] not in SCHEMES:
+        place = (*path, "source")
+        file = _absolute(source, place, located, folder)
+        if not file.exists():
+            around = sorted(item.name for item in file.parent.glob("[!.]*")) if file.parent.is_dir() else []
+            scheme = nearest(source.partition(":")[0], SCHEMES) if ":" in source else ""
+            advice = scheme or nearest(file.name, around) or f"The folder {file.parent} does not exist either."
+            problems.append(Problem(place, f"names {source!r}, and there is no file or folder {file}", advice))
+        entry["source"] = str(file)
+    return entry
+
+
+def _resolve_bytes(entry: dict[str, Any], key: str, path: tuple[str, ...], problems: list[Problem]) -> None:
+    try:
+        if key in entry:
+            entry[key] = parse_bytes(entry[key])
+    except ValueError as error:
+        problems.append(Problem((*path, key), f"= {entry.pop(key)!r} {error}"))
+
+
+def _resolve_model(model: str, path: tuple[str, ...], located: Located, folder: Path, problems: list[Problem]) -> str:
+    """A folder becomes absolute; anything else is a hub id and stays."""
+    file = _absolute(model, path, located, folder)
+    if file.is_dir():
+        return str(file)
+    if model.startswith((".", "/", "~")):
+        problems.append(
+            Problem(
+                path, f"names {model!r}, and there is no folder {file}", "Give a folder with config.json, or a hub id."
+            )
+        )
+    return model
+
+
+def _absolute(written: str, path: tuple[str, ...], located: Located, folder: Path) -> Path:
+    start = Path.cwd() if located.place(path).startswith("--set") else folder
+    return (start / Path(written).expanduser()).resolve()
