@@ -35,8 +35,9 @@ def estimate(
 ) -> Estimate:
     """The measure between the rows of ``x`` and ``y`` with its interval.
 
-    Whole groups (documents) are resampled on both sides. Resampling adds noise to both samples, which pushes every distance up; the draws are therefore moved so that their
-    mean is the value (bias-centred percentile interval), then cut at the measure's bounds.
+    Whole groups (documents) are resampled on both sides. Resampling adds noise to both samples, which pushes every
+    distance up; the draws are therefore moved so that their mean is the value (bias-centred percentile interval), then
+    cut at the measure's bounds.
     """
     statistic = measure.prepare(x, y, x_groups, y_groups, scale)
     value = float(statistic(np.ones(len(x)), np.ones(len(y))))
