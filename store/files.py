@@ -40,7 +40,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """The JSON value in ``path``; ``DataError`` names the file and line when it is not JSON, ``FileNotFoundError`` passes."""
+    """The JSON value in ``path``; ``DataError`` names file and line when it is none, ``FileNotFoundError`` passes."""
     try:
         return json.loads(path.read_bytes())
     except UnicodeDecodeError as error:

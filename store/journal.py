@@ -13,13 +13,13 @@ from store.errors import DataError
 from store.files import cannot_write
 
 MALFORMED = "malformed"
-"""The event name under which ``read_events`` reports a line that is not a JSON object with ``seq``, ``t`` and ``event``."""
+"""The name under which ``read_events`` reports a line that is not an object with ``seq``, ``t`` and ``event``."""
 
 _TAIL_BYTES = 1 << 16
 
 
 class Journal:
-    """The writer of one journal. ``append`` may be called from several threads; ``seq`` continues where the file ends."""
+    """The one writer of a journal, usable from several threads; ``seq`` continues where the file ends."""
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
@@ -65,7 +65,7 @@ def read_events(path: Path, offset: int = 0) -> tuple[list[dict[str, Any]], int]
     """The complete events after byte ``offset``, and the offset to go on from: just after the last newline.
 
     A torn last line is left for the next call. A complete line that is no event comes back as an event named
-    ``malformed`` (``seq`` -1, ``t`` 0, ``offset`` of the line, ``text`` cut to 120 characters). A missing file is empty.
+    ``malformed`` (``seq`` -1, ``t`` 0, ``offset`` of the line, ``text`` of 120 characters). A missing file is empty.
     """
     try:
         with open(path, "rb") as file:

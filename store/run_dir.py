@@ -49,7 +49,7 @@ class AttemptDir:
 
 
 class RunDir:
-    """One run's directory. An instance remembers how far it has read, so asking again for the state reads only what is new."""
+    """One run's directory. An instance remembers how far it has read: a second ``state()`` reads only what is new."""
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
@@ -142,7 +142,7 @@ class RunDir:
 
 
 def create_run(workspace: Workspace, spec: Mapping[str, Any]) -> RunDir:
-    """Make the directory of the run that ``spec`` describes; a run of that ``run_id`` that exists is returned untouched.
+    """Make the directory of the run that ``spec`` describes; one that exists already is returned untouched.
 
     The directory appears complete, by one rename. ``DataError`` for an identifier that cannot name a directory.
     """

@@ -1,4 +1,4 @@
-"""The state of a run as a fold over its journals: what the scheduler said, and what the newest attempt's worker said."""
+"""The state of a run: a fold over what the scheduler said and what the newest attempt's worker said."""
 
 from __future__ import annotations
 
@@ -66,11 +66,14 @@ class RunFold:
             name = event["event"]
             if name not in _CONTROL:
                 continue
+            newest = max(fold.said_of, fold.attempt.attempt)
             number = event.get("attempt")
+            number = number if isinstance(number, int) else newest
             fold = replace(
                 fold,
                 said=name,
-                said_of=number if isinstance(number, int) else max(fold.said_of, fold.attempt.attempt),
+                # A retry is about the attempt to come, whichever number it was written with.
+                said_of=max(number, newest + 1) if name == "retried" else number,
                 said_at=event["t"],
                 said_reason=str(event.get("reason") or ""),
             )
@@ -103,7 +106,7 @@ class RunFold:
             return RunState(state="queued", attempt=known, queued=attempt.queued)
         if self.said in ("held", "queued") and attempt.finished and self.said_of >= known:
             return RunState(state=self.said, attempt=known, reason=self.said_reason, queued=attempt.queued)
-        if self.said in ("lost", "cancelled") and self.said_of >= known and not attempt.finished:
+        if self.said in ("lost", "cancelled") and (self.said_of > known or not attempt.finished):
             return replace(
                 attempt, state=self.said, attempt=self.said_of, reason=self.said_reason, ended=self.said_at, eta_s=None
             )

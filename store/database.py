@@ -1,0 +1,193 @@
+"""Leases on the DuckDB file: opened, used, closed, never kept.
+
+DuckDB refuses every other process while one writes. Processes of odyssey therefore take turns by an flock on the lease
+file beside the database: exclusive to write, shared to read. A foreign tool that has the file open is waited for too.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import random
+import re
+import shutil
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from store import schema
+from store.errors import WorkspaceError
+from store.files import cannot_write
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from store.workspace import Workspace
+
+_PAUSE_S = (0.004, 0.03)
+_LOCKED = re.compile(r"Could not set lock on file|Conflicting lock|different configuration than existing")
+_PID = re.compile(r"PID (\d+)")
+
+
+@contextmanager
+def lease(workspace: Workspace, write: bool = False, wait_s: float = 10.0) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection to the workspace's database, read-only unless ``write``; makes or upgrades the database if need be.
+
+    Waits up to ``wait_s`` seconds for its turn, then raises a ``WorkspaceError`` that names the holder's process.
+    Results must be fetched before the lease ends. Leases do not nest.
+    """
+    deadline = time.monotonic() + wait_s
+    if not write:
+        with _hold(workspace, False, deadline), _open_current(workspace, deadline) as con:
+            if con is not None:
+                yield con
+                return
+        with _hold(workspace, True, deadline), _open_to_write(workspace, deadline):
+            pass
+        with _hold(workspace, False, deadline), _connect(workspace, False, deadline) as con:
+            yield con
+            return
+    with _hold(workspace, True, deadline), _open_to_write(workspace, deadline) as con:
+        yield con
+
+
+def lease_path(workspace: Workspace) -> Path:
+    """The file that carries the lock and, as JSON, the pid, host and start of its last holder."""
+    return workspace.database_path.with_name(workspace.database_path.name + ".lease")
+
+
+@contextmanager
+def _open_current(workspace: Workspace, deadline: float) -> Iterator[duckdb.DuckDBPyConnection | None]:
+    """A read-only connection; None when the database has yet to be made or upgraded."""
+    if not workspace.database_path.exists():
+        yield None
+        return
+    with _connect(workspace, False, deadline) as con:
+        version = schema.read_version(con)
+        schema.refuse_newer(version, str(workspace.database_path))
+        yield con if version == schema.newest_version() else None
+
+
+@contextmanager
+def _open_to_write(workspace: Workspace, deadline: float) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection to the newest schema; an older database is copied before it is upgraded."""
+    with _connect(workspace, True, deadline) as con:
+        version = schema.read_version(con)
+        schema.refuse_newer(version, str(workspace.database_path))
+        if version in (0, schema.newest_version()):
+            schema.migrate(con)
+            yield con
+            return
+        con.execute("CHECKPOINT")
+    back_up(workspace, f"v{version}")
+    with _connect(workspace, True, deadline) as con:
+        schema.migrate(con)
+        yield con
+
+
+def back_up(workspace: Workspace, label: str) -> Path:
+    """Copy the database to ``odyssey.duckdb.LABEL.backup``; the caller holds the write lease and has nothing open."""
+    source = workspace.database_path
+    target = source.with_name(f"{source.name}.{label}.backup")
+    try:
+        shutil.copy2(source, target)
+    except OSError as error:
+        raise cannot_write(target, error) from error
+    return target
+
+
+@contextmanager
+def _hold(workspace: Workspace, write: bool, deadline: float) -> Iterator[None]:
+    path = lease_path(workspace)
+    descriptor = _open_lease(path, write)
+    if descriptor is None:
+        yield
+        return
+    try:
+        while not _try_lock(descriptor, write):
+            if time.monotonic() >= deadline:
+                raise _held_too_long(workspace, _read_holder(path))
+            time.sleep(random.uniform(*_PAUSE_S))
+        _sign(descriptor)
+        yield
+    finally:
+        # Closing releases the lock, also when this process is killed.
+        os.close(descriptor)
+
+
+def _open_lease(path: Path, write: bool) -> int | None:
+    """A descriptor to lock; None for a reader of a folder where nobody can write, who needs no lock."""
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        if write or not path.parent.is_dir():
+            raise cannot_write(path, error) from error
+    try:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise WorkspaceError(f"cannot read {path}: {error.strerror or error}", "Check its permissions.") from error
+
+
+def _try_lock(descriptor: int, write: bool) -> bool:
+    try:
+        fcntl.flock(descriptor, (fcntl.LOCK_EX if write else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _sign(descriptor: int) -> None:
+    if fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+        return
+    holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": round(time.time(), 3)}
+    # One write of a fixed length: readers share the lock, and the last one's signature stands whole.
+    os.pwrite(descriptor, json.dumps(holder).ljust(256).encode(), 0)
+
+
+def _read_holder(path: Path) -> dict[str, object]:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+
+
+@contextmanager
+def _connect(workspace: Workspace, write: bool, deadline: float) -> Iterator[duckdb.DuckDBPyConnection]:
+    import duckdb
+
+    path = workspace.database_path
+    while True:
+        try:
+            # Nothing is ever fetched from the network: the extensions in use are compiled in.
+            con = duckdb.connect(str(path), read_only=not write, config={"autoinstall_known_extensions": "false"})
+            break
+        except duckdb.Error as error:
+            if not _LOCKED.search(str(error)):
+                raise WorkspaceError(
+                    f"cannot open the database {path}: {str(error).splitlines()[0]}",
+                    "If it is damaged, move it away and restore a backup of it.",
+                ) from error
+            if time.monotonic() >= deadline:
+                pid = _PID.search(str(error))
+                raise _held_too_long(workspace, {"pid": pid[1]} if pid else {}) from error
+            time.sleep(random.uniform(*_PAUSE_S))
+    try:
+        yield con
+    finally:
+        con.close()
+
+
+def _held_too_long(workspace: Workspace, holder: dict[str, object]) -> WorkspaceError:
+    pid, host = holder.get("pid"), holder.get("host")
+    elsewhere = f" on {host}" if host and host != socket.gethostname() else ""
+    who = f"process {pid}{elsewhere}" if pid else "another process"
+    return WorkspaceError(
+        f"the database {workspace.database_path} is in use by {who}",
+        "Wait for it to finish, or close the program that has the database open.",
+    )
