@@ -1,7 +1,7 @@
 """Every key of the application, in one table: it drives dispatch, the footer, ``?``, the palette and rebinding.
 
-``id`` is ``SCOPE.ACTION``; the widget or screen that owns the scope has a method ``action_ACTION`` and takes its bindings
-from ``bindings(SCOPE)``. A settings file may give any id other keys.
+``id`` is ``SCOPE.ACTION``; the widget or screen that owns the scope has a method ``action_ACTION`` and takes its
+bindings from ``bindings(SCOPE)``. A settings file may give any id other keys.
 """
 
 from __future__ import annotations
@@ -56,8 +56,17 @@ ACTIONS: tuple[Action, ...] = (
     Action("table.cursor_up", ("k", "up"), "Up", "previous row", footer=False),
     Action("table.cursor_left", ("h", "left"), "Left", "scroll left", footer=False),
     Action("table.cursor_right", ("l", "right"), "Right", "scroll right", footer=False),
+    Action("table.page_down", ("pagedown",), "Page down", "a screenful down", footer=False),
+    Action("table.page_up", ("pageup",), "Page up", "a screenful up", footer=False),
     Action("table.scroll_top", ("g", "home"), "Top", "first row", footer=False),
     Action("table.scroll_bottom", ("G", "end"), "Bottom", "last row", footer=False),
+    Action("chart.zoom_in", ("plus", "equals_sign"), "Zoom in", "about the centre", footer=False),
+    Action("chart.zoom_out", ("minus",), "Zoom out", "about the centre", footer=False),
+    Action("chart.reset", ("0",), "All of it", "forget zoom, pan and scales", footer=False),
+    Action("chart.pan_left", ("H",), "Pan left", "by a quarter", footer=False),
+    Action("chart.pan_right", ("L",), "Pan right", "by a quarter", footer=False),
+    Action("chart.log_y", ("y",), "Log y", "logarithmic or linear y axis", footer=False),
+    Action("chart.log_x", ("Y",), "Log x", "logarithmic or linear x axis", footer=False),
     Action("runs.open", ("enter",), "Open", "the run under the cursor"),
     Action("runs.mark", ("space",), "Mark", "for Compare and for the preview"),
     Action("runs.filter", ("slash",), "Filter", "domain=tests and replay>=0.1, tag:x, ~text"),

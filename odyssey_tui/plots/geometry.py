@@ -1,0 +1,103 @@
+"""Polylines on the canvas: reduced to the pixel columns, clipped to the frame, cut into dashes.
+
+Canvas coordinates: x from 0 (left) to the width in cells, y from 0 (bottom) to the height. A cell holds 2 x 4 dots.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+Paths = list[np.ndarray]
+"""Disjoint polylines, each of shape [points, 2]."""
+
+_DASH_PATTERN = {"dashed": (5.0, 3.0), "dotted": (1.0, 2.0)}
+"""Lengths in dots: drawn, skipped."""
+
+
+def bucket_columns(x: np.ndarray, y: np.ndarray, columns: int, width: float) -> np.ndarray:
+    """Minimum, mean and maximum of ``y`` in each of ``columns`` equal columns of [0, width].
+
+    ``x`` and ``y`` are canvas coordinates of one series. Returns float64 [used columns, 4]: x of the column's centre,
+    minimum, mean, maximum. Every point counts; none is sampled away.
+    """
+    column = np.clip((x / width * columns).astype(np.int64), 0, columns - 1)
+    order = np.argsort(column, kind="stable")
+    column, y = column[order], y[order]
+    used, starts, counts = np.unique(column, return_index=True, return_counts=True)
+    mean = np.add.reduceat(y, starts) / counts
+    low, high = np.minimum.reduceat(y, starts), np.maximum.reduceat(y, starts)
+    return np.column_stack([(used + 0.5) * width / columns, low, mean, high])
+
+
+def clip_paths(points: np.ndarray, width: float, height: float) -> Paths:
+    """The parts of a polyline inside the frame (Liang-Barsky), as polylines."""
+    if len(points) < 2:
+        return []
+    start, end = points[:-1], points[1:]
+    direction = end - start
+    enter, leave = np.zeros(len(start)), np.ones(len(start))
+    visible = np.ones(len(start), bool)
+    for axis, limit in ((0, width), (1, height)):
+        for sign, bound in ((-1.0, 0.0), (1.0, limit)):
+            slope = sign * direction[:, axis]
+            room = sign * (bound - start[:, axis])
+            with np.errstate(divide="ignore", invalid="ignore"):
+                cut = room / slope
+            visible &= ~((slope == 0) & (room < 0))
+            enter = np.where(slope < 0, np.maximum(enter, cut), enter)
+            leave = np.where(slope > 0, np.minimum(leave, cut), leave)
+    visible &= enter <= leave
+    first = start + enter[:, None] * direction
+    last = start + leave[:, None] * direction
+    paths: Paths = []
+    current: list[np.ndarray] = []
+    for index in np.flatnonzero(visible):
+        joined = current and np.array_equal(current[-1], first[index])
+        if not joined:
+            _close(paths, current)
+            current = [first[index]]
+        current.append(last[index])
+    _close(paths, current)
+    return paths
+
+
+def _close(paths: Paths, current: list[np.ndarray]) -> None:
+    if len(current) > 1:
+        paths.append(np.array(current))
+
+
+def dash_points(paths: Paths, style: str) -> np.ndarray:
+    """Dots of dashed or dotted polylines: [dots, 2] canvas coordinates, evenly spaced along the line."""
+    drawn, skipped = _DASH_PATTERN[style]
+    scale = np.array([2.0, 4.0])
+    pieces = [np.empty((0, 2))]
+    for path in paths:
+        dots = path * scale
+        lengths = np.hypot(*np.diff(dots, axis=0).T)
+        along = np.concatenate([[0.0], np.cumsum(lengths)])
+        at = np.arange(0.0, along[-1], 0.5)
+        at = at[at % (drawn + skipped) < drawn]
+        pieces.append(np.column_stack([np.interp(at, along, path[:, 0]), np.interp(at, along, path[:, 1])]))
+    return unique_dots(np.concatenate(pieces))
+
+
+def unique_dots(points: np.ndarray) -> np.ndarray:
+    """One point per braille dot: what lies on the same dot is drawn once."""
+    if not len(points):
+        return points
+    cells = np.floor(points * np.array([2.0, 4.0])).astype(np.int64)
+    return (np.unique(cells, axis=0) + 0.5) / np.array([2.0, 4.0])
+
+
+def band_dots(x: np.ndarray, low: np.ndarray, high: np.ndarray, width: int, height: int) -> np.ndarray:
+    """A light, regular screen of dots between ``low`` and ``high`` (canvas coordinates, ``x`` rising)."""
+    centres = (np.arange(width * 2) + 0.5) / 2
+    centres = centres[(centres >= x[0]) & (centres <= x[-1])]
+    bottom = np.clip(np.interp(centres, x, low), 0, height)
+    top = np.clip(np.interp(centres, x, high), 0, height)
+    rows = (np.arange(height * 4) + 0.5) / 4
+    inside = (rows[None, :] >= bottom[:, None]) & (rows[None, :] <= top[:, None])
+    columns, heights = np.nonzero(inside)
+    dot_columns = np.floor(centres[columns] * 2).astype(np.int64)
+    screen = (dot_columns + 2 * heights) % 4 == 0
+    return np.column_stack([centres[columns[screen]], rows[heights[screen]]])

@@ -1,0 +1,281 @@
+"""The marks of a chart on its canvas: bands, reference lines, lines, error bars, points, names; later ones on top."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from odyssey_tui.plots.axes import Axis, transform
+from odyssey_tui.plots.figure import DOT, Figure
+from odyssey_tui.plots.geometry import band_dots, bucket_columns, clip_paths, dash_points, unique_dots
+from odyssey_tui.plots.page import Ink, Page, cut, single_width
+from odyssey_tui.plots.palette import blend, color_of
+from odyssey_tui.plots.raster import Stroke, rasterise
+from odyssey_tui.plots.series import Band, Line, Reference, Scatter
+
+_MANY_POINTS = 2000
+_NAME_WIDTH = 14
+
+
+@dataclass(frozen=True)
+class Plot:
+    """The canvas of a chart on its page: its place in cells, its axes, its background."""
+
+    page: Page
+    left: int
+    top: int
+    columns: int
+    rows: int
+    x: Axis
+    y: Axis
+    dark: bool
+
+    def place(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Canvas coordinates [n, 2] of data values; NaN where an axis cannot show them."""
+        return np.column_stack([self.x.place(x, self.columns), self.y.place(y, self.rows)])
+
+    def column_of(self, at: float) -> int | None:
+        """Page column of a position in axis space, None outside."""
+        share = (at - self.x.low) / (self.x.high - self.x.low)
+        inside = -1e-9 <= share <= 1 + 1e-9
+        return self.left + min(self.columns - 1, max(0, int(share * self.columns))) if inside else None
+
+    def row_of(self, at: float) -> int | None:
+        """Page row of a position in axis space, None outside."""
+        share = (at - self.y.low) / (self.y.high - self.y.low)
+        inside = -1e-9 <= share <= 1 + 1e-9
+        return self.top + self.rows - 1 - min(self.rows - 1, max(0, int(share * self.rows))) if inside else None
+
+
+def end_values(figure: Figure, log_x: bool, log_y: bool) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Values that the axes must hold; a point that one axis cannot show does not stretch the other."""
+    xs: list[np.ndarray] = []
+    ys: list[np.ndarray] = []
+    pairs = [(line.x, line.y) for line in figure.lines]
+    for scatter in figure.scatters:
+        ends = [end for end in (scatter.low, scatter.high) if end is not None]
+        pairs += [(scatter.x, column) for column in (scatter.y, *ends)]
+    for band in figure.bands:
+        pairs += [(band.x, band.low), (band.x, band.high)]
+    for x, y in pairs:
+        good = _drawable(x, y, log_x, log_y)
+        xs.append(x[good])
+        ys.append(y[good])
+    xs += [np.array([reference.at]) for reference in figure.references if reference.vertical]
+    ys += [np.array([reference.at]) for reference in figure.references if not reference.vertical]
+    return xs, ys
+
+
+def left_out(figure: Figure, log_x: bool, log_y: bool) -> int:
+    """How many points of lines and scatters the axes cannot show."""
+    series = [*figure.lines, *figure.scatters]
+    return sum(int((~_drawable(item.x, item.y, log_x, log_y)).sum()) for item in series)
+
+
+def points_reduced(figure: Figure, columns: int) -> int:
+    """How many points stand behind the lines that ``columns`` cells draw by pixel column; 0 if none is reduced."""
+    return sum(len(line.x) for line in figure.lines if _is_reduced(line, columns))
+
+
+def _is_reduced(line: Line, columns: int) -> bool:
+    return len(line.x) > 2 * columns and _rises(line.x)
+
+
+def draw_marks(plot: Plot, figure: Figure) -> None:
+    """Draw every mark of ``figure`` on the page of ``plot``."""
+    _stamp(plot, [stroke for band in figure.bands for stroke in _band_strokes(plot, band)])
+    for reference in figure.references:
+        _draw_reference(plot, reference)
+    reduced = [line for line in figure.lines if _is_reduced(line, plot.columns)]
+    _stamp(plot, [stroke for line in reduced for stroke in _envelope_strokes(plot, line)])
+    _erase(plot, [stroke for line in reduced if line.style != "solid" for stroke in _mean_strokes(plot, line)])
+    _stamp(plot, [stroke for line in figure.lines for stroke in _line_strokes(plot, line)])
+    _stamp(plot, [stroke for scatter in figure.scatters for stroke in _scatter_strokes(plot, scatter)])
+    glyphs = [scatter for scatter in figure.scatters if not _as_dots(scatter)]
+    for scatter in glyphs:
+        _draw_glyphs(plot, scatter)
+    for scatter in glyphs:
+        _draw_names(plot, scatter)
+    for reference in figure.references:
+        if reference.label:
+            _draw_reference_label(plot, reference)
+
+
+def _drawable(x: np.ndarray, y: np.ndarray, log_x: bool, log_y: bool) -> np.ndarray:
+    return np.isfinite(transform(x, log_x)) & np.isfinite(transform(y, log_y))
+
+
+def _rises(x: np.ndarray) -> bool:
+    finite = x[np.isfinite(x)]
+    return bool(np.all(np.diff(finite) >= 0))
+
+
+def _stamp(plot: Plot, strokes: list[Stroke]) -> None:
+    if not strokes:
+        return
+    cells = rasterise(plot.columns, plot.rows, strokes)
+    for row, (characters, colors) in enumerate(zip(cells.characters, cells.colors, strict=True)):
+        for column, (char, color) in enumerate(zip(characters, colors, strict=True)):
+            if char != " ":
+                plot.page.put(plot.left + column, plot.top + row, char, Ink(color))
+
+
+def _erase(plot: Plot, strokes: list[Stroke]) -> None:
+    """Blank the cells under ``strokes``, so that a dashed mean is not filled up by its own envelope."""
+    if not strokes:
+        return
+    for row, characters in enumerate(rasterise(plot.columns, plot.rows, strokes).characters):
+        for column, char in enumerate(characters):
+            if char != " ":
+                plot.page.put(plot.left + column, plot.top + row, " ")
+
+
+def _band_strokes(plot: Plot, band: Band) -> list[Stroke]:
+    x = plot.x.place(band.x, plot.columns)
+    low, high = plot.y.place(band.low, plot.rows), plot.y.place(band.high, plot.rows)
+    good = np.isfinite(x) & np.isfinite(low) & np.isfinite(high)
+    order = np.argsort(x[good], kind="stable")
+    if len(order) < 2:
+        return []
+    dots = band_dots(x[good][order], low[good][order], high[good][order], plot.columns, plot.rows)
+    faint = blend(color_of(band.color, dark=plot.dark), 0.55, dark=plot.dark)
+    return [Stroke(dots, faint, joined=False)] if len(dots) else []
+
+
+def _visible(plot: Plot, points: np.ndarray) -> np.ndarray:
+    inside = (points >= 0).all(axis=1) & (points[:, 0] <= plot.columns) & (points[:, 1] <= plot.rows)
+    return points[inside]
+
+
+def _columns_of(plot: Plot, line: Line) -> np.ndarray:
+    points = plot.place(line.x, line.y)
+    points = points[np.isfinite(points).all(axis=1)]
+    points = points[(points[:, 0] >= 0) & (points[:, 0] <= plot.columns)]
+    if not len(points):
+        return np.empty((0, 4))
+    return bucket_columns(points[:, 0], points[:, 1], plot.columns * 2, plot.columns)
+
+
+def _envelope_strokes(plot: Plot, line: Line) -> list[Stroke]:
+    faint = blend(color_of(line.color, dark=plot.dark), 0.5, dark=plot.dark)
+    strokes = []
+    for x, low, _, high in _columns_of(plot, line):
+        for path in clip_paths(np.array([[x, low], [x, high]]), plot.columns, plot.rows):
+            strokes.append(Stroke(path, faint, joined=True))
+    return strokes
+
+
+def _mean_strokes(plot: Plot, line: Line) -> list[Stroke]:
+    color = color_of(line.color, dark=plot.dark)
+    paths = clip_paths(_columns_of(plot, line)[:, [0, 2]], plot.columns, plot.rows)
+    return [Stroke(path, color, joined=True) for path in paths]
+
+
+def _line_strokes(plot: Plot, line: Line) -> list[Stroke]:
+    if _is_reduced(line, plot.columns):
+        pieces = [_columns_of(plot, line)[:, [0, 2]]]
+    else:
+        points = plot.place(line.x, line.y)
+        breaks = np.flatnonzero(~np.isfinite(points).all(axis=1))
+        pieces = [piece[np.isfinite(piece).all(axis=1)] for piece in np.split(points, breaks)]
+    color = color_of(line.color, dark=plot.dark)
+    lonely = [_visible(plot, piece) for piece in pieces if len(piece) == 1]
+    paths = [path for piece in pieces for path in clip_paths(piece, plot.columns, plot.rows)]
+    strokes = [Stroke(points, color, joined=False) for points in lonely if len(points)]
+    if line.style == "solid":
+        return strokes + [Stroke(path, color, joined=True) for path in paths]
+    dots = dash_points(paths, line.style)
+    return strokes + ([Stroke(dots, color, joined=False)] if len(dots) else [])
+
+
+def _as_dots(scatter: Scatter) -> bool:
+    return scatter.marker == DOT or len(scatter.x) > _MANY_POINTS
+
+
+def _scatter_strokes(plot: Plot, scatter: Scatter) -> list[Stroke]:
+    color = color_of(scatter.color, dark=plot.dark)
+    points = plot.place(scatter.x, scatter.y)
+    strokes = []
+    if scatter.low is not None and scatter.high is not None:
+        low, high = plot.y.place(scatter.low, plot.rows), plot.y.place(scatter.high, plot.rows)
+        faint = blend(color, 0.7, dark=plot.dark)
+        for at, bottom, top in zip(points[:, 0], low, high, strict=True):
+            if np.isfinite([at, bottom, top]).all():
+                paths = clip_paths(np.array([[at, bottom], [at, top]]), plot.columns, plot.rows)
+                strokes += [Stroke(path, faint, joined=True) for path in paths]
+    if _as_dots(scatter):
+        dots = unique_dots(_visible(plot, points[np.isfinite(points).all(axis=1)]))
+        strokes += [Stroke(dots, color, joined=False)] if len(dots) else []
+    return strokes
+
+
+def _cell(plot: Plot, point: np.ndarray) -> tuple[int, int] | None:
+    if not np.isfinite(point).all() or not (0 <= point[0] <= plot.columns and 0 <= point[1] <= plot.rows):
+        return None
+    column = plot.left + min(plot.columns - 1, int(point[0]))
+    return column, plot.top + plot.rows - 1 - min(plot.rows - 1, int(point[1]))
+
+
+def _draw_glyphs(plot: Plot, scatter: Scatter) -> None:
+    ink = Ink(color_of(scatter.color, dark=plot.dark))
+    for point in plot.place(scatter.x, scatter.y):
+        cell = _cell(plot, point)
+        if cell is not None:
+            plot.page.put(*cell, scatter.marker, ink)
+
+
+def _draw_names(plot: Plot, scatter: Scatter) -> None:
+    """Beside each point where there is room: right, left, above, below; a name without room is left out."""
+    ink = Ink(color_of("text", dark=plot.dark))
+    points = plot.place(scatter.x, scatter.y)
+    for name, point in zip(scatter.names, points, strict=False):
+        cell = _cell(plot, point)
+        text = cut(single_width(name), _NAME_WIDTH)
+        if cell is None or not text:
+            continue
+        column, row = cell
+        right, left = (column + 2, row), (column - 1 - len(text), row)
+        above, below = (column - len(text) // 2, row - 1), (column - len(text) // 2, row + 1)
+        for start, line in (right, left, above, below):
+            inside = start >= plot.left and plot.top <= line < plot.top + plot.rows
+            if inside and plot.page.is_free(start - 1, line, len(text) + 1):
+                plot.page.put(start, line, text, ink)
+                break
+
+
+def _reference_cell(plot: Plot, reference: Reference) -> int | None:
+    """Page column (vertical) or row of a reference line, None outside the chart."""
+    axis = plot.x if reference.vertical else plot.y
+    at = float(transform(np.array([reference.at]), axis.log)[0])
+    return plot.column_of(at) if reference.vertical else plot.row_of(at)
+
+
+def _draw_reference(plot: Plot, reference: Reference) -> None:
+    cell = _reference_cell(plot, reference)
+    if cell is None:
+        return
+    ink = Ink(color_of(reference.color, dark=plot.dark))
+    if reference.vertical:
+        for row in range(plot.rows):
+            plot.page.put(cell, plot.top + row, "┊", ink)
+    else:
+        plot.page.put(plot.left, cell, "┈" * plot.columns, ink)
+
+
+def _draw_reference_label(plot: Plot, reference: Reference) -> None:
+    cell = _reference_cell(plot, reference)
+    if cell is None:
+        return
+    text = cut(single_width(reference.label), plot.columns // 2)
+    right = plot.left + plot.columns - len(text)
+    if reference.vertical:
+        beside = (cell + 1, cell - len(text))
+        places = [(start, row) for row in (plot.top, plot.top + plot.rows - 1) for start in beside]
+    else:
+        rows = [row for row in (cell - 1, cell + 1) if plot.top <= row < plot.top + plot.rows] or [cell]
+        places = [(start, row) for row in rows for start in (right, plot.left + 1)]
+    inside = [place for place in places if plot.left <= place[0] <= right]
+    free = [place for place in inside if plot.page.is_free(*place, len(text))]
+    for place in (free or inside)[:1]:
+        plot.page.put(*place, text, Ink(color_of(reference.color, dark=plot.dark)))

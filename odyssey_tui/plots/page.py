@@ -1,0 +1,90 @@
+"""A page of coloured character cells: text is placed on it, then printed with or without colours."""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass
+
+from odyssey_tui.plots.palette import Rgb, to_256
+
+
+@dataclass(frozen=True)
+class Ink:
+    color: Rgb | None = None
+    bold: bool = False
+
+
+PLAIN = Ink()
+
+
+def single_width(text: str) -> str:
+    """``text`` with one cell per character: wide, combining and control characters become ``·``."""
+    normal = unicodedata.normalize("NFC", text)
+    return "".join(char if _is_single(char) else "·" for char in normal)
+
+
+def _is_single(char: str) -> bool:
+    if char.isascii():
+        return char.isprintable()
+    return char.isprintable() and unicodedata.east_asian_width(char) not in "WF" and not unicodedata.combining(char)
+
+
+def cut(text: str, width: int) -> str:
+    """At most ``width`` characters, ending in ``…`` when something was cut."""
+    return text if len(text) <= width else text[: max(0, width - 1)] + "…" * (width > 0)
+
+
+class Page:
+    """``width`` x ``height`` cells; what does not fit is cut at the edge."""
+
+    def __init__(self, width: int, height: int) -> None:
+        self.width, self.height = width, height
+        self._cells = [[" "] * width for _ in range(height)]
+        self._inks = [[PLAIN] * width for _ in range(height)]
+
+    def put(self, column: int, row: int, text: str, ink: Ink = PLAIN) -> None:
+        """Write ``text`` from (column, row), over what is there."""
+        if not 0 <= row < self.height:
+            return
+        for offset, char in enumerate(text):
+            if 0 <= column + offset < self.width:
+                self._cells[row][column + offset] = char
+                self._inks[row][column + offset] = ink
+
+    def is_free(self, column: int, row: int, length: int) -> bool:
+        """Whether ``length`` cells from (column, row) exist and are blank."""
+        if not 0 <= row < self.height or column < 0 or column + length > self.width:
+            return False
+        return all(cell == " " for cell in self._cells[row][column : column + length])
+
+    def runs(self, row: int) -> list[tuple[str, Ink]]:
+        """One row as (text, ink) runs, left to right; blanks take the ink before them."""
+        runs: list[tuple[str, Ink]] = []
+        text, current = "", PLAIN
+        for char, ink in zip(self._cells[row], self._inks[row], strict=True):
+            if char != " " and ink != current:
+                if text:
+                    runs.append((text, current))
+                text, current = "", ink
+            text += char
+        return [*runs, (text, current)] if text else runs
+
+    def text(self, colors: int) -> str:
+        """The page as lines, all of the page's width; ``colors`` is 0 (none), 256 or 2**24."""
+        return "\n".join(self._line(row, colors) for row in range(self.height))
+
+    def _line(self, row: int, colors: int) -> str:
+        if not colors:
+            return "".join(self._cells[row])
+        runs = self.runs(row)
+        inked = "".join(text if ink == PLAIN else _escape(ink, colors) + text for text, ink in runs)
+        return inked + "\x1b[0m" * any(ink != PLAIN for _, ink in runs)
+
+
+def _escape(ink: Ink, colors: int) -> str:
+    codes = ["0"]
+    if ink.bold:
+        codes.append("1")
+    if ink.color is not None:
+        codes.append(f"38;5;{to_256(ink.color)}" if colors == 256 else "38;2;{};{};{}".format(*ink.color))
+    return f"\x1b[{';'.join(codes)}m"
