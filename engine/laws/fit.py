@@ -1,0 +1,183 @@
+"""Fitting a form to points: starts by variable projection, descent by batched Levenberg–Marquardt, bootstrap over runs.
+
+The objective is the sum of weight * Huber(ln Lhat - ln L, delta). All starts descend together; the worse ones are left behind in rounds
+and the remaining ones are followed to convergence. Deterministic for a given seed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from engine.laws.errors import LawError
+from engine.laws.features import Features, Scales, features
+from engine.laws.form import Form, Role
+from engine.laws.huber import log_residuals, objective
+from engine.laws.law import Law, fitted_ranges
+from engine.laws.optimise import Problem, minimise
+from engine.laws.points import Floats, Points
+from engine.laws.starts import draw_starts, project
+from engine.laws.usable import Dropped, bounds_of, count_reasons, drop_parameters, refusals, require_enough
+
+ROUNDS = ((8, 0.2, 24), (40, 0.25, 12))
+"""(iterations, share of the starts kept, at least so many) before the last round."""
+FINAL_ITERATIONS, FINAL_TOLERANCE = 400, 1e-9
+BOOTSTRAP_ITERATIONS, BOOTSTRAP_TOLERANCE = 60, 1e-5
+AGREEMENT = 1e-3
+"""Starts within 0.1 % of the best objective agree with it."""
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """How to fit. ``delta`` is the Huber threshold on log residuals."""
+
+    role: Role = "target"
+    delta: float = 1e-3
+    starts: int = 500
+    bootstrap: int = 200
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A fitted form with the facts needed to judge it. ``u`` is in scaled units, ``law`` in natural ones."""
+
+    law: Law
+    options: FitOptions
+    u: Floats
+    scales: Scales
+    points: Points
+    """The points the fit used."""
+    dropped: Dropped
+    objective: float
+    n_points: int
+    n_runs: int
+    excluded: tuple[tuple[str, int], ...]
+    """(reason, count) of the points that were left out."""
+    starts_polished: int
+    """How many of the starts were followed to convergence."""
+    starts_agreeing: int
+    """How many of those end within 0.1 % of the best objective."""
+    at_bound: tuple[str, ...]
+    condition: float
+    """Ratio of the largest to the smallest singular value of the weighted Jacobian over the free parameters, scaled units."""
+    bounds: tuple[Floats, Floats] = field(repr=False)
+
+    @property
+    def problem(self) -> Problem:
+        """The optimisation problem of this fit."""
+        x = features(self.points, self.scales)
+        return Problem(self.law.form, x, np.log(self.points.loss), self.options.delta)
+
+
+def fit(form: Form, points: Points, options: FitOptions | None = None) -> Fit:
+    """Fit ``form`` to ``points`` (all of them: choose splits before).
+
+    Points the form cannot use are left out and counted. Raises LawError when too few are left.
+    """
+    options = options or FitOptions()
+    if options.role not in form.roles:
+        raise LawError(
+            f"{form.name} describes the {' and '.join(form.roles)} loss only, not the {options.role} loss.",
+            "Leave it out of this role's forms.",
+        )
+    reasons = refusals(form, points)
+    used = points.select(reasons == "")
+    dropped = drop_parameters(form, used)
+    require_enough(form, used, dropped, reasons)
+    scales = Scales.of(used)
+    x = features(used, scales)
+    lower, upper = bounds_of(form, options.role, dropped)
+    problem = Problem(form, x, np.log(used.loss), options.delta)
+    ends, costs = _descend(problem, used, lower, upper, options)
+    best = int(np.argmin(costs))
+    u, cost = ends[best], float(costs[best])
+    draws = _bootstrap(problem, used, u, lower, upper, options)
+    natural = form.from_u(form.to_natural(u, scales))
+    law = Law(
+        form=form,
+        role=options.role,
+        params=dict(zip(form.names, natural.tolist(), strict=True)),
+        draws=form.from_u(form.to_natural(draws, scales)),
+        p0=scales.p0,
+        ranges=fitted_ranges(used),
+        dropped=dropped.axes,
+    )
+    free = lower < upper
+    touching = free & (np.isclose(u, lower, atol=1e-6) | np.isclose(u, upper, atol=1e-6))
+    return Fit(
+        law=law,
+        options=options,
+        u=u,
+        scales=scales,
+        points=used,
+        dropped=dropped,
+        objective=cost,
+        n_points=len(used),
+        n_runs=len(np.unique(used.run)),
+        excluded=tuple(count_reasons(reasons)),
+        starts_polished=len(costs),
+        starts_agreeing=int(np.sum(costs <= cost * (1 + AGREEMENT))),
+        at_bound=tuple(name for name, flag in zip(form.names, touching, strict=True) if flag),
+        condition=_condition(form, u, x, used, options.delta, free & ~touching),
+        bounds=(lower, upper),
+    )
+
+
+def _descend(
+    problem: Problem, used: Points, lower: Floats, upper: Floats, options: FitOptions
+) -> tuple[Floats, Floats]:
+    rng = np.random.default_rng([options.seed, 0])
+    form, free = problem.form, lower < upper
+    drawn = np.where(free, draw_starts(form, options.starts, rng), lower)
+    u = np.clip(project(form, drawn, problem.x, used.loss, used.weight, free), lower, upper)
+    for iterations, share, least in ROUNDS:
+        u, costs = _minimise(problem, u, lower, upper, used.weight, iterations, FINAL_TOLERANCE)
+        keep = max(int(len(u) * share), least)
+        u = u[np.argsort(costs, kind="stable")[:keep]]
+    return _minimise(problem, u, lower, upper, used.weight, FINAL_ITERATIONS, FINAL_TOLERANCE)
+
+
+def _minimise(
+    problem: Problem,
+    u: Floats,
+    lower: Floats,
+    upper: Floats,
+    weight: Floats,
+    iterations: int,
+    tolerance: float,
+) -> tuple[Floats, Floats]:
+    wide = np.broadcast_to(weight, (len(u), weight.shape[-1]))
+    low, high = np.broadcast_to(lower, u.shape), np.broadcast_to(upper, u.shape)
+    return minimise(problem, u, low, high, wide, iterations=iterations, tolerance=tolerance)
+
+
+def _bootstrap(problem: Problem, used: Points, u: Floats, lower: Floats, upper: Floats, options: FitOptions) -> Floats:
+    """Refits (B, p) with runs drawn with replacement, warm-started at the fit; none when there is a single run."""
+    runs, member = np.unique(used.run, return_inverse=True)
+    if options.bootstrap == 0 or len(runs) < 2:
+        return np.empty((0, len(u)))
+    rng = np.random.default_rng([options.seed, 1])
+    counts = rng.multinomial(len(runs), np.full(len(runs), 1.0 / len(runs)), size=options.bootstrap)
+    weight = counts[:, member] * used.weight
+    start = np.broadcast_to(u, (options.bootstrap, len(u))).copy()
+    ends, _ = _minimise(problem, start, lower, upper, weight, BOOTSTRAP_ITERATIONS, BOOTSTRAP_TOLERANCE)
+    return ends
+
+
+def _condition(form: Form, u: Floats, x: Features, used: Points, delta: float, free: Floats) -> float:
+    if not free.any():
+        return 1.0
+    predicted, jacobian = form.value_and_jacobian(u[None], x)
+    residuals = np.abs(log_residuals(predicted[0], np.log(used.loss)))
+    weight = np.sqrt(used.weight * np.minimum(1.0, delta / np.maximum(residuals, 1e-300)))
+    singular = np.linalg.svd(jacobian[0][free] / predicted[0] * weight, compute_uv=False)
+    return float(singular[0] / max(singular[-1], 1e-300 + singular[0] * 1e-16))
+
+
+def objective_at(fitted: Fit, u: Floats) -> Floats:
+    """The objective (S,) of scaled parameter vectors ``u`` (S, p) on the fitted points."""
+    problem = fitted.problem
+    residuals = log_residuals(problem.form.value(u, problem.x), problem.ln_loss)
+    return objective(residuals, fitted.points.weight, fitted.options.delta)

@@ -1,0 +1,29 @@
+"""The objective of every fit: the SUM over points of weight * Huber(ln Lhat - ln L, delta).
+
+A mean with an optimiser's default tolerances stops early; a sum does not.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from engine.laws.points import Floats
+
+SMALLEST_LOSS = 1e-9
+"""Predictions below this (a form outside its range) are read as this loss, so that a logarithm exists."""
+
+
+def huber(residuals: Floats, delta: float) -> Floats:
+    """e²/2 within ``delta``, delta * (abs(e) - delta/2) beyond."""
+    size = np.abs(residuals)
+    return np.where(size <= delta, 0.5 * residuals * residuals, delta * (size - 0.5 * delta))
+
+
+def log_residuals(predicted: Floats, ln_loss: Floats) -> Floats:
+    """ln Lhat - ln L of predictions (S, n) against (n,)."""
+    return np.log(np.maximum(predicted, SMALLEST_LOSS)) - ln_loss
+
+
+def objective(residuals: Floats, weight: Floats, delta: float) -> Floats:
+    """Sum over the last axis of weight * Huber(residuals)."""
+    return np.sum(weight * huber(residuals, delta), axis=-1)
