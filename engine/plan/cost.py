@@ -1,0 +1,74 @@
+"""What a run costs before it runs: parameters from the architecture, tokens from the trajectory, FLOPs from both.
+
+C = 6·N per trained token and 2·N per evaluated one (Kaplan et al. 2020, section 2.1). Estimates order the queue and
+feed its ETA; the store records what was really spent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from engine.spec.run import Architecture, Evaluation, Tokenizer, Training
+
+UNKNOWN_VOCABULARY = 50_257
+"""GPT-2's: assumed for a pretrained tokenizer, which is only opened when a run starts."""
+UNLIMITED_SET_TOKENS = 200_000
+"""Assumed size of an evaluation set without ``max_tokens``: its text is only read when a run starts."""
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """Tokens of one trunk with an annealed branch at each budget."""
+
+    trunk: int
+    branches: tuple[int, ...]
+    separate: int
+    """Tokens that training each budget on its own would take."""
+
+    @property
+    def trained(self) -> int:
+        return self.trunk + sum(self.branches)
+
+
+def plan_trajectory(budgets: Sequence[float], training: Training) -> Trajectory:
+    """The trajectory whose annealed points, branch included, have seen ``budgets`` tokens."""
+    trunks = [budget / (1 + training.anneal_share) for budget in budgets]
+    branches = tuple(round(budget - trunk) for budget, trunk in zip(budgets, trunks, strict=True))
+    return Trajectory(trunk=round(max(trunks)), branches=branches, separate=round(sum(budgets)))
+
+
+def count_parameters(architecture: Architecture, tokenizer: Tokenizer) -> int:
+    """N of a decoder with tied embeddings, from its configuration alone; embeddings are counted."""
+    vocabulary = UNKNOWN_VOCABULARY if tokenizer.model else tokenizer.vocab_size
+    return _COUNT[architecture.family](architecture, vocabulary)
+
+
+def _count_gpt2(shape: Architecture, vocabulary: int) -> int:
+    width = shape.n_embd
+    return (vocabulary + shape.context) * width + shape.n_layer * (12 * width**2 + 13 * width) + 2 * width
+
+
+def _count_llama(shape: Architecture, vocabulary: int) -> int:
+    width = shape.n_embd
+    return vocabulary * width + shape.n_layer * (4 * width**2 + 3 * width * llama_inner(width) + 2 * width) + width
+
+
+def llama_inner(width: int) -> int:
+    """Width of the gated MLP: 8/3 of the model's (as costly as 4 without a gate), rounded up to a multiple of 8."""
+    return -(-8 * width // 3 // 8) * 8
+
+
+_COUNT: dict[str, Callable[[Architecture, int], int]] = {"gpt2": _count_gpt2, "llama": _count_llama}
+
+
+def count_evaluated(evaluation: Evaluation) -> int:
+    """Tokens that one model state is fed to score it once on every set."""
+    scheme = evaluation.scheme
+    overlap = scheme.window / scheme.stride if scheme.stride else 1.0
+    return round(sum(chosen.max_tokens or UNLIMITED_SET_TOKENS for chosen in evaluation.sets) * overlap)
+
+
+def estimate_flops(n_params: int, trained_tokens: int, evaluated_tokens: int) -> float:
+    """6·N·trained + 2·N·evaluated."""
+    return 6.0 * n_params * trained_tokens + 2.0 * n_params * evaluated_tokens
