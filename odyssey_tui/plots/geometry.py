@@ -41,7 +41,7 @@ def clip_paths(points: np.ndarray, width: float, height: float) -> Paths:
         for sign, bound in ((-1.0, 0.0), (1.0, limit)):
             slope = sign * direction[:, axis]
             room = sign * (bound - start[:, axis])
-            with np.errstate(divide="ignore", invalid="ignore"):
+            with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
                 cut = room / slope
             visible &= ~((slope == 0) & (room < 0))
             enter = np.where(slope < 0, np.maximum(enter, cut), enter)

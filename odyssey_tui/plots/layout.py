@@ -177,7 +177,7 @@ def _draw_frame(page: Page, plot: Plot, y_ticks: list[Tick], muted: Ink) -> None
 
 def _draw_x_ticks(page: Page, plot: Plot, muted: Ink) -> None:
     axis_row = plot.top + plot.rows
-    count = max(1, plot.columns // 12)
+    count = max(1, plot.columns // 11)
     free_from = 0
     for tick in _ticks(plot.x, count):
         column = plot.column_of(tick.at)

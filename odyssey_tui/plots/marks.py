@@ -16,6 +16,8 @@ from odyssey_tui.plots.series import Band, Line, Reference, Scatter
 
 _MANY_POINTS = 2000
 _NAME_WIDTH = 14
+_UNDER_NAMES = frozenset(map(chr, range(0x2800, 0x2900))) | {"┈", "┊"}
+"""What a name may cover when no blank place is left: lines, bands and reference lines, never a point or a name."""
 
 
 @dataclass(frozen=True)
@@ -226,7 +228,7 @@ def _draw_glyphs(plot: Plot, scatter: Scatter) -> None:
 
 
 def _draw_names(plot: Plot, scatter: Scatter) -> None:
-    """Beside each point where there is room: right, left, above, below; a name without room is left out."""
+    """Beside each point: right, left, above, below, on a blank place or else over lines; left out where neither is."""
     ink = Ink(color_of("text", dark=plot.dark))
     points = plot.place(scatter.x, scatter.y)
     for name, point in zip(scatter.names, points, strict=False):
@@ -237,9 +239,11 @@ def _draw_names(plot: Plot, scatter: Scatter) -> None:
         column, row = cell
         right, left = (column + 2, row), (column - 1 - len(text), row)
         above, below = (column - len(text) // 2, row - 1), (column - len(text) // 2, row + 1)
-        for start, line in (right, left, above, below):
+        places = [(place, over) for over in (frozenset[str](), _UNDER_NAMES) for place in (right, left, above, below)]
+        for (start, line), over in places:
             inside = start >= plot.left and plot.top <= line < plot.top + plot.rows
-            if inside and plot.page.is_free(start - 1, line, len(text) + 1):
+            span = max(len(text) + 1, min(len(text) + 2, plot.page.width - start + 1))
+            if inside and plot.page.is_free(start - 1, line, span, over):
                 plot.page.put(start, line, text, ink)
                 break
 

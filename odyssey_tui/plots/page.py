@@ -51,11 +51,11 @@ class Page:
                 self._cells[row][column + offset] = char
                 self._inks[row][column + offset] = ink
 
-    def is_free(self, column: int, row: int, length: int) -> bool:
-        """Whether ``length`` cells from (column, row) exist and are blank."""
+    def is_free(self, column: int, row: int, length: int, over: frozenset[str] = frozenset()) -> bool:
+        """Whether ``length`` cells from (column, row) exist and are blank, or hold only characters of ``over``."""
         if not 0 <= row < self.height or column < 0 or column + length > self.width:
             return False
-        return all(cell == " " for cell in self._cells[row][column : column + length])
+        return all(cell == " " or cell in over for cell in self._cells[row][column : column + length])
 
     def runs(self, row: int) -> list[tuple[str, Ink]]:
         """One row as (text, ink) runs, left to right; blanks take the ink before them."""

@@ -37,22 +37,19 @@ def linear_ticks(low: float, high: float, count: int) -> list[Tick]:
 def log_ticks(low: float, high: float, count: int) -> list[Tick]:
     """Ticks for log10 limits: decades; 2 and 5 as well when fewer than two decades are in sight; linear when none."""
     count = max(1, count)
-    decades = list(range(math.ceil(low - 1e-9), math.floor(high + 1e-9) + 1))
-    if len(decades) > count:
-        stride = math.ceil(len(decades) / count)
-        decades = [decade for decade in decades if decade % stride == 0] or decades[:1]
-    if len(decades) >= 3 or (len(decades) == 2 and count <= 3):
-        return [Tick(float(decade), short(10.0**decade)) for decade in decades]
     fine = [
         math.log10(mantissa) + decade
         for decade in range(math.floor(low), math.ceil(high) + 1)
         for mantissa in (1, 2, 5)
     ]
     fine = [at for at in fine if low - 1e-9 <= at <= high + 1e-9]
-    if 2 <= len(fine) <= max(2, count):
+    if high - low < 2 and 2 <= len(fine) <= count + 1:
         return [Tick(at, short(10.0**at)) for at in fine]
+    decades = list(range(math.ceil(low - 1e-9), math.floor(high + 1e-9) + 1))
     if len(decades) >= 2:
-        return [Tick(float(decade), short(10.0**decade)) for decade in decades]
+        stride = math.ceil(len(decades) / (count + 1))
+        chosen = decades[(len(decades) - 1) % stride // 2 :: stride]
+        return [Tick(float(decade), short(10.0**decade)) for decade in chosen]
     return [Tick(math.log10(tick.at), tick.label) for tick in linear_ticks(10.0**low, 10.0**high, count) if tick.at > 0]
 
 

@@ -1,0 +1,71 @@
+"""Reduction, clipping and dashes of polylines."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from odyssey_tui.plots.geometry import band_dots, bucket_columns, clip_paths, dash_points
+
+
+def test_buckets_equal_a_plain_loop() -> None:
+    rng = np.random.default_rng(0)
+    x, y = np.sort(rng.uniform(0, 30, 5000)), rng.normal(size=5000)
+    buckets = bucket_columns(x, y, 60, 30.0)
+    assert len(buckets) == 60
+    for index, (centre, low, mean, high) in enumerate(buckets):
+        inside = y[(x >= index / 2) & (x < (index + 1) / 2)]
+        np.testing.assert_allclose(
+            (centre, low, mean, high), (index / 2 + 0.25, inside.min(), inside.mean(), inside.max())
+        )
+
+
+def test_every_point_counts() -> None:
+    y = np.zeros(80_000)
+    y[41_234] = 7.0
+    buckets = bucket_columns(np.linspace(0, 10, 80_000), y, 20, 10.0)
+    assert buckets[:, 3].max() == 7.0
+
+
+coordinate = st.floats(-50, 70)
+
+
+@given(st.lists(st.tuples(coordinate, coordinate), min_size=2, max_size=12))
+def test_clipped_paths_stay_inside_and_on_the_line(points: list[tuple[float, float]]) -> None:
+    line = np.array(points)
+    for path in clip_paths(line, 20.0, 10.0):
+        assert (path >= -1e-6).all()
+        assert (path[:, 0] <= 20 + 1e-6).all()
+        assert (path[:, 1] <= 10 + 1e-6).all()
+        for point in path:
+            assert min(_distance(point, a, b) for a, b in pairwise(line)) < 1e-6
+
+
+def test_a_line_that_leaves_and_returns_is_two_paths() -> None:
+    paths = clip_paths(np.array([[1.0, 5.0], [5.0, 15.0], [9.0, 5.0]]), 20.0, 10.0)
+    assert len(paths) == 2
+    np.testing.assert_allclose([paths[0][-1], paths[1][0]], [[3.0, 10.0], [7.0, 10.0]])
+
+
+def test_dashes_cover_their_share_of_the_line() -> None:
+    line = [np.array([[0.0, 1.0], [40.0, 1.0]])]
+    assert len(dash_points(line, "dashed")) / 80 == np.float64(5 / 8)
+    assert 0.2 < len(dash_points(line, "dotted")) / 80 < 0.5
+
+
+def test_band_dots_lie_between_the_edges() -> None:
+    x = np.array([0.0, 10.0])
+    dots = band_dots(x, np.array([1.0, 2.0]), np.array([3.0, 5.0]), 10, 6)
+    low, high = np.interp(dots[:, 0], x, [1, 2]), np.interp(dots[:, 0], x, [3, 5])
+    assert len(dots) > 20
+    assert ((dots[:, 1] >= low) & (dots[:, 1] <= high)).all()
+
+
+def _distance(point: np.ndarray, start: np.ndarray, end: np.ndarray) -> float:
+    direction = end - start
+    length = float(direction @ direction)
+    share = 0.0 if length == 0 else float(np.clip((point - start) @ direction / length, 0, 1))
+    return float(np.hypot(*(start + share * direction - point)))

@@ -1,0 +1,105 @@
+"""The chart widget: drawn once per change, moved by keys, calm when empty."""
+
+from __future__ import annotations
+
+import pytest
+from textual.app import App, ComposeResult
+
+from odyssey_tui.plots.figure import Figure
+from odyssey_tui.widgets.chart import Chart
+
+
+class Host(App[None]):
+    def __init__(self, chart: Chart) -> None:
+        super().__init__()
+        self.chart = chart
+
+    def compose(self) -> ComposeResult:
+        yield self.chart
+
+    def text(self) -> str:
+        return "\n".join(self.chart.render_line(row).text for row in range(self.chart.size.height))
+
+
+def figure() -> Figure:
+    return Figure("Loss", "tokens", "nats").line([1, 10, 100], [3, 2, 1], "run")
+
+
+async def test_shows_the_figure_and_fills_its_size() -> None:
+    app = Host(Chart(figure()))
+    async with app.run_test(size=(60, 20)):
+        assert "━━ run" in app.text()
+        assert [len(line) for line in app.text().split("\n")] == [60] * 20
+
+
+async def test_draws_once_until_something_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[tuple[int, int]] = []
+    page = Figure.page
+    monkeypatch.setattr(
+        Figure,
+        "page",
+        lambda self, width, height, **o: (drawn.append((width, height)), page(self, width, height, **o))[1],
+    )
+    app = Host(Chart(figure()))
+    async with app.run_test(size=(60, 20)) as pilot:
+        await pilot.pause()
+        app.text()
+        app.chart.refresh()
+        await pilot.pause()
+        assert drawn == [(60, 20)]
+        await pilot.resize_terminal(70, 18)
+        await pilot.pause()
+        assert drawn[-1] == (70, 18)
+
+
+async def test_keys_zoom_pan_and_reset() -> None:
+    app = Host(Chart(figure()))
+    async with app.run_test(size=(60, 20)) as pilot:
+        app.chart.focus()
+        await pilot.press("plus")
+        zoomed = app.chart.view.x
+        assert zoomed is not None
+        assert zoomed[1] - zoomed[0] == pytest.approx(0.7 * 1.08 * 99)
+        await pilot.press("L")
+        panned = app.chart.view.x
+        assert panned is not None
+        assert panned[0] - zoomed[0] == pytest.approx((zoomed[1] - zoomed[0]) / 4)
+        await pilot.press("0")
+        assert app.chart.view.x is None
+
+
+async def test_log_axes_toggle_and_outlive_new_data_but_zoom_does_not() -> None:
+    app = Host(Chart(figure()))
+    async with app.run_test(size=(60, 20)) as pilot:
+        app.chart.focus()
+        await pilot.press("y", "Y", "plus")
+        app.chart.show(figure(), keep_view=True)
+        assert app.chart.view.x is not None
+        app.chart.show(figure())
+        assert app.chart.view.x is None
+        assert app.chart.view.log_y is True
+        await pilot.press("y")
+        assert app.chart.view.log_y is False
+
+
+async def test_an_empty_chart_says_what_to_do() -> None:
+    app = Host(Chart(None, empty="No runs yet.\nPress n for a sweep."))
+    async with app.run_test(size=(40, 10)) as pilot:
+        assert "Press n for a sweep." in app.text()
+        app.chart.show(Figure("t").line([], []))
+        await pilot.press("plus")
+        assert "No runs yet." in app.text()
+
+
+async def test_light_and_dark_themes_have_their_own_colours() -> None:
+    app = Host(Chart(figure()))
+    async with app.run_test(size=(60, 20)) as pilot:
+        app.theme = "textual-light"
+        await pilot.pause()
+        light = {
+            segment.style.color.triplet
+            for row in range(20)
+            for segment in app.chart.render_line(row)
+            if segment.style and segment.style.color
+        }
+        assert (0, 114, 178) in light
