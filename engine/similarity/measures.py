@@ -37,8 +37,6 @@ class Measure:
     """A named measure: ``prepare(x, y, x_groups, y_groups, scale)`` returns its weighted statistic."""
 
     name: str
-    label: str
-    formula: str
     higher_is_closer: bool
     bounds: tuple[float, float]
     reads: Literal["embedding", "tokens"]
@@ -82,7 +80,10 @@ def prepare_l2(x: Array, y: Array, gx: Array, gy: Array, scale: Scale) -> Weight
 
 
 def prepare_frechet(x: Array, y: Array, gx: Array, gy: Array, scale: Scale) -> Weighted:
-    """||μX−μY||² + Tr(SX + SY − 2 (SX^½ SY SX^½)^½); refuses n < 2·dim, where the covariances are mostly noise."""
+    """Fréchet distance of two Gaussians, ||μX−μY||² + Tr(SX + SY − 2 (SX^½ SY SX^½)^½) (Dowson & Landau 1982).
+
+    Refuses n < 2·dim, where the covariances are mostly noise.
+    """
     n, dim = min(len(x), len(y)), x.shape[1]
     if n < 2 * dim:
         raise DataError(
@@ -161,21 +162,11 @@ INFINITE = float("inf")
 REGISTRY: dict[str, Measure] = {
     measure.name: measure
     for measure in (
-        Measure("cosine", "cosine of means", "μX·μY/(|μX||μY|)", True, (-1.0, 1.0), "embedding", prepare_cosine),
-        Measure("l2", "distance of means", "||μX−μY||", False, (0.0, INFINITE), "embedding", prepare_l2),
-        Measure(
-            "frechet",
-            "Fréchet distance",
-            "||μX−μY||²+Tr(SX+SY−2(SX^½ SY SX^½)^½)",
-            False,
-            (0.0, INFINITE),
-            "embedding",
-            prepare_frechet,
-        ),
-        Measure(
-            "mmd2", "MMD²", "E k(x,x')+E k(y,y')−2E k(x,y)", False, (-INFINITE, INFINITE), "embedding", prepare_mmd2
-        ),
-        Measure("c2st", "classifier accuracy", "P(probe is right)", False, (0.0, 1.0), "embedding", prepare_c2st),
-        Measure("jsd", "unigram JSD (bits)", "H((p+q)/2)−(H(p)+H(q))/2", False, (0.0, 1.0), "tokens", prepare_jsd),
+        Measure("cosine", True, (-1.0, 1.0), "embedding", prepare_cosine),
+        Measure("l2", False, (0.0, INFINITE), "embedding", prepare_l2),
+        Measure("frechet", False, (0.0, INFINITE), "embedding", prepare_frechet),
+        Measure("mmd2", False, (-INFINITE, INFINITE), "embedding", prepare_mmd2),
+        Measure("c2st", False, (0.0, 1.0), "embedding", prepare_c2st),
+        Measure("jsd", False, (0.0, 1.0), "tokens", prepare_jsd),
     )
 }

@@ -1,0 +1,45 @@
+"""The similarity scatter as a figure, the same on the screen and on paper."""
+
+from __future__ import annotations
+
+from odyssey_tui.plots.figure import Figure
+from odyssey_tui.services.scatter_views import ZERO_SHOT
+from odyssey_tui.services.similarity import Scatter
+
+
+def draw_scatter(scatter: Scatter, highlight: str | None = None) -> Figure:
+    """Named points over the regression line and its band; zero ΔL is marked. ``highlight``: a domain to stand out.
+
+    Error bars span the seeds of a domain where it has several.
+    """
+    view = scatter.view
+    title = "ΔL against similarity" if view is None else f"ΔL against {view.title}"
+    figure = Figure(title, x_label(scatter), "ΔL, nats/token", note=scatter.cell.text if scatter.cell else "")
+    if scatter.line is not None:
+        figure.band(scatter.line.x, scatter.line.low, scatter.line.high, color="muted")
+        figure.line(scatter.line.x, scatter.line.mid, color="muted", style="dashed")
+    if scatter.points:
+        figure.hline(0.0)
+    for chosen, color in ((False, 0), (True, 1)):
+        points = [point for point in scatter.points if (point.domain == highlight) is chosen]
+        if not points:
+            continue
+        several = any(point.n_seeds > 1 for point in points)
+        figure.scatter(
+            [point.similarity for point in points],
+            [point.delta for point in points],
+            color=color,
+            low=[point.delta_low for point in points] if several else None,
+            high=[point.delta_high for point in points] if several else None,
+            names=[point.domain for point in points],
+        )
+    return figure
+
+
+def x_label(scatter: Scatter) -> str:
+    """The measure with the sign it is drawn with: right is always closer."""
+    if scatter.view is None or not scatter.points:
+        return "similarity"
+    name = "zero-shot loss" if scatter.view.measure == ZERO_SHOT else scatter.view.title
+    negated = scatter.points[0].similarity != scatter.points[0].value
+    return f"{'−' if negated else ''}{name}  (more similar →)"
