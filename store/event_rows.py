@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,14 +12,15 @@ Convert = Callable[[Any], Any]
 
 
 def text(value: Any) -> str:
-    """Lists are joined, so that a field may hold one name or several."""
-    return ", ".join(map(text, value)) if isinstance(value, list | tuple) else str(value)
+    """Lists are joined, so that a field may hold one name or several; what UTF-8 cannot hold becomes ``?``."""
+    joined = ", ".join(map(text, value)) if isinstance(value, list | tuple) else str(value)
+    return joined.encode(errors="replace").decode()
 
 
 def whole(value: Any) -> int:
     number = int(value)
-    if number != float(value):
-        raise ValueError(f"{value!r} is not a whole number")
+    if number != float(value) or not -(2**63) <= number < 2**63:
+        raise ValueError(f"{value!r} is not a whole number of 64 bits")
     return number
 
 
@@ -28,9 +30,25 @@ def flag(value: Any) -> bool:
     return value
 
 
+def ordered(value: Any) -> str:
+    """JSON in the order given; what JSON cannot say (NaN, infinities) is null."""
+    try:
+        return text(json.dumps(value, ensure_ascii=False, allow_nan=False))
+    except ValueError:
+        return text(json.dumps(_finite(value), ensure_ascii=False))
+
+
 def canonical(value: Any) -> str:
     """JSON with sorted keys: equal values are equal texts."""
-    return json.dumps(value, sort_keys=True, ensure_ascii=False)
+    return text(json.dumps(_finite(value), sort_keys=True, ensure_ascii=False))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {name: _finite(item) for name, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def texts(value: Any) -> list[str]:
@@ -52,7 +70,7 @@ class Target:
     """Columns that say where the event stood."""
 
     def row(self, event: Mapping[str, Any], place: Mapping[str, Any]) -> dict[str, Any]:
-        """The event as a row; ``ValueError`` names the field that does not fit, or a part of the key that is missing."""
+        """The event as a row; ``ValueError`` names the field that does not fit."""
         row = {name: place[name] for name in self.placed}
         for name, convert in self.columns.items():
             value = event.get(name)
@@ -63,13 +81,14 @@ class Target:
         return row
 
 
-def _columns(**groups: str) -> dict[str, Convert]:
-    """Columns from names grouped by type, e.g. ``_columns(text="a b", whole="n")``."""
+def columns_of(**groups: str) -> dict[str, Convert]:
+    """Columns from names grouped by type, e.g. ``columns_of(text="a b", whole="n")``."""
     converters: dict[str, Convert] = {
         "text": text,
         "whole": whole,
         "number": float,
         "flag": flag,
+        "ordered": ordered,
         "canonical": canonical,
         "texts": texts,
         "numbers": numbers,
@@ -80,23 +99,23 @@ def _columns(**groups: str) -> dict[str, Convert]:
 TARGETS: dict[str, Target] = {
     "corpus": Target(
         "corpora",
-        _columns(
+        columns_of(
             text="corpus_key name source fingerprint",
             whole="n_documents n_groups duplicates",
-            canonical="bytes tokens",
+            ordered="bytes tokens",
         ),
         key=("corpus_key",),
         placed=(),
     ),
     "tokenizer": Target(
         "tokenizers",
-        _columns(text="tokenizer_id source", whole="vocab_size"),
+        columns_of(text="tokenizer_id source", whole="vocab_size"),
         key=("tokenizer_id",),
         placed=(),
     ),
     "eval_set": Target(
         "eval_sets",
-        _columns(
+        columns_of(
             text="eval_set_id name role tokenizer_id split fingerprint",
             whole="n_tokens n_bytes n_documents",
         ),
@@ -105,7 +124,7 @@ TARGETS: dict[str, Target] = {
     ),
     "model": Target(
         "models",
-        _columns(
+        columns_of(
             text="model_id run_id source revision path tokenizer_id parent domain method",
             whole="n_params n_params_non_embedding tokens_seen adapt_tokens n_params_trained",
             number="ptpp atpp replay_ratio",
@@ -116,14 +135,14 @@ TARGETS: dict[str, Target] = {
     ),
     "mixture": Target(
         "mixtures",
-        _columns(
+        columns_of(
             number="replay_requested replay_realised target_epochs replay_epochs",
             whole="sequences target_tokens replay_tokens",
         ),
     ),
     "evaluation": Target(
         "evaluations",
-        _columns(
+        columns_of(
             text="evaluation_id model_id eval_set_id role",
             whole="predicted n_bytes",
             number="sum_loss seconds",
@@ -133,7 +152,7 @@ TARGETS: dict[str, Target] = {
     ),
     "similarity": Target(
         "similarities",
-        _columns(
+        columns_of(
             text="domain reference measure embedder encoder",
             number="value low high",
             whole="n_samples seed",
@@ -143,9 +162,9 @@ TARGETS: dict[str, Target] = {
     ),
     "fit": Target(
         "fits",
-        _columns(
+        columns_of(
             text="fit_id form role domain code_version",
-            canonical="params scores",
+            ordered="params scores",
             number="objective condition delta P0 starts_agreeing",
             whole="n_points n_excluded n_params_distinct",
             texts="at_bound identifiability",
@@ -153,7 +172,7 @@ TARGETS: dict[str, Target] = {
         ),
         key=("fit_id",),
     ),
-    "checkpoint": Target("checkpoints", _columns(text="state", whole="tokens"), key=("run_id", "state")),
+    "checkpoint": Target("checkpoints", columns_of(text="state", whole="tokens"), key=("run_id", "state")),
 }
 
 
@@ -167,8 +186,10 @@ def metric_rows(event: Mapping[str, Any], place: Mapping[str, Any]) -> list[dict
             **place,
             "step": None if event.get("step") is None else whole(event["step"]),
             "tokens": None if event.get("tokens") is None else whole(event["tokens"]),
-            "branch": str(event.get("branch") or "trunk"),
+            "branch": text(event.get("branch") or "trunk"),
         }
-        return [{**shared, "name": name, "value": float(value)} for name, value in values.items() if value is not None]
+        return [
+            {**shared, "name": text(name), "value": float(value)} for name, value in values.items() if value is not None
+        ]
     except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"a metric is not a number: {error}") from error

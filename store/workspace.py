@@ -97,6 +97,11 @@ class Workspace:
         return self.root / "queue"
 
     @property
+    def tickets(self) -> Path:
+        """One file ``RUN_ID.json`` per run that is not finished."""
+        return self.queue / "tickets"
+
+    @property
     def scheduler(self) -> Path:
         return self.root / "scheduler"
 
@@ -145,7 +150,7 @@ class Workspace:
 
     def _make_folders(self) -> None:
         folders = (
-            self.queue / "tickets",
+            self.tickets,
             self.queue / "requests",
             self.reopened,
             self.scheduler,

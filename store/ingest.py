@@ -1,0 +1,114 @@
+"""From journals and shards into the database: everything once, in transactions, and shards deleted only afterwards."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from store import ingest_notes, ingest_runs, ingest_shards, survey
+from store.database import lease
+from store.survey import RunFiles, has_news, look_at
+from store.workspace import Workspace
+
+if TYPE_CHECKING:
+    import duckdb
+
+__all__ = ["IngestReport", "has_news", "ingest"]
+
+_BATCH_BYTES = 64_000_000
+"""About how much one transaction holds: an interrupted ingest of a backlog keeps what it had committed."""
+
+
+@dataclass
+class IngestReport:
+    """What one ingest brought in. ``warnings`` name the file and what was wrong with it."""
+
+    runs: int = 0
+    events: int = 0
+    shards: int = 0
+    rows: int = 0
+    quarantined: int = 0
+    warnings: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+def ingest(workspace: Workspace, wait_s: float = 10.0) -> IngestReport:
+    """Bring the database up to date with the files; ``wait_s`` as for ``lease``.
+
+    Without news this returns at once and takes no lease. A damaged shard is moved to the attempt's ``quarantine``, a
+    malformed line of a journal is passed over; both are recorded as warnings and hold nothing else up.
+    """
+    started = time.monotonic()
+    report = IngestReport()
+    if not has_news(workspace):
+        return report
+    with lease(workspace, write=True, wait_s=wait_s) as con:
+        reopen(con, workspace)
+        notes_size = survey.size_of(workspace.notes)
+        report.events += ingest_notes.commit(con, workspace)
+        seen: list[RunFiles] = []
+        for batch in batches(look_at(workspace.run(run_id)) for run_id in unfinished(con, workspace)):
+            finish(commit(con, workspace, batch, report))
+            seen.extend(batch)
+        closed = ingest_runs.close_finished(con, workspace, survey.waiting_runs(workspace))
+        survey.remember(workspace, closed, [files for files in seen if files.run.run_id not in closed], notes_size)
+    report.seconds = time.monotonic() - started
+    return report
+
+
+def reopen(con: duckdb.DuckDBPyConnection, workspace: Workspace) -> None:
+    """Take retried runs out of the finished ones. The marks go only once the database has their message."""
+    marked = survey.reopened_runs(workspace)
+    names = sorted({*marked, *survey.waiting_runs(workspace)})
+    con.execute("UPDATE runs SET closed = false WHERE closed AND run_id IN (SELECT unnest(?))", [names])
+    for name in marked:
+        (workspace.reopened / name).unlink(missing_ok=True)
+
+
+def unfinished(con: duckdb.DuckDBPyConnection, workspace: Workspace) -> list[str]:
+    """Runs with a directory that are not known to be finished and complete."""
+    closed = {run_id for (run_id,) in con.execute("SELECT run_id FROM runs WHERE closed").fetchall()}
+    return [run_id for run_id in workspace.run_ids() if run_id not in closed]
+
+
+def batches(found: Iterable[RunFiles]) -> Iterator[list[RunFiles]]:
+    """Runs in groups of about ``_BATCH_BYTES`` of files."""
+    batch: list[RunFiles] = []
+    size = 0
+    for files in found:
+        batch.append(files)
+        size += files.size
+        if size >= _BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def commit(
+    con: duckdb.DuckDBPyConnection, workspace: Workspace, batch: Sequence[RunFiles], report: IngestReport
+) -> ingest_shards.Taken:
+    """Bring the journals and shards of some runs in, all or nothing; returns the shards whose files may go."""
+    con.begin()
+    try:
+        ingest_runs.bring_in(con, workspace, batch, report)
+        taken = ingest_shards.bring_in(con, workspace, [shard for files in batch for shard in files.shards], report)
+    except BaseException:
+        con.rollback()
+        raise
+    con.commit()
+    return taken
+
+
+def finish(taken: ingest_shards.Taken) -> None:
+    """Delete ingested shards and set damaged ones aside; after the commit, so that a kill in between loses nothing."""
+    for shard in taken.ingested:
+        shard.path.unlink(missing_ok=True)
+    for shard in taken.damaged:
+        shard.attempt.quarantine.mkdir(exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            os.replace(shard.path, shard.attempt.quarantine / shard.path.name)

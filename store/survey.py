@@ -1,0 +1,146 @@
+"""What lies in a workspace that the database may not know yet: found from names and sizes, without opening files.
+
+After an ingest the observed sizes are kept in a small file beside the database, so that "is there news?" needs neither
+a lease nor a look into the directories of finished runs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from store.errors import DataError
+from store.files import read_json, write_atomic
+from store.run_dir import AttemptDir, RunDir
+from store.shards import SHARD_NAME
+from store.workspace import Workspace
+
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Source:
+    """A journal of a run: the scheduler's (attempt 0) or that of an attempt."""
+
+    run_id: str
+    attempt: int
+    path: Path
+    size: int
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A shard that waits in a spool."""
+
+    run_id: str
+    attempt: AttemptDir
+    path: Path
+    kind: str
+    size: int
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """Everything of one run that can hold news."""
+
+    run: RunDir
+    journals: tuple[Source, ...]
+    shards: tuple[Shard, ...]
+
+    @property
+    def size(self) -> int:
+        return sum(source.size for source in self.journals) + sum(shard.size for shard in self.shards)
+
+
+def look_at(run: RunDir) -> RunFiles:
+    """The journals and waiting shards of a run, with their sizes."""
+    journals = [Source(run.run_id, 0, run.control, size)] if (size := size_of(run.control)) else []
+    shards: list[Shard] = []
+    for attempt in run.attempts():
+        if size := size_of(attempt.events):
+            journals.append(Source(run.run_id, attempt.number, attempt.events, size))
+        shards.extend(_waiting(run.run_id, attempt))
+    return RunFiles(run, tuple(journals), tuple(shards))
+
+
+def size_of(path: Path) -> int:
+    """Size in bytes; 0 for a file that does not exist."""
+    try:
+        return os.stat(path).st_size
+    except FileNotFoundError:
+        return 0
+
+
+def reopened_runs(workspace: Workspace) -> list[str]:
+    """Runs that got a further attempt since they may have been closed."""
+    return _names(workspace.reopened)
+
+
+def waiting_runs(workspace: Workspace) -> set[str]:
+    """Runs in the queue: they have a ticket, so they are not finished, or not known to be."""
+    return {name.removesuffix(".json") for name in _names(workspace.tickets) if name.endswith(".json")}
+
+
+def has_news(workspace: Workspace) -> bool:
+    """Whether an ingest would find anything; looks at names and sizes only, and not at finished runs."""
+    try:
+        seen = read_json(_memory(workspace))
+        inode = os.stat(workspace.database_path).st_ino
+    except (FileNotFoundError, DataError):
+        return True
+    if seen.get("format") != _FORMAT or seen.get("inode") != inode:
+        return True
+    if size_of(workspace.notes) != seen["notes"] or reopened_runs(workspace):
+        return True
+    unfinished: dict[str, dict[str, int]] = seen["open"]
+    closed = set(seen["closed"])
+    names = set(workspace.run_ids())
+    if names - unfinished.keys() - closed or not closed.isdisjoint(waiting_runs(workspace)):
+        return True
+    return any(
+        _sizes(look_at(workspace.run(run_id))) != sizes for run_id, sizes in unfinished.items() if run_id in names
+    )
+
+
+def remember(workspace: Workspace, closed: Iterable[str], unfinished: Collection[RunFiles], notes: int) -> None:
+    """Keep what an ingest has seen, for ``has_news``. ``notes`` is the size of the notes when they were read."""
+    content: dict[str, Any] = {
+        "format": _FORMAT,
+        "inode": os.stat(workspace.database_path).st_ino,
+        "notes": notes,
+        "closed": sorted(closed),
+        # Shards seen now are gone once they are ingested, so any shard found later is news.
+        "open": {files.run.run_id: _sizes(files, with_shards=False) for files in unfinished},
+    }
+    write_atomic(_memory(workspace), json.dumps(content, separators=(",", ":")))
+
+
+def _sizes(files: RunFiles, with_shards: bool = True) -> dict[str, int]:
+    sizes = {str(source.path.relative_to(files.run.path)): source.size for source in files.journals}
+    if with_shards:
+        sizes |= {str(shard.path.relative_to(files.run.path)): shard.size for shard in files.shards}
+    return sizes
+
+
+def _waiting(run_id: str, attempt: AttemptDir) -> list[Shard]:
+    found = []
+    for name in sorted(_names(attempt.spool)):
+        if match := SHARD_NAME.fullmatch(name):
+            path = attempt.spool / name
+            found.append(Shard(run_id, attempt, path, match["kind"], size_of(path)))
+    return found
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except FileNotFoundError:
+        return []
+
+
+def _memory(workspace: Workspace) -> Path:
+    return workspace.database_path.with_name(workspace.database_path.name + ".seen")
