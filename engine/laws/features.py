@@ -1,7 +1,8 @@
 """What the forms compute with: logarithms of the data variables relative to reference values.
 
-Fits run in scaled units (N/N_ref, D/D_ref, ...): a coefficient is then its term's size in nats at the centre of the data and is nearly
-uncorrelated with its exponent. Reports and stored parameters are in natural units, which are the same formulas with all references 1.
+Fits run in scaled units (N/N_ref, D/D_ref, ...): a coefficient is then its term's size in nats at the centre of the
+data and is nearly uncorrelated with its exponent. Reports and stored parameters are in natural units, which are the
+same formulas with all references 1.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from engine.laws.points import Floats, Points, group_values
 
 @dataclass(frozen=True)
 class Scales:
-    """Reference values: of N, D, P*N and Q. ``p0`` is part of the law (the gate is P/P0), so it is the same in both units."""
+    """Reference values: of N, D, P*N and Q. ``p0`` is part of the law (the gate is P/P0), so it is the same in both
+    units."""
 
     n: float = 1.0
     d: float = 1.0

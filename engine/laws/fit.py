@@ -1,7 +1,7 @@
 """Fitting a form to points: starts by variable projection, descent by batched Levenberg–Marquardt, bootstrap over runs.
 
-The objective is the sum of weight * Huber(ln Lhat - ln L, delta). All starts descend together; the worse ones are left behind in rounds
-and the remaining ones are followed to convergence. Deterministic for a given seed.
+The objective is the sum of weight * Huber(ln Lhat - ln L, delta). All starts descend together; the worse ones are
+left behind in rounds and the remaining ones are followed to convergence. Deterministic for a given seed.
 """
 
 from __future__ import annotations
@@ -61,7 +61,8 @@ class Fit:
     """How many of those end within 0.1 % of the best objective."""
     at_bound: tuple[str, ...]
     condition: float
-    """Ratio of the largest to the smallest singular value of the weighted Jacobian over the free parameters, scaled units."""
+    """Ratio of the largest to the smallest singular value of the weighted Jacobian over the free parameters, scaled
+    units."""
     bounds: tuple[Floats, Floats] = field(repr=False)
 
     @property
@@ -133,13 +134,13 @@ def _descend(
     drawn = np.where(free, draw_starts(form, options.starts, rng), lower)
     u = np.clip(project(form, drawn, problem.x, used.loss, used.weight, free), lower, upper)
     for iterations, share, least in ROUNDS:
-        u, costs = _minimise(problem, u, lower, upper, used.weight, iterations, FINAL_TOLERANCE)
+        u, costs = minimise_rows(problem, u, lower, upper, used.weight, iterations, FINAL_TOLERANCE)
         keep = max(int(len(u) * share), least)
         u = u[np.argsort(costs, kind="stable")[:keep]]
-    return _minimise(problem, u, lower, upper, used.weight, FINAL_ITERATIONS, FINAL_TOLERANCE)
+    return minimise_rows(problem, u, lower, upper, used.weight, FINAL_ITERATIONS, FINAL_TOLERANCE)
 
 
-def _minimise(
+def minimise_rows(
     problem: Problem,
     u: Floats,
     lower: Floats,
@@ -148,6 +149,7 @@ def _minimise(
     iterations: int,
     tolerance: float,
 ) -> tuple[Floats, Floats]:
+    """``minimise`` with weights (n,) or (S, n) and bounds (p,) or (S, p) shared by all rows."""
     wide = np.broadcast_to(weight, (len(u), weight.shape[-1]))
     low, high = np.broadcast_to(lower, u.shape), np.broadcast_to(upper, u.shape)
     return minimise(problem, u, low, high, wide, iterations=iterations, tolerance=tolerance)
@@ -162,7 +164,7 @@ def _bootstrap(problem: Problem, used: Points, u: Floats, lower: Floats, upper: 
     counts = rng.multinomial(len(runs), np.full(len(runs), 1.0 / len(runs)), size=options.bootstrap)
     weight = counts[:, member] * used.weight
     start = np.broadcast_to(u, (options.bootstrap, len(u))).copy()
-    ends, _ = _minimise(problem, start, lower, upper, weight, BOOTSTRAP_ITERATIONS, BOOTSTRAP_TOLERANCE)
+    ends, _ = minimise_rows(problem, start, lower, upper, weight, BOOTSTRAP_ITERATIONS, BOOTSTRAP_TOLERANCE)
     return ends
 
 

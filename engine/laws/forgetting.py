@@ -1,4 +1,5 @@
-"""The forgetting law of Bethune et al. (arXiv 2502.06042): L = L0 + A D^beta / ((1 + B rho) N)^alpha + E, for the base loss."""
+"""The forgetting law of Bethune et al. (arXiv 2502.06042): L = L0 + A D^beta / ((1 + B rho) N)^alpha + E, for the base
+loss."""
 
 from __future__ import annotations
 

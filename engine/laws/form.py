@@ -1,7 +1,7 @@
 """What a law's form is: parameters, a value and an analytic Jacobian over many parameter vectors at once.
 
-Parameter vectors ``u`` have shape (S, p): coefficients and other positive parameters enter as logarithms, exponents as they are.
-Values are (S, n) and Jacobians with respect to u are (S, p, n), for n points.
+Parameter vectors ``u`` have shape (S, p): coefficients and other positive parameters enter as logarithms, exponents
+as they are. Values are (S, n) and Jacobians with respect to u are (S, p, n), for n points.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ Bounds = tuple[float, float]
 
 @dataclass(frozen=True)
 class Scaling:
-    """One piece of a parameter's conversion: natural u = scaled u + sum of factor * ln(reference) * u[by] (or * 1 without ``by``).
+    """One piece of a parameter's conversion: natural u = scaled u + sum of factor * ln(reference) * u[by] (or * 1
+    without ``by``).
 
     ``reference`` names a field of ``Scales``; ``"pn*d"`` is the product of the two logarithms.
     """
@@ -36,7 +37,8 @@ class Scaling:
 
 @dataclass(frozen=True)
 class Parameter:
-    """A parameter of a form. ``bounds`` and ``start`` are natural values in scaled units (coefficients: nats at the data's centre)."""
+    """A parameter of a form. ``bounds`` and ``start`` are natural values in scaled units (coefficients: nats at the
+    data's centre)."""
 
     name: str
     meaning: str

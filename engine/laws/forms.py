@@ -1,7 +1,7 @@
 """The registry of forms. Which are published and which are this project's own is said in each one's ``source``.
 
-The equations of the PTPP-aware paper (arXiv 2510.23198) were not available: the ``ptpp_*`` forms are this project's definitions in its
-terms (additive, gated, gated + floor), never "the paper's".
+The equations of the PTPP-aware paper (arXiv 2510.23198) were not available: the ``ptpp_*`` forms are this project's
+definitions in its terms (additive, gated, gated + floor), never "the paper's".
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from engine.laws.sums import Powers, ShareFloor, SumForm
 from engine.laws.zero_shot import ZeroShotForm
 
 LEVEL = (1e-6, 20.0)
-"""Bounds of a coefficient: its term's size in nats per token at the centre of the data (ln of 262,144 token types is 12.5)."""
+"""Bounds of a coefficient: its term's size in nats per token at the centre of the data (ln of 262,144 token types is
+12.5)."""
 POWER = (0.01, 3.0)
 EITHER_SIGN = (-3.0, 3.0)
 OURS = "this project's form"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -26,7 +26,8 @@ RANGE_COLUMNS = {
 
 @dataclass(frozen=True)
 class Law:
-    """``params`` and ``draws`` are natural values in the form's order; ``ranges`` are (low, high) of the fitted points by symbol."""
+    """``params`` and ``draws`` are natural values in the form's order; ``ranges`` are (low, high) of the fitted points
+    by symbol."""
 
     form: Form
     role: Role
@@ -42,13 +43,18 @@ class Law:
         """Losses (n,) in nats per token."""
         return self._evaluate(self.form.to_u(self.params)[None], points)[0]
 
-    def predict_draws(self, points: Points) -> Floats:
-        """Losses (B, n), one row per bootstrap draw."""
-        return self._evaluate(self.form.to_u(self.draws), points)
+    def predict_draws(self, points: Points, zero_shot: Floats | None = None) -> Floats:
+        """Losses (B, n), one row per bootstrap draw. ``zero_shot`` (B, 1) replaces L0 draw by draw, where L0 is itself
+        uncertain."""
+        draws = self.draws if zero_shot is None else self.draws[: len(zero_shot)]
+        return self._evaluate(self.form.to_u(draws), points, zero_shot)
 
-    def _evaluate(self, u: Floats, points: Points) -> Floats:
+    def _evaluate(self, u: Floats, points: Points, zero_shot: Floats | None = None) -> Floats:
+        x = features(points, Scales(p0=self.p0))
+        if zero_shot is not None:
+            x = replace(x, zero_shot=zero_shot)
         with np.errstate(over="ignore", invalid="ignore"):
-            return self.form.value(u, features(points, Scales(p0=self.p0)))
+            return self.form.value(u, x)
 
     def require_inside(self, points: Points) -> None:
         """Raise a LawError when ``points`` leave the fitted values of an axis whose terms were dropped."""
@@ -100,7 +106,8 @@ def law_from_record(
     p0: float,
     fitted: Points,
 ) -> Law:
-    """Rebuild a law from a stored fit: its parameters by name, draws (B, p) in the same order, P0, and the points it was fitted on."""
+    """Rebuild a law from a stored fit: its parameters by name, draws (B, p) in the order of the form, P0, and the
+    points it was fitted on."""
     known = find_form(form)
     if missing := [name for name in known.names if name not in params]:
         raise LawError(
@@ -108,7 +115,6 @@ def law_from_record(
         )
     from engine.laws.usable import drop_parameters
 
-    order = [list(params).index(name) for name in known.names]
-    rows = np.asarray(draws, dtype=np.float64).reshape(-1, len(params))[:, order]
+    rows = np.asarray(draws, dtype=np.float64).reshape(-1, len(known.names))
     values = {name: float(params[name]) for name in known.names}
     return Law(known, role, values, rows, p0, fitted_ranges(fitted), drop_parameters(known, fitted).axes)

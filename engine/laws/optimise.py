@@ -1,7 +1,8 @@
 """Batched Levenberg–Marquardt: many starts, bootstrap replicates or profiles of one form at once.
 
-Iteratively reweighted least squares turns the Huber sum into least squares (weight min(1, delta/|e|)); each problem has its own damping,
-bounds and weights, and leaves the batch when it has converged. A parameter at a bound whose gradient points outwards is held there.
+Iteratively reweighted least squares turns the Huber sum into least squares (weight min(1, delta/|e|)); each problem
+has its own damping, bounds and weights, and leaves the batch when it has converged. A parameter at a bound whose
+gradient points outwards is held there.
 """
 
 from __future__ import annotations
@@ -40,9 +41,11 @@ def minimise(
     iterations: int,
     tolerance: float,
 ) -> tuple[Floats, Floats]:
-    """Descend from each row of ``u`` (S, p) within bounds (S, p) under point weights (S, n); returns (u, objective (S,)).
+    """Descend from each row of ``u`` (S, p) within bounds (S, p) under point weights (S, n); returns (u, objective
+    (S,)).
 
-    A row stops when three steps in a row lower its objective by less than ``tolerance`` relatively, or no step does at any damping.
+    A row stops when three steps in a row lower its objective by less than ``tolerance`` relatively, or no step does
+    at any damping.
     """
     u, best = u.copy(), np.empty(len(u))
     alive = np.arange(len(u))

@@ -1,7 +1,8 @@
 """Measured points: one adapted (or pretrained) model state per row, with the data variables of the laws.
 
-Symbols: N ``n_params``, P ``ptpp``, A ``atpp``, D ``adapt_tokens``, rho ``replay_ratio``, r ``share``, L0 ``zero_shot_loss``.
-``share`` is the share, in the adaptation mix, of the corpus whose loss is predicted: 1 - rho for the target, rho for the base.
+Symbols: N ``n_params``, P ``ptpp``, A ``atpp``, D ``adapt_tokens``, rho ``replay_ratio``, r ``share``, L0
+``zero_shot_loss``. ``share`` is the share, in the adaptation mix, of the corpus whose loss is predicted: 1 - rho for
+the target, rho for the base.
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ class Points:
 
     @classmethod
     def from_columns(cls, columns: Mapping[str, Any], length: int | None = None) -> Points:
-        """Build from columns by name (scalars are repeated); absent ones are NaN, weight 1, split ``fit``, one run per point.
+        """Build from columns by name (scalars are repeated); absent ones are NaN, weight 1, split ``fit``, one run
+        per point.
 
         D and A are derived from each other when one is absent, the rest never is.
         """

@@ -1,7 +1,7 @@
 """Starts by variable projection: exponents are drawn, the coefficients that are linear given them are solved for.
 
-With exponents fixed most forms are linear in their coefficients, so weighted (1/L) non-negative least squares gives each draw its best
-coefficients, and the draws can be ranked before any descent.
+With exponents fixed most forms are linear in their coefficients, so weighted (1/L) non-negative least squares gives
+each draw its best coefficients, and the draws can be ranked before any descent.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from itertools import product
 import numpy as np
 
 from engine.laws.features import Features
-from engine.laws.form import Form, Role
+from engine.laws.form import Form
 from engine.laws.points import Floats
 
 SWITCHED_OFF = 1e-3
@@ -47,7 +47,8 @@ def project(form: Form, u: Floats, x: Features, loss: Floats, weight: Floats, fr
 
 
 def solve_nonnegative(gram: Floats, right: Floats) -> Floats:
-    """min x'Gx/2 - b'x over x >= 0 for each of S problems of k <= 6 unknowns, exactly: the best feasible face is found by trying all.
+    """min x'Gx/2 - b'x over x >= 0 for each of S problems of k <= 6 unknowns, exactly: the best feasible face is
+    found by trying all.
 
     ``gram`` (S, k, k), ``right`` (S, k); returns (S, k).
     """

@@ -29,7 +29,8 @@ class Term(ABC):
 
 @dataclass(frozen=True)
 class Powers(Term):
-    """exp(u_c + sum of sign * u_k * feature): a coefficient times powers. With ``share_power`` the term is also times r^eta."""
+    """exp(u_c + sum of sign * u_k * feature): a coefficient times powers. With ``share_power`` the term is also times
+    r^eta."""
 
     coefficient: str
     exponents: tuple[tuple[str, float, str], ...] = ()

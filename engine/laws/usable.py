@@ -87,8 +87,9 @@ def require_enough(form: Form, points: Points, dropped: Dropped, reasons: NDArra
     if len(points) >= needed:
         return
     left_out = "; ".join(f"{count} left out: {why}" for why, count in count_reasons(reasons))
+    why = f" ({left_out})" if left_out else ""
     raise LawError(
-        f"{form.name} needs at least {needed} points, and {len(points)} can be used{f' ({left_out})' if left_out else ''}.",
+        f"{form.name} needs at least {needed} points, and {len(points)} can be used{why}.",
         "Add runs at the fitted PTPP values, or fit a form with fewer parameters.",
     )
 

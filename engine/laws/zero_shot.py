@@ -1,9 +1,11 @@
-"""The zero-shot form: from the measured loss before adaptation to an asymptote, at a rate set by size, budget and share.
+"""The zero-shot form: from the measured loss before adaptation to an asymptote, at a rate set by size, budget and
+share.
 
     L = Linf + (L0 - Linf) (1 + D/Dc)^(-beta)
     Linf = E + A/N^alpha + F/(P N)^phi + C/(r+eps)^gamma,   Dc = K N^a (P/P0)^kappa / (r+eps)^eta
 
-This project's own form: exact at D = 0 and finite everywhere; Linf may exceed L0, so it also describes a base loss that rises.
+This project's own form: exact at D = 0 and finite everywhere; Linf may exceed L0, so it also describes a base loss
+that rises.
 """
 
 from __future__ import annotations

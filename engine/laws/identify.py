@@ -1,0 +1,163 @@
+"""What the data determine and what they leave open, in numbers and in words.
+
+Each nonlinear parameter is held at values around the fit while all others are refitted. Where the objective hardly
+rises, the data do not determine the parameter; how far the forecasts move along those refits is what that ignorance
+costs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from engine.laws.features import features
+from engine.laws.fit import Fit, minimise_rows
+from engine.laws.form import Parameter
+from engine.laws.points import Floats, Points
+from engine.laws.starts import project
+
+FACTORS = np.array([1 / 8, 1 / 4, 1 / 2, 1 / 1.4, 1.4, 2.0, 4.0, 8.0])
+STEPS = np.array([-2.0, -1.0, -0.5, -0.25, 0.25, 0.5, 1.0, 2.0])
+"""Values tried: multiples of a positive parameter, offsets of one of either sign."""
+OPEN_RATIO, OPEN_WIDTH = 4.0, 1.0
+"""A positive parameter whose accepted values span this ratio, or one of either sign this width, is not determined."""
+ITERATIONS, TOLERANCE = 60, 1e-5
+NOTICEABLE = 0.001
+"""Forecasts that move by less than 0.1 % are not worth a number."""
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One parameter's accepted values: those whose best refit costs at most ``rise`` more than the fit."""
+
+    name: str
+    low: float
+    high: float
+    determined: bool
+    spread: tuple[float, float]
+    """Lowest and highest relative change of any probed forecast among the accepted refits."""
+
+
+@dataclass(frozen=True)
+class Identifiability:
+    """Profiles of all free nonlinear parameters, and the same in words."""
+
+    rise: float
+    """Relative rise of the objective that counts as no worse: 2 / number of runs."""
+    profiles: tuple[Profile, ...]
+    spread: tuple[float, float]
+    """Over all profiles."""
+    sentences: tuple[str, ...]
+
+
+def identify(fitted: Fit, probe: Points | None = None) -> Identifiability:
+    """Profile ``fitted``; forecasts are probed at ``probe`` (default: the fitted points).
+
+    For residuals of Laplace type a relative rise x of the objective lowers the log-likelihood by about n x; points of
+    one run are not independent, so n is the number of runs and a rise of 2/n (95 %) counts as no worse.
+    """
+    probe = fitted.points if probe is None or not len(probe) else probe
+    rise = 2.0 / max(fitted.n_runs, 2)
+    form, (lower, upper) = fitted.law.form, fitted.bounds
+    rows, owners = _candidates(fitted)
+    if not owners:
+        return Identifiability(rise, (), (0.0, 0.0), fitted.dropped.notes)
+    ends, costs = _refit(fitted, rows, np.array(owners))
+    best = min(fitted.objective, float(costs.min()))
+    accepted = costs <= best * (1.0 + rise) + 1e-300
+    change = _relative_change(fitted, ends, probe)
+    profiles = []
+    for position in sorted(set(owners)):
+        mine = accepted & (np.array(owners) == position)
+        values = form.from_u(np.vstack([fitted.u, ends[mine]]))[:, position]
+        moves = change[mine] if mine.any() else np.zeros((1, 1))
+        parameter = form.parameters[position]
+        edges = form.from_u(np.stack([lower, upper]))[:, position]
+        profiles.append(
+            Profile(
+                name=parameter.name,
+                low=float(values.min()),
+                high=float(values.max()),
+                determined=not _is_open(parameter, values, edges),
+                spread=(float(min(moves.min(), 0.0)), float(max(moves.max(), 0.0))),
+            )
+        )
+    spread = (min(profile.spread[0] for profile in profiles), max(profile.spread[1] for profile in profiles))
+    return Identifiability(rise, tuple(profiles), spread, _sentences(fitted, profiles, spread, rise))
+
+
+def _candidates(fitted: Fit) -> tuple[Floats, list[int]]:
+    """Starting rows (S, p), each with one parameter moved, and which one."""
+    form, (lower, upper) = fitted.law.form, fitted.bounds
+    rows, owners = [], []
+    for position, parameter in enumerate(form.parameters):
+        if parameter.linear or lower[position] >= upper[position]:
+            continue
+        here = fitted.u[position]
+        either_sign = not parameter.log and parameter.bounds[0] < 0
+        tried = here + STEPS if either_sign else here + np.log(FACTORS) if parameter.log else here * FACTORS
+        for value in np.unique(np.clip(tried, lower[position], upper[position])):
+            row = fitted.u.copy()
+            row[position] = value
+            rows.append(row)
+            owners.append(position)
+    return np.array(rows), owners
+
+
+def _refit(fitted: Fit, rows: Floats, owners: np.ndarray) -> tuple[Floats, Floats]:
+    """Refit everything but each row's own parameter, from the fit's coefficients and from re-projected ones; keep the
+    better."""
+    problem, used = fitted.problem, fitted.points
+    lower, upper = (np.broadcast_to(bound, rows.shape).copy() for bound in fitted.bounds)
+    each = np.arange(len(rows))
+    lower[each, owners] = upper[each, owners] = rows[each, owners]
+    free = fitted.bounds[0] < fitted.bounds[1]
+    projected = np.clip(project(problem.form, rows, problem.x, used.loss, used.weight, free), lower, upper)
+    ends, costs = minimise_rows(
+        problem,
+        np.vstack([rows, projected]),
+        np.vstack([lower, lower]),
+        np.vstack([upper, upper]),
+        used.weight,
+        ITERATIONS,
+        TOLERANCE,
+    )
+    second = costs[len(rows) :] < costs[: len(rows)]
+    return np.where(second[:, None], ends[len(rows) :], ends[: len(rows)]), np.minimum(*np.split(costs, 2))
+
+
+def _relative_change(fitted: Fit, ends: Floats, probe: Points) -> Floats:
+    x = features(probe, fitted.scales)
+    form = fitted.law.form
+    with np.errstate(over="ignore", invalid="ignore"):
+        return form.value(ends, x) / form.value(fitted.u[None], x) - 1.0
+
+
+def _is_open(parameter: Parameter, values: Floats, edges: Floats) -> bool:
+    low, high = float(values.min()), float(values.max())
+    if not parameter.log and parameter.bounds[0] < 0:
+        return high - low >= OPEN_WIDTH
+    at_edge = low <= edges[0] * (1 + 1e-9) or high >= edges[1] * (1 - 1e-9)
+    return high / max(low, 1e-300) >= OPEN_RATIO or (at_edge and high / max(low, 1e-300) >= 2.0)
+
+
+def _sentences(fitted: Fit, profiles: list[Profile], spread: tuple[float, float], rise: float) -> tuple[str, ...]:
+    sentences = list(fitted.dropped.notes)
+    unknown = [profile for profile in profiles if not profile.determined]
+    for profile in unknown:
+        sentences.append(
+            f"Your data do not determine {profile.name}: values from {profile.low:.3g} to {profile.high:.3g} "
+            f"fit as well (cost within {rise:.1%}), and {_describe(profile.spread)}."
+        )
+    if not unknown:
+        sentences.append(f"Your data determine every exponent; within what they leave open, {_describe(spread)}.")
+    if fitted.at_bound:
+        sentences.append(f"At the edge of the allowed range: {', '.join(fitted.at_bound)}.")
+    return tuple(sentences)
+
+
+def _describe(spread: tuple[float, float]) -> str:
+    if max(-spread[0], spread[1]) < NOTICEABLE:
+        return "the forecasts do not depend on it (below 0.1 %)"
+    return f"the forecasts move by {spread[0]:+.1%} to {spread[1]:+.1%}"
