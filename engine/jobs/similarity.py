@@ -141,7 +141,7 @@ def embedder_factories(job: SimilarityJob, context: JobContext) -> dict[str, Cal
 
         if job.encoder is None:
             raise ConfigError("embedders: `model` without an encoder", "Name one: `encoder: {source: gpt2}`.")
-        loaded = load_model(job.encoder, context.workspace)
+        loaded = load_model(job.encoder, context.workspace, context.device)
         return ModelEmbedder(loaded, job.encoder.model_id, context.device)
 
     return {"ngrams": ngrams, "model": model}

@@ -63,7 +63,7 @@ class ModelEmbedder:
 
     def __init__(self, model: Any, encoder: str, device: str) -> None:
         self.encoder = encoder
-        self._base = model.base_model.to(device).eval()
+        self._base = model.base_model
         self._device = device
         self._vocab_size = int(model.get_input_embeddings().weight.shape[0])
         self._context = getattr(model.config, "max_position_embeddings", None)

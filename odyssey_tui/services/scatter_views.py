@@ -37,6 +37,11 @@ class View:
     embedder: str
 
     @property
+    def name(self) -> str:
+        """``mmd2 · model``: the names that options take."""
+        return f"{self.measure} · {self.embedder}"
+
+    @property
     def title(self) -> str:
         """``MMD² · model``."""
         title = MEASURE_TITLES.get(self.measure, self.measure)
