@@ -1,0 +1,120 @@
+"""The prepare job: corpora, tokenizer and evaluation sets, made once for every run of an experiment."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from engine.data.corpus import CorpusSnapshot, snapshot
+from engine.data.eval_sets import tokenise_eval_set
+from engine.data.tokenizer import LoadedTokenizer, load_tokenizer
+from engine.data.tokens import token_stream
+from engine.spec.run import Corpus, EvalSet, PrepareJob
+from store.errors import DataError
+
+if TYPE_CHECKING:
+    from engine.report import JobContext
+
+
+def execute(job: PrepareJob, context: JobContext) -> None:
+    """Snapshot every corpus, make the tokenizer, tokenise training splits and evaluation sets; report each.
+
+    Raises DataError when a training split or an evaluation set holds fewer than ``minimum_tokens``, naming all that do.
+    """
+    _limit_threads(context.threads)
+    corpora = _distinct(job)
+    report = context.report
+    total = 2 * len(corpora) + 1 + len(job.sets)
+    report.running(total, "steps")
+    done = 0
+    snapshots: dict[str, CorpusSnapshot] = {}
+    for corpus in corpora:
+        report.check_stop()
+        report.progress(done, f"reading {corpus.name}")
+        snapshots[corpus.key()] = snapshot(corpus, context.workspace)
+        done += 1
+    report.progress(done, "tokenizer")
+    tokenizer = _tokenizer(job, context)
+    done += 1
+    short: list[str] = []
+    for corpus in corpora:
+        report.check_stop()
+        report.progress(done, f"tokenising {corpus.name}")
+        n_tokens = len(token_stream(corpus, "train", tokenizer, context.workspace))
+        report.emit("corpus", **snapshots[corpus.key()].manifest, tokens={"train": n_tokens})
+        if n_tokens < job.minimum_tokens:
+            short.append(f"the train split of corpus '{corpus.name}' has {n_tokens:,} tokens")
+        done += 1
+    for spec in job.sets:
+        report.check_stop()
+        report.progress(done, f"evaluation set {spec.name}")
+        n_tokens = _eval_set(spec, tokenizer, context)
+        _warn_of_leaks(spec, corpora, snapshots, context)
+        if n_tokens < job.minimum_tokens:
+            short.append(f"evaluation set '{spec.name}' has {n_tokens:,} tokens")
+        done += 1
+    if short:
+        raise DataError(
+            f"shorter than one window of {job.minimum_tokens:,} tokens: {'; '.join(short)}",
+            "Give these corpora more text (or a larger `max_bytes` or share), or shorten `sequence` and `window`.",
+        )
+    report.progress(total, "done")
+
+
+def _tokenizer(job: PrepareJob, context: JobContext) -> LoadedTokenizer:
+    tokenizer = load_tokenizer(job.tokenizer, context.workspace)
+    context.report.emit(
+        "tokenizer",
+        tokenizer_id=tokenizer.tokenizer_id,
+        vocab_size=tokenizer.vocab_size,
+        source=tokenizer.source,
+        shard=context.report.shard("vocabulary", tokenizer.vocabulary()),
+    )
+    return tokenizer
+
+
+def _eval_set(spec: EvalSet, tokenizer: LoadedTokenizer, context: JobContext) -> int:
+    tokenised = tokenise_eval_set(spec, tokenizer, context.workspace)
+    report = context.report
+    report.emit(
+        "eval_set",
+        eval_set_id=tokenised.eval_set_id,
+        name=spec.name,
+        role=spec.role,
+        tokenizer_id=tokenizer.tokenizer_id,
+        split=spec.split,
+        n_tokens=len(tokenised.tokens),
+        n_bytes=tokenised.n_bytes,
+        n_documents=tokenised.n_documents,
+        fingerprint=tokenised.fingerprint,
+        shard=report.shard("eval_set", tokenised.table()),
+        documents_shard=report.shard("documents", tokenised.documents_table()),
+    )
+    return len(tokenised.tokens)
+
+
+def _warn_of_leaks(
+    spec: EvalSet, corpora: list[Corpus], snapshots: dict[str, CorpusSnapshot], context: JobContext
+) -> None:
+    """Warn when held-out documents are some corpus's training text, as happens when one text is cut in two ways."""
+    for evaluated in spec.corpora:
+        held_out = set(snapshots[evaluated.key()].table(spec.split, ["digest"])["digest"].to_pylist())
+        for corpus in corpora:
+            trained = snapshots[corpus.key()].table("train", ["digest"])["digest"].to_pylist()
+            leaked = held_out.intersection(trained)
+            if leaked:
+                context.report.warning(
+                    f"evaluation set '{spec.name}': {len(leaked)} of {len(held_out)} documents of '{evaluated.name}' "
+                    f"are in the train split of '{corpus.name}'"
+                )
+
+
+def _distinct(job: PrepareJob) -> list[Corpus]:
+    evaluated = [corpus for spec in job.sets for corpus in spec.corpora]
+    return list({corpus.key(): corpus for corpus in (*job.corpora, *job.tokenizer.train_on, *evaluated)}.values())
+
+
+def _limit_threads(threads: int) -> None:
+    """Have the tokenizers library use this run's threads only; it reads both when it first encodes."""
+    os.environ["TOKENIZERS_PARALLELISM"] = "true" if threads > 1 else "false"
+    os.environ.setdefault("RAYON_NUM_THREADS", str(threads))
