@@ -1,0 +1,105 @@
+"""Points for laws and scatters: one adapted state on one role, and zero-shot points of base states."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from store.queries.rows import fetch
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+@dataclass(frozen=True)
+class AdaptationPoint:
+    """A row of the view ``adaptation_points``. Symbols as in the scaling-law literature; losses in nats per token."""
+
+    run_id: str
+    experiment: str | None
+    domain: str | None
+    method: str | None
+    size: str | None
+    seed: int | None
+    n_params: int | None
+    ptpp: float | None
+    """None when the tokens the base model has seen are unknown."""
+    atpp: float
+    adapt_tokens: int | None
+    replay_ratio: float | None
+    """As requested."""
+    replay_realised: float | None
+    role: str
+    eval_set_id: str
+    evaluation_id: str
+    zero_shot_evaluation_id: str | None
+    model_id: str
+    base_model_id: str
+    loss: float
+    zero_shot_loss: float | None
+    """None while the base state has not been evaluated on this set by this scheme; ``delta`` is then None too."""
+    delta: float | None
+    base_zero_shot_loss: float | None
+    """Zero-shot loss of the base state on its base set: its measured quality, whatever role is predicted."""
+
+    @property
+    def share(self) -> float | None:
+        """r: the share, in the mix, of the corpus whose loss this is; None for roles other than target and base."""
+        if self.replay_ratio is None or self.role not in ("target", "base"):
+            return None
+        return self.replay_ratio if self.role == "base" else 1.0 - self.replay_ratio
+
+
+def adaptation_points(
+    con: duckdb.DuckDBPyConnection,
+    *,
+    experiment: str | None = None,
+    role: str | None = None,
+    domain: str | None = None,
+    method: str | None = None,
+) -> list[AdaptationPoint]:
+    """Every adapted state × evaluated role that fits the filters, by run and ATPP."""
+    return fetch(
+        con,
+        AdaptationPoint,
+        """
+        WITH quality AS (
+            SELECT model_id, arg_max(sum_loss / nullif(predicted, 0), t) AS base_zero_shot_loss
+            FROM evaluations WHERE role = 'base' GROUP BY model_id
+        )
+        SELECT a.*, q.base_zero_shot_loss FROM adaptation_points a LEFT JOIN quality q ON q.model_id = a.base_model_id
+        WHERE ($1 IS NULL OR experiment = $1) AND ($2 IS NULL OR role = $2)
+            AND ($3 IS NULL OR domain = $3) AND ($4 IS NULL OR method = $4)
+        ORDER BY domain, run_id, role, atpp
+        """,
+        [experiment, role, domain, method],
+    )
+
+
+@dataclass(frozen=True)
+class BasePoint:
+    """A base state (never adapted) on one evaluation set: what pretraining laws and forecasts of L0 are fitted on."""
+
+    model_id: str
+    run_id: str | None
+    n_params: int | None
+    tokens_seen: int | None
+    ptpp: float | None
+    role: str
+    eval_set_id: str
+    eval_set: str | None
+    loss: float
+
+
+def base_points(con: duckdb.DuckDBPyConnection) -> list[BasePoint]:
+    """Zero-shot losses of all base states, by set, size and PTPP."""
+    return fetch(
+        con,
+        BasePoint,
+        """
+        SELECT m.model_id, m.run_id, m.n_params, m.tokens_seen, m.ptpp, e.role, e.eval_set_id, s.name AS eval_set,
+            e.sum_loss / nullif(e.predicted, 0) AS loss
+        FROM models m JOIN evaluations e USING (model_id) LEFT JOIN eval_sets s USING (eval_set_id)
+        WHERE m.parent IS NULL AND e.predicted > 0 ORDER BY s.name, m.n_params, m.ptpp, m.model_id
+        """,
+    )

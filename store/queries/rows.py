@@ -1,0 +1,46 @@
+"""From query results to frozen dataclasses and numpy columns; everything is fetched before a lease ends."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    import duckdb
+    import numpy as np
+
+Row = TypeVar("Row")
+
+
+def fetch(
+    con: duckdb.DuckDBPyConnection, kind: type[Row], query: str, parameters: list[Any] | None = None
+) -> list[Row]:
+    """Rows of a query whose columns bear the names of ``kind``'s fields, in any order."""
+    cursor = con.execute(query, parameters or [])
+    names = [column[0] for column in cursor.description]
+    expected = [field.name for field in fields(kind)]
+    order = [names.index(name) for name in expected]
+    if order == list(range(len(names))):
+        return [kind(*row) for row in cursor.fetchall()]
+    return [kind(*[row[i] for i in order]) for row in cursor.fetchall()]
+
+
+def fetch_columns(
+    con: duckdb.DuckDBPyConnection, query: str, parameters: list[Any] | None = None
+) -> dict[str, np.ndarray]:
+    """Columns of a query by name; nulls of numeric columns are NaN (integers become floats only then)."""
+    import numpy as np
+
+    columns = con.execute(query, parameters or []).fetchnumpy()
+    plain = {}
+    for name, column in columns.items():
+        if isinstance(column, np.ma.MaskedArray):
+            numeric = np.issubdtype(column.dtype, np.number)
+            masked = bool(np.ma.getmaskarray(column).any())
+            column = (
+                column.astype(float).filled(np.nan) if numeric and masked else column.filled() if numeric else column
+            )
+            if isinstance(column, np.ma.MaskedArray):
+                column = column.astype(object).filled(None)
+        plain[name] = column
+    return plain

@@ -1,0 +1,242 @@
+"""Runs: the list with everything a table shows, one run by identifier, and what belongs to a run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from store.errors import OdysseyError
+from store.queries.rows import fetch
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """One run. Times are unix seconds, losses nats per token; None where there is nothing (yet)."""
+
+    run_id: str
+    name: str
+    experiment: str | None
+    kind: str | None
+    domain: str | None
+    size: str | None
+    method: str | None
+    replay_ratio: float | None
+    ptpp: float | None
+    seed: int | None
+    labels_json: str
+    state: str
+    attempt: int
+    reason: str
+    hint: str
+    done: float
+    total: float
+    unit: str
+    phase: str
+    eta_s: float | None
+    queued: float | None
+    started: float | None
+    ended: float | None
+    heartbeat: float | None
+    """Time of the attempt's last event: its last sign of life."""
+    host: str | None
+    pid: int | None
+    device: str | None
+    cost_flops: float | None
+    train_loss: float | None
+    """Newest training loss."""
+    tokens_per_s: float | None
+    step: int | None
+    tokens: int | None
+    target_delta: float | None
+    """Adapted minus zero-shot loss on the target set at the largest ATPP measured."""
+    base_delta: float | None
+    """The same on the base set: forgetting."""
+    tags: list[str]
+    pinned: bool
+    n_notes: int
+    n_warnings: int
+
+    @cached_property
+    def labels(self) -> dict[str, Any]:
+        """All axis values of the run, by name."""
+        return json.loads(self.labels_json)
+
+    @property
+    def progress(self) -> float | None:
+        """Share of the work done, 0 to 1; 1 for a run that is done, None before the amount is known."""
+        if self.state == "done":
+            return 1.0
+        return min(1.0, self.done / self.total) if self.total else None
+
+
+_LIST = """
+WITH finals AS (
+    SELECT run_id, arg_max(delta, atpp) FILTER (role = 'target') AS target_delta,
+        arg_max(delta, atpp) FILTER (role = 'base') AS base_delta
+    FROM adaptation_points WHERE delta IS NOT NULL GROUP BY run_id
+), marks AS (
+    SELECT run_id, event, text,
+        arg_max(event, seq) OVER (PARTITION BY run_id, event IN ('tag', 'untag'), text) AS newest
+    FROM notes
+), noted AS (
+    SELECT run_id, coalesce(list(DISTINCT text ORDER BY text) FILTER (newest = 'tag'), []) AS tags,
+        coalesce(bool_or(newest = 'pin'), false) AS pinned, count(*) FILTER (event = 'note') AS n_notes
+    FROM marks GROUP BY run_id
+), warned AS (
+    SELECT run_id, count(*) AS n_warnings FROM warnings GROUP BY run_id
+)
+SELECT r.run_id, r.name, r.experiment, r.kind, r.domain, r.size, r.method, r.replay_ratio, r.ptpp, r.seed,
+    r.labels::VARCHAR AS labels_json, r.state, r.attempt, r.reason, r.hint, r.done, r.total, r.unit, r.phase, r.eta_s,
+    r.queued, r.started, r.ended, r.heartbeat, r.host, r.pid, r.device, r.cost_flops,
+    r.train_loss, r.tokens_per_s, r.step, r.tokens, f.target_delta, f.base_delta,
+    coalesce(n.tags, []) AS tags, coalesce(n.pinned, false) AS pinned, coalesce(n.n_notes, 0) AS n_notes,
+    coalesce(w.n_warnings, 0) AS n_warnings
+FROM runs r LEFT JOIN finals f USING (run_id) LEFT JOIN noted n USING (run_id) LEFT JOIN warned w USING (run_id)
+"""
+_ORDER = " ORDER BY coalesce(r.queued, r.started) NULLS LAST, r.run_id"
+
+
+def list_runs(con: duckdb.DuckDBPyConnection, *, experiment: str | None = None) -> list[RunRow]:
+    """All runs, or those of one experiment, in the order in which they were queued."""
+    where, parameters = (" WHERE r.experiment = ?", [experiment]) if experiment else ("", [])
+    return fetch(con, RunRow, _LIST + where + _ORDER, parameters)
+
+
+def find_run(con: duckdb.DuckDBPyConnection, wanted: str) -> RunRow:
+    """The run of this identifier, name, or unique beginning of an identifier; ``OdysseyError`` otherwise."""
+    run_id = resolve_run(con, wanted)
+    return fetch(con, RunRow, _LIST + " WHERE r.run_id = ?", [run_id])[0]
+
+
+def find_runs(con: duckdb.DuckDBPyConnection, wanted: Sequence[str]) -> list[RunRow]:
+    """As ``find_run``, for several, in the order asked for."""
+    run_ids = [resolve_run(con, name) for name in wanted]
+    rows = fetch(con, RunRow, _LIST + " WHERE r.run_id IN (SELECT unnest(?))", [run_ids])
+    by_id = {row.run_id: row for row in rows}
+    return [by_id[run_id] for run_id in run_ids]
+
+
+def resolve_run(con: duckdb.DuckDBPyConnection, wanted: str) -> str:
+    """The one run that ``wanted`` means: an identifier, else a name, else the beginning of an identifier."""
+    found = con.execute(
+        "SELECT run_id, CASE WHEN run_id = $1 THEN 0 WHEN name = $1 THEN 1 ELSE 2 END AS rank FROM runs "
+        "WHERE run_id = $1 OR name = $1 OR starts_with(run_id, $1) ORDER BY rank, run_id",
+        [wanted],
+    ).fetchall()
+    best = [run_id for run_id, rank in found if rank == found[0][1]]
+    if len(best) == 1:
+        return best[0]
+    if not best or not wanted:
+        raise OdysseyError(f"no run is called {wanted!r}", "`odyssey runs` lists all runs.")
+    more = f" and {len(best) - 8} more" if len(best) > 8 else ""
+    raise OdysseyError(f"{wanted!r} fits {len(best)} runs: {', '.join(best[:8])}{more}", "Give more of the identifier.")
+
+
+def read_spec(con: duckdb.DuckDBPyConnection, run_id: str) -> dict[str, Any]:
+    """The run's specification as it was launched."""
+    found = con.execute("SELECT spec::VARCHAR FROM runs WHERE run_id = ?", [run_id]).fetchall()
+    return json.loads(found[0][0]) if found else {}
+
+
+@dataclass(frozen=True)
+class RunWarning:
+    """Something the reader of a run's results should know; ``file`` is the journal or shard it comes from."""
+
+    run_id: str
+    attempt: int
+    file: str
+    t: float
+    message: str
+
+
+def list_warnings(con: duckdb.DuckDBPyConnection, run_id: str | None = None) -> list[RunWarning]:
+    """Warnings of a run, or of all, oldest first."""
+    return fetch(
+        con,
+        RunWarning,
+        "SELECT run_id, attempt, file, t, message FROM warnings WHERE $1 IS NULL OR run_id = $1 ORDER BY t",
+        [run_id],
+    )
+
+
+@dataclass(frozen=True)
+class Note:
+    """A note somebody wrote on a run."""
+
+    run_id: str
+    t: float
+    text: str
+
+
+def list_notes(con: duckdb.DuckDBPyConnection, run_id: str) -> list[Note]:
+    """Notes on a run, oldest first."""
+    return fetch(
+        con, Note, "SELECT run_id, t, text FROM notes WHERE event = 'note' AND run_id = ? ORDER BY seq", [run_id]
+    )
+
+
+@dataclass(frozen=True)
+class ModelState:
+    """A model the workspace knows: a base model, or a state of a run (``parent`` is what it was trained from)."""
+
+    model_id: str
+    run_id: str | None
+    source: str | None
+    path: str | None
+    n_params: int | None
+    tokens_seen: int | None
+    ptpp: float | None
+    parent: str | None
+    atpp: float | None
+    adapt_tokens: int | None
+    annealed: bool | None
+
+
+def list_states(con: duckdb.DuckDBPyConnection, run_id: str) -> list[ModelState]:
+    """The model states of a run, least trained first."""
+    return fetch(con, ModelState, "SELECT * FROM models WHERE run_id = ? ORDER BY tokens_seen, atpp, ptpp", [run_id])
+
+
+def trace_lineage(con: duckdb.DuckDBPyConnection, model_id: str) -> list[ModelState]:
+    """The model and its ancestors, the oldest first."""
+    return fetch(
+        con,
+        ModelState,
+        """
+        WITH RECURSIVE line AS (
+            SELECT *, 0 AS depth FROM models WHERE model_id = ?
+            UNION ALL
+            SELECT m.*, l.depth + 1 FROM models m JOIN line l ON m.model_id = l.parent WHERE l.depth < 50
+        )
+        SELECT * FROM line ORDER BY depth DESC
+        """,
+        [model_id],
+    )
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """What a run's training text was made of, up to its last report."""
+
+    run_id: str
+    replay_requested: float | None
+    replay_realised: float | None
+    sequences: int | None
+    target_tokens: int | None
+    replay_tokens: int | None
+    target_epochs: float | None
+    replay_epochs: float | None
+
+
+def find_mixture(con: duckdb.DuckDBPyConnection, run_id: str) -> Mixture | None:
+    """The newest mixture a run reported; None when it mixes nothing or has not said."""
+    found = fetch(
+        con, Mixture, "SELECT * FROM mixtures WHERE run_id = ? ORDER BY attempt DESC, seq DESC LIMIT 1", [run_id]
+    )
+    return found[0] if found else None

@@ -1,0 +1,44 @@
+"""Similarities of domains to the pretraining text, as measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from store.queries.rows import fetch
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+@dataclass(frozen=True)
+class Similarity:
+    """One measure of one domain; ``low`` and ``high`` bound it by bootstrap; ``higher_is_closer`` orients it."""
+
+    run_id: str
+    domain: str
+    reference: str
+    measure: str
+    embedder: str
+    encoder: str | None
+    value: float
+    low: float | None
+    high: float | None
+    n_samples: int | None
+    seed: int | None
+    higher_is_closer: bool
+
+
+def similarities(con: duckdb.DuckDBPyConnection, *, experiment: str | None = None) -> list[Similarity]:
+    """All similarities, or those that runs of one experiment measured; of a repeated one, the newest."""
+    return fetch(
+        con,
+        Similarity,
+        """
+        SELECT s.* FROM similarities s LEFT JOIN runs r USING (run_id) WHERE $1 IS NULL OR r.experiment = $1
+        QUALIFY row_number() OVER (
+            PARTITION BY domain, reference, measure, embedder, encoder, s.seed ORDER BY t DESC, s.run_id) = 1
+        ORDER BY measure, embedder, encoder, domain, s.seed
+        """,
+        [experiment],
+    )
