@@ -1,0 +1,100 @@
+"""Per-token losses of a causal LM over a token stream, in bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from engine.evaluate.windows import Window, plan_windows
+from engine.models.decoder import Decoder
+from engine.models.device import compute_in, explain_out_of_memory
+from engine.models.head import row_losses
+from store.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from transformers import PreTrainedModel
+
+    from engine.spec.run import Scheme
+
+
+def per_token_losses(
+    model: PreTrainedModel | Decoder,
+    tokens: NDArray[np.integer],
+    scheme: Scheme,
+    *,
+    bos_id: int | None = None,
+    batch_tokens: int = 8192,
+    pulse: Callable[[int], None] | None = None,
+) -> NDArray[np.float32]:
+    """Negative log-likelihood (nats) of every token: (n,) float32 aligned with ``tokens`` (n,), NaN where none is.
+
+    ``bos_id`` stands before the text where the scheme wants it (a tokenizer's BOS, or its EOS if it has no BOS).
+    Batches hold about ``batch_tokens`` positions; ``pulse`` is called after each with the tokens it predicted.
+    Windows of unequal length are never padded together. ``ConfigError`` when the window exceeds the model's context or
+    BOS is needed and there is none; ``DataError`` when a token is outside the model's vocabulary.
+    """
+    decoder = model if isinstance(model, Decoder) else Decoder.of(model)
+    windows = plan_windows(len(tokens), scheme)
+    _check(decoder, tokens, windows, scheme, bos_id)
+    losses = np.full(len(tokens), np.nan, dtype=np.float32)
+    hint = "Lower evaluation.batch_tokens, or use precision: bf16."
+    with torch.inference_mode(), compute_in(decoder.device, scheme.precision), explain_out_of_memory(hint):
+        for batch in _batches(windows, batch_tokens):
+            _score(decoder, tokens, batch, bos_id, losses)
+            if pulse is not None:
+                pulse(sum(window.last - window.first for window in batch))
+    return losses
+
+
+def _score(
+    decoder: Decoder, tokens: NDArray[np.integer], batch: list[Window], bos_id: int | None, losses: NDArray[np.float32]
+) -> None:
+    length = batch[0].length
+    inputs = np.empty((len(batch), length), dtype=np.int64)
+    for row, window in enumerate(batch):
+        if window.bos:
+            inputs[row, 0] = bos_id
+        inputs[row, int(window.bos) :] = tokens[window.start : window.stop]
+    predicted = np.concatenate([np.arange(window.first, window.last) for window in batch])
+    rows = np.concatenate(
+        [np.arange(window.last - window.first) + (row * length + window.first_row) for row, window in enumerate(batch)]
+    )
+    device = decoder.device
+    hidden = decoder.hidden(torch.from_numpy(inputs).to(device)).flatten(0, 1)
+    picked = hidden[torch.from_numpy(rows).to(device)]
+    targets = torch.from_numpy(tokens[predicted].astype(np.int64)).to(device)
+    losses[predicted] = row_losses(picked, decoder.weight, decoder.bias, targets).cpu().numpy()
+
+
+def _batches(windows: list[Window], batch_tokens: int) -> Iterator[list[Window]]:
+    """Consecutive windows of one length, as many as fit."""
+    for length, group in groupby((w for w in windows if w.last > w.first), key=lambda window: window.length):
+        alike = list(group)
+        size = max(1, batch_tokens // length)
+        for first in range(0, len(alike), size):
+            yield alike[first : first + size]
+
+
+def _check(
+    decoder: Decoder, tokens: NDArray[np.integer], windows: list[Window], scheme: Scheme, bos_id: int | None
+) -> None:
+    if decoder.context is not None and scheme.window > decoder.context:
+        raise ConfigError(
+            f"scheme: a window of {scheme.window} tokens exceeds the model's context of {decoder.context}",
+            f"Set window to {decoder.context} or less.",
+        )
+    if bos_id is None and any(window.bos for window in windows):
+        raise ConfigError(
+            f"scheme: {scheme.kind} needs a BOS token, and the tokenizer has neither BOS nor EOS",
+            "Use kind: blocks or strided with bos: false.",
+        )
+    if len(tokens) and int(tokens.max()) >= decoder.vocab_size:
+        raise DataError(
+            f"the text holds token {int(tokens.max())}, the model knows {decoder.vocab_size} tokens",
+            "Use the tokenizer that belongs to the model.",
+        )

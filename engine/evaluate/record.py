@@ -1,0 +1,134 @@
+"""Evaluate a model on named sets and record it: one event and one shard of per-token losses per set."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from engine.evaluate.losses import per_token_losses
+from engine.spec.strict import content_key
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+    from engine.data.eval_sets import TokenisedEvalSet
+    from engine.data.tokenizer import LoadedTokenizer
+    from engine.models.decoder import Decoder
+    from engine.report import JobContext
+    from engine.spec.run import EvalSet, Evaluation, Scheme
+
+BLOCK_TOKENS = 1024
+"""Rows of the ``token_losses`` shard are blocks of the evaluation stream, whatever the scheme's window."""
+
+
+@dataclass(frozen=True)
+class Examiner:
+    """The evaluation sets of a run, tokenised, and how to score a model on them."""
+
+    evaluation: Evaluation
+    sets: tuple[tuple[EvalSet, TokenisedEvalSet], ...]
+    bos_id: int | None
+
+    @classmethod
+    def prepare(cls, evaluation: Evaluation, tokenizer: LoadedTokenizer, context: JobContext) -> Examiner:
+        """Tokenise the sets, or open them in the cache. A run that needs no other also records their texts."""
+        from engine.data.eval_sets import tokenise_eval_set
+
+        sets = tuple((spec, tokenise_eval_set(spec, tokenizer, context.workspace)) for spec in evaluation.sets)
+        if not context.spec.needs:
+            record_texts(sets, tokenizer, context)
+        return cls(evaluation, sets, _find_bos(evaluation.scheme, tokenizer))
+
+    @property
+    def predicted_tokens(self) -> int:
+        """About how many tokens one model is scored on."""
+        return sum(len(tokenised.tokens) for _, tokenised in self.sets)
+
+    def examine(self, decoder: Decoder, model_id: str, context: JobContext, pulse: Callable[[int], None]) -> None:
+        """Score the model on every set and record each as an ``evaluation`` event with its ``token_losses`` shard."""
+        for spec, tokenised in self.sets:
+            started = time.perf_counter()
+            losses = per_token_losses(
+                decoder,
+                tokenised.tokens,
+                self.evaluation.scheme,
+                bos_id=self.bos_id,
+                batch_tokens=self.evaluation.batch_tokens,
+                pulse=pulse,
+            )
+            seconds = time.perf_counter() - started
+            scheme = self.evaluation.scheme.content()
+            evaluation_id = content_key([model_id, tokenised.eval_set_id, scheme])
+            predicted = ~np.isnan(losses)
+            shard = context.report.shard("token_losses", tabulate_losses(evaluation_id, losses))
+            context.report.emit(
+                "evaluation",
+                evaluation_id=evaluation_id,
+                model_id=model_id,
+                eval_set_id=tokenised.eval_set_id,
+                role=spec.role,
+                scheme=scheme,
+                predicted=int(predicted.sum()),
+                sum_loss=float(losses[predicted].sum(dtype=np.float64)),
+                # Bits per byte divide by the bytes of the tokens that were predicted, not by those of the whole set.
+                n_bytes=int((tokenised.byte_end - tokenised.byte_start)[predicted].sum()),
+                seconds=round(seconds, 4),
+                shard=shard,
+            )
+
+
+def tabulate_losses(evaluation_id: str, losses: NDArray[np.float32]) -> pa.Table:
+    """The ``token_losses`` shard: one row per block of 1,024 tokens, null where nothing was predicted."""
+    import pyarrow as pa
+
+    starts = np.arange(0, len(losses), BLOCK_TOKENS)
+    offsets = pa.array(np.append(starts, len(losses)), pa.int32())
+    values = pa.array(losses, pa.float32(), mask=np.isnan(losses))
+    return pa.table(
+        {
+            "evaluation_id": pa.array([evaluation_id] * len(starts), pa.string()),
+            "block": pa.array(np.arange(len(starts)), pa.int32()),
+            "losses": pa.ListArray.from_arrays(offsets, values),
+        }
+    )
+
+
+def record_texts(
+    sets: Sequence[tuple[EvalSet, TokenisedEvalSet]], tokenizer: LoadedTokenizer, context: JobContext
+) -> None:
+    """Record the sets' tokens and the vocabulary, for a run that no preparation went before."""
+    report = context.report
+    report.emit(
+        "tokenizer",
+        tokenizer_id=tokenizer.tokenizer_id,
+        vocab_size=tokenizer.vocab_size,
+        source=tokenizer.source,
+        shard=report.shard("vocabulary", tokenizer.vocabulary()),
+    )
+    for spec, tokenised in sets:
+        report.emit(
+            "eval_set",
+            eval_set_id=tokenised.eval_set_id,
+            name=spec.name,
+            role=spec.role,
+            tokenizer_id=tokenizer.tokenizer_id,
+            split=spec.split,
+            n_tokens=len(tokenised.tokens),
+            n_bytes=tokenised.n_bytes,
+            n_documents=tokenised.n_documents,
+            shard=report.shard("eval_set", tokenised.table()),
+            documents_shard=report.shard("documents", tokenised.documents_table()),
+        )
+
+
+def _find_bos(scheme: Scheme, tokenizer: LoadedTokenizer) -> int | None:
+    """The tokenizer's BOS, or its end-of-text token if it has none; only looked up by schemes that feed it."""
+    if scheme.kind != "rolling" and not scheme.bos:
+        return None
+    bos = tokenizer.hf.bos_token_id
+    return bos if bos is not None else tokenizer.eos_id

@@ -1,0 +1,104 @@
+"""The adapt job: continue a base model on a domain mixed with replayed text; evaluate at every budget."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+
+from engine.data.mixture import Mixture
+from engine.data.tokenizer import load_tokenizer
+from engine.data.tokens import token_stream
+from engine.evaluate.record import Examiner
+from engine.jobs.checks import check_lengths
+from engine.models.adapter import attach_method
+from engine.models.count import count_parameters
+from engine.models.decoder import Decoder
+from engine.models.load import load_model, read_facts
+from engine.models.save import save_state
+from engine.train.loop import Trainer
+from engine.train.trajectory import Trajectory, plan_trajectory
+from engine.train.voyage import Voyage
+from store.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from engine.report import JobContext
+    from engine.spec.run import AdaptJob
+    from engine.train.trajectory import Point
+    from engine.train.voyage import Pulse
+
+
+def execute(job: AdaptJob, context: JobContext) -> None:
+    """Adapt the base state; at each budget emit ``mixture`` and ``model``, keep the state if asked, and evaluate it.
+
+    ATPP counts tokens of the whole mix per parameter of the base model, whatever share of them the method trains.
+    """
+    torch.set_num_threads(context.threads)
+    spec, workspace, report = context.spec, context.workspace, context.report
+    tokenizer = load_tokenizer(job.tokenizer, workspace)
+    model = load_model(job.base, workspace, context.device)
+    base = read_facts(job.base, workspace, model)
+    decoder = Decoder.of(model)
+    check_lengths(decoder, tokenizer, job.training, job.evaluation)
+    trajectory = _plan(job, base.n_params)
+    torch.manual_seed(spec.seed)
+    attach_method(model, job.method)
+    n_trained = count_parameters(model).trained
+    mixture = Mixture(
+        token_stream(job.target, "train", tokenizer, workspace),
+        [token_stream(corpus, "train", tokenizer, workspace) for corpus in job.replay],
+        job.replay_ratio,
+        job.training.sequence,
+        spec.seed,
+    )
+    examiner = Examiner.prepare(job.evaluation, tokenizer, context)
+
+    def finish(point: Point, pulse: Pulse) -> None:
+        tokens = point.end * job.training.sequence
+        facts = replace(
+            base,
+            model_id=f"{spec.run_id}@{point.state}",
+            tokens_seen=None if base.tokens_seen is None else base.tokens_seen + tokens,
+            tokenizer_id=tokenizer.tokenizer_id,
+        )
+        folder = _folder_to_keep(job, context, trajectory, point)
+        if folder is not None:
+            save_state(folder, model, tokenizer, facts)
+            report.emit("checkpoint", state=point.state, tokens=tokens)
+        report.emit("mixture", **mixture.realised(point.end))
+        report.emit(
+            "model",
+            **facts.content(),
+            run_id=spec.run_id,
+            path=None if folder is None else str(folder.relative_to(workspace.root)),
+            parent=base.model_id,
+            atpp=tokens / base.n_params,
+            adapt_tokens=tokens,
+            replay_ratio=job.replay_ratio,
+            domain=job.target.name,
+            method=job.method.name,
+            n_params_trained=n_trained,
+            annealed=trajectory.annealed,
+        )
+        examiner.examine(decoder, facts.model_id, context, pulse)
+
+    trainer = Trainer(decoder, job.training, mixture, report)
+    voyage = Voyage(trainer, trajectory, report, context.run.checkpoint("resume"))
+    voyage.follow(finish, examiner.predicted_tokens)
+
+
+def _plan(job: AdaptJob, n_params: int) -> Trajectory:
+    if bool(job.atpp) == bool(job.adapt_tokens):
+        raise ConfigError("adapt: give budgets either as atpp or as adapt_tokens", "Exactly one of them.")
+    if job.atpp:
+        return plan_trajectory("atpp", job.atpp, n_params, job.training)
+    return plan_trajectory("tokens", job.adapt_tokens, 1, job.training)
+
+
+def _folder_to_keep(job: AdaptJob, context: JobContext, trajectory: Trajectory, point: Point) -> Path | None:
+    final = point == trajectory.points[-1]
+    kept = {"none": False, "final": final, "all": True}[job.keep]
+    return context.run.checkpoint(point.state) if kept else None

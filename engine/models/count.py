@@ -1,0 +1,42 @@
+"""How many parameters a model has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+@dataclass(frozen=True)
+class ParameterCounts:
+    """Parameters of a model; a tensor shared by two layers counts once."""
+
+    total: int
+    non_embedding: int
+    """Without token and position embeddings and without an output layer of its own."""
+    trained: int
+
+
+def count_parameters(model: nn.Module) -> ParameterCounts:
+    """Count the parameters of ``model``; adapters count as trained, never as part of the model."""
+    parameters = {id(p): p for name, p in model.named_parameters() if not _is_adapter(name)}
+    tables = {id(p) for m in model.modules() if isinstance(m, nn.Embedding) for p in m.parameters(recurse=False)}
+    output = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
+    tables |= {id(p) for p in output.parameters()} if output is not None else set()
+    return ParameterCounts(
+        total=_sum(parameters.values()),
+        non_embedding=_sum(p for key, p in parameters.items() if key not in tables),
+        trained=_sum(p for p in model.parameters() if p.requires_grad),
+    )
+
+
+def _is_adapter(name: str) -> bool:
+    return ".lora_" in name
+
+
+def _sum(parameters: Iterable[nn.Parameter]) -> int:
+    return sum(p.numel() for p in parameters)

@@ -1,0 +1,176 @@
+"""Models by name: a state of a run of this workspace, a local folder, or a hub id."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from engine.models.build import build_model
+from engine.models.count import ParameterCounts, count_parameters
+from store.errors import DataError, OdysseyError
+from store.files import read_json
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from engine.models.device import Precision
+    from engine.spec.run import Model
+    from store.workspace import Workspace
+
+__all__ = ["ModelFacts", "ParameterCounts", "build_model", "count_parameters", "load_model", "read_facts"]
+
+FACTS_FILE = "odyssey.json"
+"""In the folder of every state this program saves: what ``ModelFacts`` holds."""
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What is known of a model besides its weights."""
+
+    model_id: str
+    n_params: int
+    n_params_non_embedding: int
+    tokens_seen: int | None
+    """Tokens of pretraining (and of adaptation, for an adapted state); None when the source does not say."""
+    ptpp: float | None
+    """Pretraining tokens per parameter."""
+    tokenizer_id: str | None
+
+    def content(self) -> dict[str, Any]:
+        """Plain JSON, as written beside the weights."""
+        return asdict(self)
+
+
+def load_model(
+    model: Model, workspace: Workspace, device: str = "cpu", precision: Precision = "fp32"
+) -> PreTrainedModel:
+    """Load the weights of ``model`` onto ``device``, stored as ``precision``, in evaluation mode.
+
+    Reads safetensors only unless ``allow_pickle``; runs no code from the hub unless ``trust_remote_code``.
+    ``OdysseyError`` with one message for: no such state, folder, repository or revision; no access; offline; damaged.
+    """
+    from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    location, revision = _locate(model, workspace)
+    try:
+        loaded = AutoModelForCausalLM.from_pretrained(
+            location,
+            revision=revision,
+            use_safetensors=None if model.allow_pickle else True,
+            trust_remote_code=model.trust_remote_code,
+            local_files_only=isinstance(location, Path),
+            dtype=DTYPES[precision],
+        )
+    except Exception as error:
+        raise _explain(error, model, location) from error
+    _fuse_activations(loaded)
+    return loaded.to(device).eval()
+
+
+def read_facts(model: Model, workspace: Workspace, loaded: PreTrainedModel) -> ModelFacts:
+    """The facts of a loaded model: from beside its weights for a state of a run, counted for any other."""
+    if model.run is not None:
+        path = workspace.run(model.run).checkpoint(model.state or "") / FACTS_FILE
+        return ModelFacts(**read_json(path))
+    counts = count_parameters(loaded)
+    return ModelFacts(
+        model_id=model.model_id,
+        n_params=counts.total,
+        n_params_non_embedding=counts.non_embedding,
+        tokens_seen=model.tokens_seen,
+        ptpp=model.tokens_seen / counts.total if model.tokens_seen else None,
+        tokenizer_id=None,
+    )
+
+
+def _locate(model: Model, workspace: Workspace) -> tuple[Path | str, str]:
+    if model.run is not None:
+        folder = workspace.run(model.run).checkpoint(model.state or "")
+        if not (folder / "config.json").exists():
+            raise DataError(
+                f"run {model.run} has no saved state {model.state!r} ({folder})",
+                "Let the run finish first; an adaptation keeps its states with `keep: final` or `keep: all`.",
+            )
+        return folder, "main"
+    if model.source is None:
+        raise OdysseyError("a model needs a source or a run", "Give `source: HUB_ID_OR_FOLDER`, or `run` and `state`.")
+    folder = Path(model.source).expanduser()
+    if folder.exists() or model.source.startswith((".", "/", "~")):
+        if not (folder / "config.json").exists():
+            raise DataError(
+                f"{model.source}: no model there (no {folder / 'config.json'})",
+                "Give a folder written by save_pretrained, or a hub id.",
+            )
+        return folder, "main"
+    return model.source, model.revision or "main"
+
+
+def _explain(error: Exception, model: Model, location: Path | str) -> OdysseyError:
+    """One message for what went wrong: the first known cause along the chain of exceptions."""
+    name = f"{location}@{model.revision}" if model.revision and not isinstance(location, Path) else str(location)
+    causes = _chain(error)
+    for kind, message, hint in _KNOWN_CAUSES:
+        if any(kind in type(cause).__name__ for cause in causes):
+            return DataError(f"cannot load {name}: {message}", hint)
+    text = " ".join(str(error).split())
+    if "safetensors" in text and not model.allow_pickle:
+        return DataError(
+            f"cannot load {name}: it has no safetensors weights",
+            "Set `allow_pickle: true` if you trust its author: pickled weights can run any code.",
+        )
+    if "trust_remote_code" in text:
+        return DataError(
+            f"cannot load {name}: it needs code from its repository",
+            "Set `trust_remote_code: true` if you trust its author: the code runs with your rights.",
+        )
+    return DataError(f"cannot load {name}: {text[:300]}", "Check the name, the revision and the connection.")
+
+
+_KNOWN_CAUSES = (
+    ("GatedRepo", "access to it is restricted", "Ask for access on its page and log in with `hf auth login`."),
+    ("RevisionNotFound", "it has no such revision", "Look up its branches and tags, or leave the revision out."),
+    (
+        "RepositoryNotFound",
+        "there is no such repository, or it is private",
+        "Check the spelling of OWNER/NAME; for a private one log in with `hf auth login`.",
+    ),
+    (
+        "OfflineModeIsEnabled",
+        "it is not in the local cache and offline mode is on",
+        "Unset HF_HUB_OFFLINE, or download it where there is a network and give the folder.",
+    ),
+    (
+        "LocalEntryNotFound",
+        "it is not in the local cache and the hub cannot be reached",
+        "Check the connection (HF_ENDPOINT, proxies), or download it elsewhere and give the folder.",
+    ),
+    ("Connect", "the hub cannot be reached", "Check the connection, or give a local folder."),
+    ("Timeout", "the hub did not answer in time", "Try again, or give a local folder."),
+    ("SafetensorError", "its weights are damaged", "Download or copy it again."),
+    ("HFValidationError", "this is neither a folder nor a hub id", "Write a hub id as OWNER/NAME."),
+)
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    causes: list[BaseException] = []
+    current: BaseException | None = error
+    while current is not None and current not in causes:
+        causes.append(current)
+        current = current.__cause__ or current.__context__
+    return causes
+
+
+def _fuse_activations(model: PreTrainedModel) -> None:
+    """Replace GPT-2's activation, eight elementwise kernels in Python, by the same function as one kernel."""
+    from transformers.activations import NewGELUActivation
+
+    for module in model.modules():
+        for name, child in module.named_children():
+            if isinstance(child, NewGELUActivation):
+                setattr(module, name, torch.nn.GELU(approximate="tanh"))

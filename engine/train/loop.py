@@ -1,0 +1,181 @@
+"""The training loop: next-token loss over a range of sequences, at a given learning rate, exactly resumable.
+
+Everything that moves is in ``Trainer.state``: weights, optimizer, position in the data, steps, losses not yet logged,
+and random generators. The data are a pure function of the position, so no reader has a state of its own.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from engine.models.adapter import set_dropout
+from engine.models.device import compute_in, explain_out_of_memory
+from engine.models.head import mean_loss
+from store.errors import OdysseyError
+
+if TYPE_CHECKING:
+    from engine.models.decoder import Decoder
+    from engine.report import Report
+    from engine.spec.run import Training
+
+MEMORY_HINT = (
+    "Lower training.batch_sequences and raise training.accumulate by the same factor (the same steps, less memory), "
+    "shorten training.sequence, or set training.precision: bf16."
+)
+DIVERGED_HINT = "Lower training.lr, lengthen training.warmup_share, or use training.precision: fp32."
+
+
+class Source(Protocol):
+    """Where sequences come from: a pure function of the position."""
+
+    def batch(self, first: int, count: int) -> np.ndarray:
+        """Sequences ``first`` to ``first + count`` as int64 (count, sequence)."""
+
+
+class Rates(Protocol):
+    """A learning rate as a function of the position in sequences."""
+
+    def rate(self, position: float) -> float: ...
+
+
+class Trainer:
+    """A model, its optimizer and its place in the data.
+
+    A step takes ``batch_sequences`` · ``accumulate`` sequences (fewer where the range ends) and is one AdamW update
+    with the gradient of their mean loss, clipped by norm. Weight decay applies to matrices only.
+    """
+
+    def __init__(self, decoder: Decoder, training: Training, source: Source, report: Report) -> None:
+        self.decoder = decoder
+        self.training = training
+        self.position = 0
+        self.steps = 0
+        self._source = source
+        self._report = report
+        self._device = decoder.device
+        self._parameters = {n: p for n, p in decoder.model.named_parameters() if p.requires_grad}
+        trained = list(self._parameters.values())
+        self._trained = trained
+        groups = [
+            {"params": [p for p in trained if p.ndim >= 2], "weight_decay": training.weight_decay},
+            {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
+        ]
+        self._optimizer = torch.optim.AdamW(
+            [group for group in groups if group["params"]], lr=training.lr, betas=training.betas, fused=True
+        )
+        self._losses: list[Tensor] = []
+        self._last: dict[str, Any] = {}
+        self._clock = (time.perf_counter(), 0)
+
+    def train(self, end: int, rates: Rates, branch: str, pulse: Callable[[int], None]) -> None:
+        """Train from the current position to ``end`` (sequences).
+
+        ``pulse`` is called after every step with the tokens it took; what it raises stops the training between two
+        steps. Logs a metric under ``branch`` every ``log_every`` steps and at the end. ``OdysseyError`` when the loss
+        is not finite or memory runs out.
+        """
+        per_step = self.training.batch_sequences * self.training.accumulate
+        self._clock = (time.perf_counter(), self.position)
+        set_dropout(self.decoder.model, True)
+        with explain_out_of_memory(MEMORY_HINT):
+            while self.position < end:
+                count = min(per_step, end - self.position)
+                rate = rates.rate(self.position + count / 2)
+                self._step(count, rate)
+                if self.steps % self.training.log_every == 0:
+                    self._log(branch)
+                pulse(count * self.training.sequence)
+        if self._losses:
+            self._log(branch)
+        set_dropout(self.decoder.model, False)
+
+    def check_finite(self) -> None:
+        """``OdysseyError`` if a loss that is not logged yet is not finite."""
+        self._read_losses()
+
+    def state(self) -> dict[str, Any]:
+        """A copy of all that moves, in host memory: a second model rarely fits beside the first on a device."""
+        return {
+            "weights": {name: _copy(parameter.detach()) for name, parameter in self._parameters.items()},
+            "optimizer": _copy(self._optimizer.state_dict()),
+            "position": self.position,
+            "steps": self.steps,
+            "losses": _copy(self._losses),
+            "last": _copy(self._last),
+            "random": torch.get_rng_state(),
+            "random_device": torch.cuda.get_rng_state(self._device) if self._device.type == "cuda" else None,
+        }
+
+    @torch.no_grad()
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go back to ``state``, bit for bit."""
+        for name, parameter in self._parameters.items():
+            parameter.copy_(state["weights"][name])
+        self._optimizer.load_state_dict(_copy(state["optimizer"]))
+        self._optimizer.zero_grad(set_to_none=True)
+        self.position = state["position"]
+        self.steps = state["steps"]
+        self._losses = [loss.to(self._device) for loss in state["losses"]]
+        self._last = state["last"]
+        torch.set_rng_state(state["random"])
+        if state["random_device"] is not None and self._device.type == "cuda":
+            torch.cuda.set_rng_state(state["random_device"], self._device)
+
+    def _step(self, count: int, rate: float) -> None:
+        total = torch.zeros((), device=self._device)
+        for first in range(0, count, self.training.batch_sequences):
+            rows = min(self.training.batch_sequences, count - first)
+            batch = torch.from_numpy(self._source.batch(self.position + first, rows))
+            tokens = batch.to(self._device, non_blocking=True)
+            with compute_in(self._device, self.training.precision):
+                # The last token is only ever a target, so it is not fed.
+                hidden = self.decoder.hidden(tokens[:, :-1]).flatten(0, 1)
+                loss = mean_loss(hidden, self.decoder.weight, self.decoder.bias, tokens[:, 1:].reshape(-1))
+            loss = loss * (rows / count)
+            loss.backward()
+            total += loss.detach()
+        norm = torch.nn.utils.clip_grad_norm_(self._trained, self.training.clip)
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+        self._optimizer.step()
+        self._optimizer.zero_grad(set_to_none=True)
+        self._losses.append(total)
+        self._last = {"lr": rate, "grad_norm": norm}
+        self.position += count
+        self.steps += 1
+
+    def _log(self, branch: str) -> None:
+        losses = self._read_losses()
+        self._losses.clear()
+        then, position = self._clock
+        now = time.perf_counter()
+        self._clock = (now, self.position)
+        values = {"loss": math.fsum(losses) / len(losses), **{name: float(v) for name, v in self._last.items()}}
+        # A run resumed at the very end of a branch has losses to log but trained none of them itself.
+        if self.position > position:
+            values["tokens_per_s"] = (self.position - position) * self.training.sequence / (now - then)
+        self._report.metric(self.steps, self.position * self.training.sequence, branch, **values)
+
+    def _read_losses(self) -> list[float]:
+        losses = torch.stack(self._losses).tolist() if self._losses else []
+        for back, loss in enumerate(reversed(losses)):
+            if not math.isfinite(loss):
+                raise OdysseyError(f"the loss became {loss} at step {self.steps - back}", DIVERGED_HINT)
+        return losses
+
+
+def _copy(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value.to("cpu", copy=True)
+    if isinstance(value, dict):
+        return {key: _copy(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_copy(item) for item in value)
+    return value
