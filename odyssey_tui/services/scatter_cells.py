@@ -18,22 +18,22 @@ DIGITS = 3
 class Cell:
     """What the points of one scatter have in common; None where it is unknown (PTPP of a published model)."""
 
-    method: str
+    method: str | None
     size: str | None
-    n_params: int
+    n_params: int | None
     ptpp: float | None
-    replay_ratio: float
-    atpp: float | None
+    replay_ratio: float | None
+    atpp: float
 
     @property
     def text(self) -> str:
         """``size s, PTPP 16, replay .1, ATPP 4, full``."""
         parts = [
-            f"size {self.size}" if self.size else f"{self.n_params:,} parameters",
+            f"size {self.size}" if self.size else f"{self.n_params:,} parameters" if self.n_params else "",
             f"PTPP {self.ptpp:g}" if self.ptpp is not None else "",
-            f"replay {self.replay_ratio:g}",
-            f"ATPP {self.atpp:g}" if self.atpp is not None else "",
-            self.method,
+            f"replay {self.replay_ratio:g}" if self.replay_ratio is not None else "",
+            f"ATPP {self.atpp:g}",
+            self.method or "",
         ]
         return ", ".join(part for part in parts if part)
 
@@ -50,19 +50,21 @@ class Wanted:
 
     def admits(self, cell: Cell) -> bool:
         """Whether a cell has every property asked for."""
-        wanted = (self.size, rounded(self.ptpp), self.method, self.replay_ratio, rounded(self.atpp))
-        has = (cell.size, cell.ptpp, cell.method, cell.replay_ratio, cell.atpp)
-        return all(w is None or w == h for w, h in zip(wanted, has, strict=True))
+        budgets = ((self.ptpp, cell.ptpp), (self.atpp, cell.atpp))
+        others = ((self.size, cell.size), (self.method, cell.method), (self.replay_ratio, cell.replay_ratio))
+        same_budgets = all(w is None or (has is not None and rounded(w) == has) for w, has in budgets)
+        return same_budgets and all(w is None or w == has for w, has in others)
 
 
-def rounded(value: float | None) -> float | None:
+def rounded(value: float) -> float:
     """A budget to ``DIGITS`` significant digits."""
-    return None if value is None else float(f"{value:.{DIGITS}g}")
+    return float(f"{value:.{DIGITS}g}")
 
 
 def cell_of(point: AdaptationPoint) -> Cell:
     """The cell an adapted state belongs to."""
-    return Cell(point.method, point.size, point.n_params, rounded(point.ptpp), point.replay_ratio, rounded(point.atpp))
+    ptpp = None if point.ptpp is None else rounded(point.ptpp)
+    return Cell(point.method, point.size, point.n_params, ptpp, point.replay_ratio, rounded(point.atpp))
 
 
 def group_by_cell(points: Iterable[AdaptationPoint]) -> dict[Cell, list[AdaptationPoint]]:
@@ -82,7 +84,8 @@ def choose_cell(cells: dict[Cell, list[AdaptationPoint]], domains: Sequence[str]
 
     def rank(cell: Cell) -> tuple[float, ...]:
         covered = len({point.domain for point in cells[cell]} & known)
-        return (covered, cell.atpp or 0.0, cell.n_params, cell.ptpp or 0.0, -cell.replay_ratio, cell.method == "full")
+        less_replay = -(cell.replay_ratio or 0.0)
+        return (covered, cell.atpp, cell.n_params or 0, cell.ptpp or 0.0, less_replay, cell.method == "full")
 
     admitted = [cell for cell in cells if wanted.admits(cell)]
     return max(admitted, key=rank, default=None)

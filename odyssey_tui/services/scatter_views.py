@@ -114,7 +114,7 @@ def average(rows: Sequence[Similarity]) -> Placed:
         fmean(lows) if complete else None,
         fmean(highs) if complete else None,
         rows[0].higher_is_closer,
-        min(row.n_samples for row in rows),
+        min(row.n_samples or 0 for row in rows),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -15,7 +15,6 @@ from odyssey_tui.services.scatter_views import ZERO_SHOT, Placed, Placement, Vie
 if TYPE_CHECKING:
     from store.queries.points import AdaptationPoint
     from store.queries.similarity import Similarity
-
     from store.workspace import Workspace
 
 LINE_POINTS = 60
@@ -115,11 +114,12 @@ def scatter(
     Unset options are chosen: the view by preference, the cell (size, PTPP, replay, ATPP) as the one that most domains
     share. Raises DataError for a measure or embedder that no run has computed.
     """
+    from store.database import lease
+    from store.ingest import ingest
     from store.queries.points import adaptation_points
     from store.queries.similarity import similarities
 
-    from store.database import lease
-
+    ingest(workspace)
     with lease(workspace) as connection:
         points = adaptation_points(connection, experiment=experiment, role="target")
         rows = similarities(connection)
@@ -147,8 +147,15 @@ def assemble(
             reason="Similarities are there, but no domain has been adapted to yet.",
             hint="Points appear when the adaptation runs of an experiment are done.",
         )
+    complete = [point for point in points if point.domain is not None and point.delta is not None]
+    if not complete:
+        return Scatter(
+            None,
+            reason="Domains have been adapted to, but their base model has no evaluation on the same text yet.",
+            hint="Points appear when the base model's zero-shot evaluations are done.",
+        )
     domains = tuple(dict.fromkeys(row.domain for row in rows))
-    cells = group_by_cell(points)
+    cells = group_by_cell(complete)
     cell = choose_cell(cells, domains, wanted)
     if cell is None:
         return Scatter(
@@ -178,11 +185,17 @@ def assemble(
 
 
 def group_by_domain(points: Iterable[AdaptationPoint]) -> dict[str, list[AdaptationPoint]]:
-    """The runs of every domain (seeds), in order of domain name."""
+    """The runs of every domain (seeds), in order of domain name, all scored on the same text."""
     groups: dict[str, list[AdaptationPoint]] = defaultdict(list)
-    for point in sorted(points, key=lambda p: (p.domain, p.seed, p.run_id)):
+    for point in sorted(points, key=lambda p: (p.domain, p.seed or 0, p.run_id)):
         groups[point.domain].append(point)
-    return dict(groups)
+    return {domain: on_one_text(found) for domain, found in groups.items()}
+
+
+def on_one_text(points: Sequence[AdaptationPoint]) -> list[AdaptationPoint]:
+    """The points of the commonest evaluation set: losses on different texts have no mean."""
+    text, _ = Counter(point.eval_set_id for point in points).most_common(1)[0]
+    return [point for point in points if point.eval_set_id == text]
 
 
 def make_points(by_domain: Mapping[str, Sequence[AdaptationPoint]], placed: Mapping[str, Placed]) -> tuple[Point, ...]:

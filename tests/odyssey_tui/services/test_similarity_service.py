@@ -17,7 +17,7 @@ DOMAINS = ("ads", "bio", "code", "docs", "law", "news", "poems")
 @dataclass(frozen=True)
 class Adapted:
     domain: str
-    delta: float
+    delta: float | None
     size: str | None = "s"
     n_params: int = 1000
     ptpp: float | None = 16.0
@@ -26,10 +26,11 @@ class Adapted:
     method: str = "full"
     seed: int = 0
     zero_shot_loss: float = 3.0
+    eval_set_id: str = "text"
 
     @property
     def loss(self) -> float:
-        return self.zero_shot_loss + self.delta
+        return self.zero_shot_loss + (self.delta or 0.0)
 
     @property
     def run_id(self) -> str:
@@ -96,6 +97,12 @@ def test_seeds_are_averaged_and_the_pair_is_of_one_run() -> None:
     assert (by_domain["law"].delta_low, by_domain["law"].delta_high) == pytest.approx((-0.6, -0.4))
     assert (by_domain["law"].before, by_domain["law"].after) == ("before-law", "after-law-0-4.0")
     assert by_domain["law"].n_seeds == 2
+
+
+def test_losses_on_another_text_do_not_enter_the_mean() -> None:
+    others = [replace(p, eval_set_id="other", delta=5.0, seed=7) for p in POINTS]
+    again = [replace(p, seed=1) for p in POINTS]
+    assert {p.delta for p in assemble([*others, *POINTS, *again], ROWS, Wanted()).points} == set(DELTAS)
 
 
 def test_the_cell_is_the_one_most_domains_share() -> None:
@@ -173,6 +180,7 @@ def test_unknown_measure_names_what_there_is() -> None:
     [
         (POINTS, [], Wanted(), "No similarity has been computed"),
         ([], ROWS, Wanted(), "no domain has been adapted"),
+        ([Adapted("ads", None)], ROWS, Wanted(), "no evaluation on the same text"),
         (POINTS, ROWS, Wanted(ptpp=99.0), "No adapted state has the properties"),
     ],
 )
