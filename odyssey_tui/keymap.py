@@ -84,8 +84,11 @@ ACTIONS: tuple[Action, ...] = (
     Action("run.cancel", ("X",), "Cancel run", "stop this run", footer=False),
     Action("run.retry", ("R",), "Retry", "queue it again", footer=False),
     Action("launch.experiment", ("e",), "Experiment", "choose what to start from"),
-    Action("launch.launch", ("ctrl+l", "L"), "Launch", "queue the new runs (asks first)"),
+    Action("launch.launch", ("L",), "Launch", "queue the new runs (asks first)"),
     Action("launch.leave", ("escape",), "Back", "leave the field", footer=False),
+    Action("similarity.open", ("enter",), "Tokens", "which tokens carry ΔL on this domain"),
+    Action("similarity.measure", ("m",), "Measure", "the next measure of similarity"),
+    Action("similarity.embedder", ("e",), "Embedder", "the same measure through the next embedder"),
 )
 
 

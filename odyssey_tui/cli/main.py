@@ -35,6 +35,7 @@ COMMANDS: dict[str, Entry] = {
     "retry": Entry("odyssey_tui.cli.queue:retry", "Queue failed, cancelled or lost runs again."),
     "pause": Entry("odyssey_tui.cli.queue:pause", "Start no further runs; what runs goes on."),
     "resume": Entry("odyssey_tui.cli.queue:resume", "Start queued runs again."),
+    "similarity": Entry("odyssey_tui.cli.similarity:similarity", "Show ΔL against similarity to the pretraining text."),
 }
 
 

@@ -30,4 +30,5 @@ class Entry:
 SCREENS: tuple[Entry, ...] = (
     Entry("1", "runs", "Runs", "what ran, runs and waits", "odyssey_tui.screens.runs:RunsScreen"),
     Entry("3", "launch", "Launch", "compose and start a sweep", "odyssey_tui.screens.launch:LaunchScreen"),
+    Entry("5", "similarity", "Similarity", "ΔL by domain", "odyssey_tui.screens.similarity:SimilarityScreen"),
 )
