@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on, work
 from textual.app import App, SystemCommand
+from textual.binding import BindingType
 from textual.message import Message
 from textual.reactive import reactive
 from textual.screen import Screen
+from textual.timer import Timer
 
 from odyssey_tui.keymap import bindings
 from odyssey_tui.screens.base import OdysseyScreen, offered_actions
@@ -20,7 +22,7 @@ from odyssey_tui.settings import Settings
 from odyssey_tui.themes import THEMES
 
 if TYPE_CHECKING:
-    from odyssey_tui.services.progress import Pulse
+    from odyssey_tui.services.progress import Pulse, PulseReader
     from store.workspace import Workspace
 
 INTERRUPTED = 130
@@ -33,7 +35,7 @@ class OdysseyApp(App[None], inherit_bindings=False):
 
     CSS_PATH = "app.tcss"
     TITLE = "odyssey"
-    BINDINGS = [*bindings("app"), ("ctrl+c", "interrupt", "Interrupt")]
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("app"), ("ctrl+c", "interrupt", "Interrupt")]
     MODES: ClassVar[dict[str, Any]] = {entry.name: entry.create for entry in SCREENS}
     DEFAULT_MODE = SCREENS[0].name
     HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [(0, "-narrow"), (110, "-wide")]
@@ -54,6 +56,8 @@ class OdysseyApp(App[None], inherit_bindings=False):
         self.settings = settings or Settings()
         self.marked: list[str] = []
         """Runs marked for Compare, in the order they were marked."""
+        self._next_look: Timer | None = None
+        self._reader: PulseReader | None = None
 
     def on_mount(self) -> None:
         for theme in THEMES:
@@ -65,12 +69,19 @@ class OdysseyApp(App[None], inherit_bindings=False):
     @work(thread=True, exclusive=True, group="pulse", exit_on_error=False)
     def look(self) -> None:
         """Read the workspace's progress off the event loop; the answer arrives as one message."""
-        from odyssey_tui.services.progress import read_pulse
+        from odyssey_tui.services.progress import PulseReader
 
         try:
-            self.post_message(self.Pulsed(read_pulse(self.workspace), None))
+            self._reader = self._reader or PulseReader(self.workspace)
+            self.post_message(self.Pulsed(self._reader.read(), None))
         except Exception as error:
             self.post_message(self.Pulsed(None, error))
+
+    def look_now(self) -> None:
+        """Look at once, for example after something was asked for; the next look is counted from here."""
+        if self._next_look is not None:
+            self._next_look.stop()
+        self.look()
 
     @on(Pulsed)
     def receive_pulse(self, message: Pulsed) -> None:
@@ -84,7 +95,9 @@ class OdysseyApp(App[None], inherit_bindings=False):
             screen.clear_trouble("workspace")
         elif message.error is not None:
             screen.show_trouble("workspace", message.error)
-        self.set_timer(BUSY_S if now is not None and now.active else IDLE_S, self.look)
+        if self._next_look is not None:
+            self._next_look.stop()
+        self._next_look = self.set_timer(BUSY_S if now is not None and now.active else IDLE_S, self.look)
 
     @property
     def base_screen(self) -> OdysseyScreen:

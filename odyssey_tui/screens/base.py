@@ -1,26 +1,27 @@
 """What every screen has: bars, a banner for trouble, and one way to read data without blocking the keyboard.
 
-A screen says what to read (``request``, on the event loop), reads it (``load``, in a thread, returns a frozen snapshot) and
-shows it (``show``, on the event loop). One read is in flight at a time; asking again meanwhile queues one more, so slow
-reads cannot pile up. A snapshot equal to the one on screen draws nothing.
+A screen says what to read (``request``, on the event loop), reads it (``load``, in a thread, returns a frozen snapshot)
+and shows it (``show``, on the event loop). One read is in flight at a time; asking again meanwhile queues one more, so
+slow reads cannot pile up. A snapshot equal to the one on screen draws nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from textual import on
 from textual.app import ComposeResult
+from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.dom import DOMNode
 from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import Footer
 
-from odyssey_tui.keymap import Action, actions, bindings
+from odyssey_tui.keymap import ACTIONS, Action, bindings
 from odyssey_tui.widgets.banner import Banner
 from odyssey_tui.widgets.bars import StatusBar, TopBar
 from store.errors import OdysseyError
@@ -30,10 +31,10 @@ if TYPE_CHECKING:
 
 
 class OdysseyScreen(Screen[None]):
-    """Base of the screens. Subclasses set SCOPE and ``BINDINGS = bindings("screen", SCOPE)``."""
+    """Base of the screens. Subclasses set SCOPE and ``BINDINGS = [*bindings("screen", SCOPE)]``."""
 
     SCOPE: ClassVar[str] = ""
-    BINDINGS = bindings("screen")
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("screen")]
 
     @dataclass
     class Loaded(Message):
@@ -46,6 +47,14 @@ class OdysseyScreen(Screen[None]):
         """A read failed; the last good data stays on screen."""
 
         error: Exception
+
+    @dataclass
+    class Performed(Message):
+        """Something asked for with ``perform`` was done, or was not."""
+
+        result: Any
+        error: Exception | None
+        then: Callable[[Any], None]
 
     def __init__(self) -> None:
         super().__init__()
@@ -71,7 +80,7 @@ class OdysseyScreen(Screen[None]):
         return None
 
     def load(self, request: Any) -> Any:
-        """Read, in a thread, and return a frozen snapshot. Must touch no widget. Raise OdysseyError to tell the user."""
+        """Read, in a thread, and return a frozen snapshot. Must touch no widget; an OdysseyError is shown as it is."""
         return None
 
     def show(self, snapshot: Any) -> None:
@@ -122,6 +131,26 @@ class OdysseyScreen(Screen[None]):
             self._again = False
             self.reload()
 
+    def perform(self, work: Callable[[], Any], then: Callable[[Any], None]) -> None:
+        """Do ``work`` in a thread and ``then`` with its result on the event loop; an error is shown instead."""
+
+        def run() -> None:
+            try:
+                result = work()
+            except Exception as error:
+                self.post_message(self.Performed(None, error, then))
+            else:
+                self.post_message(self.Performed(result, None, then))
+
+        self.run_worker(run, group="perform", thread=True, exit_on_error=False)
+
+    @on(Performed)
+    def _receive_result(self, message: Performed) -> None:
+        if message.error is None:
+            message.then(message.result)
+        else:
+            self.notify(one_line(message.error), severity="error", timeout=10)
+
     def action_reload(self) -> None:
         """``r``: read again."""
         self.reload()
@@ -149,17 +178,10 @@ def one_line(error: Exception) -> str:
 
 
 def offered_actions(screen: OdysseyScreen) -> Iterator[tuple[DOMNode, Action]]:
-    """The actions that act on a screen, with the node that performs each: its focused widget, itself, the application."""
-    focused = screen.focused
-    nodes: list[DOMNode] = [screen, screen.app]
-    scopes = [screen.SCOPE, "screen", "app"]
-    scope = getattr(focused, "SCOPE", None)
-    if focused is not None and scope:
-        nodes.insert(0, focused)
-        scopes.insert(0, scope)
-    for name in scopes:
-        for action in actions(name):
-            method = f"action_{action.call.partition('(')[0]}"
-            node = next((node for node in nodes if hasattr(node, method)), None)
-            if node is not None and node.check_action(action.call.partition("(")[0], ()) is not False:
-                yield node, action
+    """What can be done on a screen now, in the keymap's order, with the node that does it."""
+    active = {
+        shown.binding.id: shown for shown in screen.active_bindings.values() if shown.binding.id and shown.enabled
+    }
+    for action in ACTIONS:
+        if action.id in active:
+            yield active[action.id].node, action

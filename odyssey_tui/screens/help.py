@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 from rich.table import Table
 from textual.app import ComposeResult
+from textual.binding import BindingType
 from textual.containers import VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Static
@@ -18,7 +20,7 @@ class HelpScreen(ModalScreen[None]):
     """Lists what acts on the screen below; any of Escape, ``?`` and ``q`` closes it."""
 
     CSS_PATH = "help.tcss"
-    BINDINGS = [("escape,question_mark,q", "dismiss", "Close")]
+    BINDINGS: ClassVar[list[BindingType]] = [("escape,question_mark,q", "dismiss", "Close")]
 
     def __init__(self, screen: OdysseyScreen, rebound: Mapping[str, str]) -> None:
         super().__init__()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -9,6 +10,8 @@ from typing import TYPE_CHECKING
 from odyssey_tui.services.format import STATE_GLYPHS
 
 if TYPE_CHECKING:
+    from store.run_dir import RunDir
+    from store.run_state import RunState
     from store.workspace import Workspace
 
 ACTIVE = frozenset({"queued", "starting", "running", "stopping"})
@@ -18,36 +21,61 @@ ACTIVE = frozenset({"queued", "starting", "running", "stopping"})
 class Pulse:
     """The workspace at one moment.
 
-    ``counts`` pairs states with numbers of runs (states without runs left out), ``share`` is the part of the work that is
-    done (0..1), ``news`` changes whenever there is something new to show.
+    ``counts`` pairs states with numbers of runs (no zeros), ``share`` is the part of the queued experiments' work that
+    is done (0..1), ``label`` says what runs, ``news`` changes whenever there is something new to show.
     """
 
     counts: tuple[tuple[str, int], ...]
     active: bool
+    paused: bool
     share: float
     eta_s: float | None
     label: str
     news: tuple[object, ...]
 
 
-def read_pulse(workspace: Workspace) -> Pulse:
-    """Look at the run directories. Raises WorkspaceError when the workspace has vanished."""
-    from store.ingest import has_news
+class PulseReader:
+    """Reads pulses of one workspace; remembers how far each journal was read, so that a look costs little."""
 
-    states = [workspace.run(run_id).state() for run_id in workspace.run_ids()]
-    found = Counter(state.state for state in states)
-    counts = tuple((name, found[name]) for name in STATE_GLYPHS if found[name])
-    done = sum(1.0 if state.state == "done" else _share(state.done, state.total) for state in states)
-    running = [state for state in states if state.state == "running"]
-    return Pulse(
-        counts=counts,
-        active=any(state.state in ACTIVE for state in states),
-        share=done / len(states) if states else 0.0,
-        eta_s=None,
-        label=running[0].phase if running else "",
-        news=(counts, has_news(workspace)),
-    )
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._runs: dict[str, RunDir] = {}
 
+    def read(self) -> Pulse:
+        """Look at the run directories and the scheduler's account. WorkspaceError when the workspace has vanished."""
+        from engine.launch.status import read_status
+        from store.ingest import has_news
+        from store.workspace import Workspace
 
-def _share(done: float | None, total: float | None) -> float:
-    return min(1.0, (done or 0.0) / total) if total else 0.0
+        workspace = Workspace.open(self._workspace.root)
+        states = {run_id: self._run(run_id).state() for run_id in workspace.run_ids()}
+        found = Counter(state.state for state in states.values())
+        counts = tuple((name, found[name]) for name in STATE_GLYPHS if found[name])
+        active = any(state.state in ACTIVE for state in states.values())
+        status = read_status(workspace) if active else None
+        eta_s = None
+        if status is not None and status.eta_s is not None:
+            eta_s = max(0.0, status.eta_s - (time.time() - status.updated))
+        database = workspace.database_path
+        return Pulse(
+            counts=counts,
+            active=active,
+            paused=(workspace.queue / "paused").exists(),
+            share=status.share if status is not None else 0.0,
+            eta_s=eta_s,
+            label=self._label(states),
+            news=(counts, database.stat().st_mtime_ns if database.exists() else 0, has_news(workspace)),
+        )
+
+    def _run(self, run_id: str) -> RunDir:
+        if run_id not in self._runs:
+            self._runs[run_id] = self._workspace.run(run_id)
+        return self._runs[run_id]
+
+    def _label(self, states: dict[str, RunState]) -> str:
+        """What runs: the first by name, with its phase."""
+        for run_id, state in states.items():
+            if state.state == "running":
+                name = str(self._run(run_id).spec().get("name") or run_id)
+                return f"{name}: {state.phase}" if state.phase else name
+        return ""

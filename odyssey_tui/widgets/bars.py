@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class TopBar(Static):
-    """The screens with their number keys; the current one is marked. The workspace's name on the right where it fits."""
+    """The screens with their number keys; the current one stands out. On the right the workspace, if it fits."""
 
     def __init__(self, current: str) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ class StatusBar(Static):
 
 
 def progress_line(pulse: Pulse, width: int) -> Text:
-    """One line at most ``width`` cells wide: counts, then what runs with a bar and its ETA while something is active."""
+    """At most ``width`` cells: counts, then, while something is active, what runs with a bar and its ETA."""
     counts = " · ".join(f"{count} {state}" for state, count in pulse.counts)
     line = Text(counts or "no runs yet")
     if not pulse.active:

@@ -1,0 +1,50 @@
+"""``odyssey runs``: the runs as a table."""
+
+from __future__ import annotations
+
+import click
+
+from odyssey_tui.cli.context import Invocation
+from odyssey_tui.cli.output import Column, emit_table, table_options
+from odyssey_tui.services.format import duration, number, signed, state_text
+from odyssey_tui.services.runs import list_runs, parse
+
+COLUMNS = (
+    Column("run", "run", drop=9),
+    Column("state", "state", state_text),
+    Column("name", "name"),
+    Column("domain", "domain", drop=3),
+    Column("replay", "ρ", "g", drop=2),
+    Column("ptpp", "P", "g", drop=2),
+    Column("atpp", "A", "g", drop=5),
+    Column("size", "size", drop=6),
+    Column("method", "method", drop=7),
+    Column("progress", "done", ".0%", drop=4),
+    Column("eta_s", "left", duration, drop=8),
+    Column("loss", "loss", number, drop=4),
+    Column("delta", "ΔL target", signed, drop=1),
+    Column("delta_base", "ΔL base", signed, drop=1),
+)
+HIDDEN = ("experiment", "kind", "rank", "lr", "seed", "ppl", "reason", "tags")
+
+
+@click.command()
+@click.option("--filter", "-f", "text", default="", help="For example 'domain=tests and replay>=0.1 and state=done'.")
+@table_options
+@click.pass_obj
+def runs(invocation: Invocation, text: str, json: bool, csv: bool, latex: bool) -> None:
+    """List runs, in the order they were planned.
+
+    The filter joins conditions with 'and': KEY=VALUE (also != >= <= > <), tag:NAME, ~TEXT.
+    """
+    chosen = parse(text)
+    rows = [row for row in list_runs(invocation.open()) if chosen.accepts(row.record())]
+    columns = [*COLUMNS, *(Column(key) for key in HIDDEN)] if json or csv else list(COLUMNS)
+    emit_table(
+        columns,
+        [row.record() for row in rows],
+        json=json,
+        csv=csv,
+        latex=latex,
+        empty="no run passes the filter" if text else "no runs yet; 'odyssey demo' makes some",
+    )

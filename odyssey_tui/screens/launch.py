@@ -1,0 +1,238 @@
+"""Screen 3: a sweep composed over an experiment, expanded while it is typed, and queued."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
+
+from rich.text import Text
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Container
+from textual.widgets import Input, Label, Static
+
+from odyssey_tui.keymap import bindings
+from odyssey_tui.screens.base import OdysseyScreen, one_line
+from odyssey_tui.screens.choose import ChooseScreen
+from odyssey_tui.screens.confirm import ConfirmScreen
+from odyssey_tui.services.format import count, duration, state_text
+from odyssey_tui.widgets.keyed_table import KeyedTable, TableColumn, TableRow
+
+if TYPE_CHECKING:
+    from odyssey_tui.services.launch import Composition, PlannedRun, Source
+
+LABELS = {
+    "replay_ratio": "ρ replay",
+    "domain": "domain",
+    "ptpp": "PTPP",
+    "size": "size",
+    "atpp": "ATPP",
+    "method": "method",
+    "rank": "rank",
+    "lr": "lr",
+    "seeds": "seeds",
+}
+FIRST_FIELD = "replay_ratio"
+
+
+class Request(NamedTuple):
+    """What to expand; ``path`` None: the newest experiment, ``form`` None: as written in the experiment."""
+
+    path: Path | None
+    name: str | None
+    form: dict[str, str] | None
+
+
+class Snapshot(NamedTuple):
+    """The experiments there are, the chosen one, its form, and what that expands into, or why it does not."""
+
+    sources: tuple[Source, ...]
+    source: Source
+    form: dict[str, str]
+    composition: Composition | None
+    refused: str
+    field: str
+
+
+class LaunchScreen(OdysseyScreen):
+    """The form on top, the runs it expands into below. ``L`` asks, ``y`` launches."""
+
+    SCOPE = "launch"
+    CSS_PATH = "launch.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("screen", "launch")]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._snapshot: Snapshot | None = None
+        self._path: Path | None = None
+        self._name: str | None = None
+        self._form: dict[str, str] | None = None
+        self._asked = False
+
+    def compose_body(self) -> ComposeResult:
+        yield Static("", id="source")
+        with Container(id="form"):
+            for name, label in LABELS.items():
+                with Container(classes="field", id=f"field-{name}"):
+                    yield Label(label)
+                    yield Input(id=name, compact=True)
+        yield Static("", id="verdict", markup=False)
+        yield KeyedTable(id="planned")
+
+    def on_mount(self) -> None:
+        self.query_one(f"#{FIRST_FIELD}").focus()
+
+    def arrive(self, context: object) -> None:
+        """Start from the experiment of this name."""
+        self._path, self._name, self._form = None, str(context), None
+        self.reload()
+
+    def request(self) -> Request:
+        return Request(self._path, self._name, self._form)
+
+    def load(self, request: Request) -> Snapshot:
+        from odyssey_tui.services.launch import FieldError, compose, list_sources, read_form
+
+        workspace = self.odyssey.workspace
+        sources = tuple(list_sources(workspace))
+        source = choose_source(sources, request)
+        form = request.form if request.form is not None else read_form(source.path)
+        try:
+            composition = compose(workspace, source.path, form)
+        except FieldError as error:
+            return Snapshot(sources, source, form, None, one_line(error), error.field)
+        return Snapshot(sources, source, form, composition, "", "")
+
+    def show(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+        if self._form is None or self._path != snapshot.source.path:
+            self._path, self._form = snapshot.source.path, dict(snapshot.form)
+            with self.prevent(Input.Changed):
+                for name, value in snapshot.form.items():
+                    self.query_one(f"#{name}", Input).value = value
+            self.query_one(f"#{FIRST_FIELD}", Input).select_all()
+        source = Text("experiment  ", "dim").append(snapshot.source.title, "bold")
+        self.query_one("#source", Static).update(source)
+        self._draw_verdict(snapshot)
+        self._draw_table(snapshot)
+        if self._asked:
+            self._asked = False
+            self.action_launch()
+
+    def _draw_verdict(self, snapshot: Snapshot) -> None:
+        verdict = self.query_one("#verdict", Static)
+        verdict.set_class(bool(snapshot.refused), "-refused")
+        for name in LABELS:
+            self.query_one(f"#field-{name}").set_class(name == snapshot.field, "-refused")
+        verdict.update(snapshot.refused or (summary(snapshot.composition) if snapshot.composition else ""))
+
+    def _draw_table(self, snapshot: Snapshot) -> None:
+        if snapshot.composition is None:
+            return
+        runs = snapshot.composition.runs
+        longest = max((len(run.name) for run in runs), default=10)
+        name_width = max(14, min(longest, self.size.width - 44))
+        columns = [
+            TableColumn("state", "state", 11),
+            TableColumn("name", "run", name_width),
+            TableColumn("at", "at", 12),
+            TableColumn("tokens", "tokens", 7),
+            TableColumn("flops", " FLOPs", 7),
+        ]
+        self.query_one(KeyedTable).show(columns, [planned_row(run, name_width) for run in runs])
+
+    @on(Input.Changed)
+    def field_changed(self, event: Input.Changed) -> None:
+        """Expand again with what is typed."""
+        if self._form is not None and event.input.id in LABELS:
+            self._form = {**self._form, event.input.id: event.value}
+            self.reload()
+
+    @on(Input.Submitted)
+    def field_submitted(self) -> None:
+        """Enter leaves the form for the runs it expands into."""
+        self.query_one(KeyedTable).focus()
+
+    def action_leave(self) -> None:
+        """Escape: out of the field."""
+        self.query_one(KeyedTable).focus()
+
+    def action_experiment(self) -> None:
+        """Choose what to start from."""
+        if self._snapshot is None:
+            return
+        sources = self._snapshot.sources
+
+        def start_from(index: int | None) -> None:
+            if index is not None:
+                self._path, self._name, self._form = sources[index].path, None, None
+                self.reload()
+
+        self.app.push_screen(ChooseScreen("Start from", [source.title for source in sources]), start_from)
+
+    def action_launch(self) -> None:
+        """Ask, then queue what is new. Pressed while the form is being expanded, it asks when that is done."""
+        if self._loading:
+            self._asked = True
+            return
+        composition = self._snapshot.composition if self._snapshot is not None else None
+        if composition is None:
+            self.notify("correct the form first", severity="warning")
+        elif not composition.new:
+            self.notify("every one of these runs exists already", severity="warning")
+        else:
+            names = "\n".join(f"  {run.name}" for run in composition.new[:6])
+            more = f"\n  and {len(composition.new) - 6} more" if len(composition.new) > 6 else ""
+            text = f"{summary(composition)}\n{names}{more}"
+            self.app.push_screen(ConfirmScreen("Launch", text), lambda yes: self._launch(composition) if yes else None)
+
+    def _launch(self, composition: Composition) -> None:
+        from odyssey_tui.services.launch import launch
+
+        workspace = self.odyssey.workspace
+        self.perform(lambda: launch(workspace, composition), lambda _: self._launched(composition))
+
+    def _launched(self, composition: Composition) -> None:
+        new = len(composition.new)
+        self.notify(f"{new} {'run' if new == 1 else 'runs'} queued")
+        self._path, self._form = None, None
+        self.odyssey.look_now()
+        self.run_worker(self.odyssey.go("runs"), group="go")
+
+
+def choose_source(sources: tuple[Source, ...], request: Request) -> Source:
+    """The experiment by path, by name, or the first: the newest launched one, else a ready one."""
+    for source in sources:
+        if source.path == request.path or (request.path is None and source.name == request.name):
+            return source
+    return sources[0]
+
+
+def summary(composition: Composition) -> str:
+    """``22 new runs, 4 there already · 20.2M tokens · 8.6T FLOPs · about 3m on one slot``."""
+    new, there = len(composition.new), len(composition.runs) - len(composition.new)
+    parts = [f"{new} new {'run' if new == 1 else 'runs'}" + (f", {there} there already" if there else "")]
+    if new:
+        parts += [f"{count(composition.tokens)} tokens", f"{count(composition.flops)} FLOPs"]
+        time = (
+            f"about {duration(composition.seconds)} on one slot" if composition.seconds else "no run to time it by yet"
+        )
+        parts.append(time)
+    return " · ".join([*parts, *composition.cautions])
+
+
+def planned_row(run: PlannedRun, name_width: int) -> TableRow:
+    """A run of the plan as a row; those that exist are dim."""
+    new = run.state == "new"
+    style = "" if new else "dim"
+    name = run.name if len(run.name) <= name_width else run.name[: name_width - 1] + "…"
+    at = ", ".join(f"{budget:g}" for budget in run.budgets)
+    texts = (
+        "+ new" if new else state_text(run.state),
+        name,
+        at if len(at) <= 12 else at[:11] + "…",
+        (count(run.tokens) if run.tokens else "").rjust(7),
+        (count(run.flops) if run.flops else "").rjust(7),
+    )
+    return TableRow(run.run_id, tuple(Text(text, style) for text in texts))

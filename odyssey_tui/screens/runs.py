@@ -1,0 +1,259 @@
+"""Screen 1: what ran, what runs and what waits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
+
+from rich.text import Text
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.widgets import DataTable, Input, Static
+
+from odyssey_tui.keymap import bindings
+from odyssey_tui.screens.base import OdysseyScreen, one_line
+from odyssey_tui.screens.requests import FINISHED, RETRIABLE, ask_cancel, retry_runs
+from odyssey_tui.widgets.keyed_table import KeyedTable, TableRow
+from odyssey_tui.widgets.run_columns import fit_columns, table_columns, table_row
+
+if TYPE_CHECKING:
+    from odyssey_tui.services.runs import RunGroup, RunRow
+
+GROUP_PREFIX = "group:"
+SORTS = ("plan", "state", "loss", "target", "base")
+GROUPS = ("experiment", "kind", "domain", "replay", "ptpp", "size", "none")
+WELCOME = """\
+[b]Welcome to odyssey[/b]
+
+Nothing has run in this workspace yet.
+
+  [b]d[/b]  the demo: a miniature odyssey on text this machine already has (some minutes)
+  [b]3[/b]  launch an experiment of your own
+  [b]?[/b]  the keys that act here
+  [b]q[/b]  leave; whatever runs goes on"""
+
+
+class Request(NamedTuple):
+    """What the screen wants to see."""
+
+    filter: str
+    sort: str
+    group: str
+
+
+class Snapshot(NamedTuple):
+    """Runs as listed: in groups, how many there are, how many pass the filter."""
+
+    groups: tuple[RunGroup, ...]
+    total: int
+    shown: int
+
+
+class RunsScreen(OdysseyScreen):
+    """Runs by group; marks, filter, sort; cancelling and retrying."""
+
+    SCOPE = "runs"
+    CSS_PATH = "runs.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("screen", "runs")]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._filter = ""
+        self._sort = 0
+        self._group = 0
+        self._folded: set[str] = set()
+        self._snapshot: Snapshot | None = None
+
+    def compose_body(self) -> ComposeResult:
+        yield Input(id="filter", placeholder="domain=tests and replay>=0.1 · tag:x · ~text", compact=True)
+        yield Static("", id="filter-trouble", classes="trouble", markup=False)
+        yield Static(WELCOME, id="welcome")
+        yield Static("No run passes the filter; Esc clears it.", id="nothing", classes="hint")
+        yield KeyedTable(id="runs")
+
+    def on_mount(self) -> None:
+        self.query_one(KeyedTable).focus()
+
+    def on_resize(self) -> None:
+        if self._snapshot is not None:
+            self._draw(self._snapshot)
+
+    def request(self) -> Request:
+        return Request(self._filter, SORTS[self._sort], GROUPS[self._group])
+
+    def load(self, request: Request) -> Snapshot:
+        from odyssey_tui.services.runs import arrange, list_runs, parse
+
+        chosen = parse(request.filter)
+        rows = list_runs(self.odyssey.workspace)
+        shown = [row for row in rows if chosen.accepts(row.record())]
+        return Snapshot(arrange(shown, sort=request.sort, group=request.group), len(rows), len(shown))
+
+    def show(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+        self._draw(snapshot)
+
+    def _draw(self, snapshot: Snapshot) -> None:
+        self.set_class(snapshot.total == 0, "-empty")
+        rows = [row for group in snapshot.groups for row in group.rows]
+        name_width, columns = fit_columns(self.size.width - 1, [row.name for row in rows])
+        grouped = GROUPS[self._group] != "none"
+        lines: list[TableRow] = []
+        for group in snapshot.groups:
+            if grouped:
+                lines.append(self._heading(group, name_width, len(columns)))
+            if group.name not in self._folded or not grouped:
+                marked = self.odyssey.marked
+                lines += [table_row(row, columns, name_width, marked=row.run_id in marked) for row in group.rows]
+        table = self.query_one(KeyedTable)
+        table.show(table_columns(name_width, columns), lines)
+        self.query_one("#nothing", Static).display = bool(snapshot.total) and not snapshot.shown
+        self.refresh_bindings()
+
+    def _heading(self, group: RunGroup, name_width: int, columns: int) -> TableRow:
+        folded = group.name in self._folded
+        counts = f"{len(group.rows)} runs"
+        title = Text(f"{group.name}", "bold", overflow="ellipsis")
+        title.truncate(name_width, overflow="ellipsis")
+        cells = (Text("▸" if folded else "▾"), Text(counts, "bold"), title, *[""] * (columns - 1))
+        return TableRow(GROUP_PREFIX + group.name, cells)
+
+    def _row(self) -> RunRow | None:
+        """The run under the cursor."""
+        key = self.query_one(KeyedTable).current
+        groups = self._snapshot.groups if self._snapshot is not None else ()
+        return next((row for group in groups for row in group.rows if row.run_id == key), None)
+
+    def _chosen(self) -> list[RunRow]:
+        """The marked runs, or the one under the cursor."""
+        marked = set(self.odyssey.marked)
+        groups = self._snapshot.groups if self._snapshot is not None else ()
+        rows = [row for group in groups for row in group.rows if row.run_id in marked]
+        current = self._row()
+        return rows or ([current] if current is not None else [])
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        empty = self._snapshot is not None and self._snapshot.total == 0
+        if action in ("demo",):
+            return empty
+        if action in ("open", "mark", "unmark", "sort", "group", "filter", "cancel", "retry", "new"):
+            return not empty
+        if action == "leave":
+            return bool(self._filter) or self.query_one("#filter").has_class("-shown")
+        return True
+
+    @on(DataTable.RowSelected)
+    def open_clicked(self) -> None:
+        """A click on the row under the cursor opens it, as Enter does."""
+        self.action_open()
+
+    def action_open(self) -> None:
+        """The run under the cursor; a group folds or unfolds."""
+        key = self.query_one(KeyedTable).current or ""
+        if key.startswith(GROUP_PREFIX):
+            self._folded ^= {key.removeprefix(GROUP_PREFIX)}
+            if self._snapshot is not None:
+                self._draw(self._snapshot)
+        elif key:
+            from odyssey_tui.screens.run import RunScreen
+
+            self.app.push_screen(RunScreen(key))
+
+    def action_mark(self) -> None:
+        """Mark or unmark and go to the next row."""
+        row = self._row()
+        table = self.query_one(KeyedTable)
+        if row is not None:
+            marked = self.odyssey.marked
+            marked.remove(row.run_id) if row.run_id in marked else marked.append(row.run_id)
+            self._redraw()
+        table.action_cursor_down()
+
+    def action_unmark(self) -> None:
+        """Forget every mark."""
+        self.odyssey.marked.clear()
+        self._redraw()
+
+    def _redraw(self) -> None:
+        if self._snapshot is not None:
+            self._draw(self._snapshot)
+
+    def action_filter(self) -> None:
+        """Open the filter line."""
+        line = self.query_one("#filter", Input)
+        line.add_class("-shown")
+        line.focus()
+        self.refresh_bindings()
+
+    @on(Input.Changed, "#filter")
+    def filter_changed(self, event: Input.Changed) -> None:
+        """Filter while typing; a filter that cannot be read says so below and leaves the rows as they are."""
+        from odyssey_tui.services.filter import FilterError
+        from odyssey_tui.services.runs import parse
+
+        trouble = self.query_one("#filter-trouble", Static)
+        try:
+            parse(event.value)
+        except FilterError as error:
+            trouble.update(one_line(error))
+            trouble.display = True
+            return
+        trouble.display = False
+        self._filter = event.value
+        self.reload()
+
+    @on(Input.Submitted, "#filter")
+    def filter_submitted(self) -> None:
+        """Enter goes to the rows and keeps the filter in sight."""
+        self.query_one(KeyedTable).focus()
+
+    def action_leave(self) -> None:
+        """Escape: the filter goes."""
+        line = self.query_one("#filter", Input)
+        line.value = ""
+        line.remove_class("-shown")
+        self.query_one(KeyedTable).focus()
+        self.refresh_bindings()
+
+    def action_sort(self) -> None:
+        """Sort by the next column."""
+        self._sort = (self._sort + 1) % len(SORTS)
+        self.notify(f"sorted by {SORTS[self._sort]}", timeout=2)
+        self.reload()
+
+    def action_group(self) -> None:
+        """Group by the next key."""
+        self._group = (self._group + 1) % len(GROUPS)
+        self.notify(f"grouped by {GROUPS[self._group]}", timeout=2)
+        self.reload()
+
+    def action_cancel(self) -> None:
+        """Cancel runs; a live one asks for the word."""
+        rows = [row for row in self._chosen() if row.state not in FINISHED]
+        if not rows:
+            self.notify("no run to cancel here: choose one that waits or runs", severity="warning")
+            return
+        ask_cancel(self, [(row.run_id, row.name, row.state) for row in rows])
+
+    def action_retry(self) -> None:
+        """Queue failed, cancelled or lost runs again."""
+        rows = [row for row in self._chosen() if row.state in RETRIABLE]
+        if not rows:
+            self.notify("no run to retry here: choose a failed, cancelled or lost one", severity="warning")
+            return
+        retry_runs(self, [row.run_id for row in rows])
+
+    async def action_new(self) -> None:
+        """A new sweep from the experiment of the run under the cursor."""
+        row = self._row()
+        await self.odyssey.go("launch", row.experiment if row is not None else None)
+
+    def action_demo(self) -> None:
+        """Start the demo in this empty workspace."""
+        from odyssey_tui.services.demo import start_demo
+
+        self.perform(lambda: start_demo(self.odyssey.workspace), self._demo_started)
+
+    def _demo_started(self, submitted: object) -> None:
+        self.notify("the demo is queued; the line at the bottom follows it")
+        self.reload()

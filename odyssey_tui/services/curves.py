@@ -1,0 +1,39 @@
+"""Training curves as figures: the same on the Runs and Run screens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from odyssey_tui.plots.figure import Figure
+
+if TYPE_CHECKING:
+    pass
+
+X_AXES = {"tokens": "training tokens", "step": "step", "time": "seconds since the start"}
+LABELS = {
+    "loss": "training loss (nats/token)",
+    "lr": "learning rate",
+    "grad_norm": "gradient norm",
+    "tokens_per_s": "tokens per second",
+}
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One metric of one run's branch; ``x`` in the units of the chosen axis."""
+
+    label: str
+    metric: str
+    branch: str
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+
+
+def curve_figure(curves: Sequence[Curve], metric: str, axis: str, title: str = "") -> Figure:
+    """Curves of one metric in one chart; colours follow the order of the curves."""
+    figure = Figure(title, X_AXES[axis], LABELS.get(metric, metric))
+    for index, curve in enumerate(curves):
+        figure.line(curve.x, curve.y, curve.label, color=index)
+    return figure

@@ -1,0 +1,292 @@
+"""Composing a sweep: from an experiment and the axes typed over it to the runs that would be new.
+
+Only the runs of the typed cells and what they need are launched. The experiment's own blocks stay in place while it is
+expanded, so that corpora, tokenizer and base models keep their identity and nothing is computed twice.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from store.errors import ConfigError
+
+if TYPE_CHECKING:
+    from engine.launch.submit import Submitted
+    from engine.plan.plan import Plan
+    from engine.spec.experiment import Experiment
+    from engine.spec.run import RunSpec
+    from store.workspace import Workspace
+
+AXES = ("domain", "replay_ratio", "ptpp", "size", "atpp", "method", "rank", "lr")
+FIELDS = (*AXES, "seeds")
+PLACED = re.compile(r"^--set .*?: (?:adapt\.0(?:\.(?P<axis>\w+))?|(?P<field>\w+))(?:\.\d+)* (?P<text>.*)$")
+"""Where the engine places a problem: in the typed block, or in another key that the form sets."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """An experiment to start from: a ready one, or one already launched in the workspace."""
+
+    name: str
+    path: Path
+    launched: bool
+
+    @property
+    def title(self) -> str:
+        return f"{self.name} (launched, {self.path.stem})" if self.launched else f"{self.name} (ready)"
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """A run of a plan: ``state`` is ``new``, or what the existing run is doing; ``starts``: launching starts it."""
+
+    run_id: str
+    name: str
+    kind: str
+    labels: Mapping[str, Any]
+    budgets: tuple[float, ...]
+    state: str
+    starts: bool
+    tokens: int
+    flops: float
+
+
+@dataclass(frozen=True)
+class Composition:
+    """A plan as the Launch screen and ``odyssey launch`` show it; sums are over the runs that would start."""
+
+    runs: tuple[PlannedRun, ...]
+    tokens: int
+    flops: float
+    seconds: float | None
+    """Estimated time on one slot, from what finished runs of the workspace took; None before there is one."""
+    cautions: tuple[str, ...]
+    plan: Plan
+
+    @property
+    def new(self) -> tuple[PlannedRun, ...]:
+        """The runs that launching starts: new ones, and failed, cancelled or lost ones again."""
+        return tuple(run for run in self.runs if run.starts)
+
+
+class FieldError(ConfigError):
+    """A typed value the engine refuses; ``field`` names the form's field ('' when none is at fault)."""
+
+    def __init__(self, field: str, message: str, hint: str = "") -> None:
+        super().__init__(message, hint)
+        self.field = field
+
+
+def sample_folder() -> Path:
+    """Where the ready experiments are: in the installed package, or in a checkout beside it."""
+    package = Path(__file__).resolve().parents[1]
+    installed = package / "sample_configs"
+    return installed if installed.is_dir() else package.parent / "sample_configs"
+
+
+def list_sources(workspace: Workspace) -> list[Source]:
+    """Experiments to start from: those launched here, newest first, then the ready ones."""
+    from engine.launch.experiments import read_launches
+
+    ready = sorted(sample_folder().glob("*.yaml"))
+    return [
+        *(Source(launched.name, launched.document, True) for launched in read_launches(workspace)),
+        *(Source(path.stem, path, False) for path in ready),
+    ]
+
+
+def find_config(name: str) -> Path:
+    """The file a user means: a path, or the name of a ready experiment."""
+    path = Path(name).expanduser()
+    if path.exists() or path.suffix or len(path.parts) > 1:
+        return path
+    ready = {file.stem: file for file in sorted(sample_folder().glob("*.yaml"))}
+    if name not in ready:
+        close = difflib.get_close_matches(name, ready, n=1)
+        hint = f"Did you mean '{close[0]}'?" if close else f"Ready ones: {', '.join(ready)}; or give a YAML file."
+        raise ConfigError(f"there is no experiment '{name}'", hint)
+    return ready[name]
+
+
+def read_form(path: Path) -> dict[str, str]:
+    """The fields of the form, prefilled from the experiment's first block of adaptations."""
+    from engine.spec.load import load_experiment
+
+    experiment = load_experiment(path)
+    if not experiment.adapt:
+        return {**dict.fromkeys(FIELDS, ""), "seeds": _join(experiment.seeds)}
+    block = experiment.adapt[0]
+    form = {name: _join(getattr(block, name)) for name in AXES}
+    if block.method == ("full",):
+        form["rank"] = ""
+    if block.lr is None:
+        form["lr"] = ""
+    return {**form, "seeds": _join(experiment.seeds)}
+
+
+def _join(values: Iterable[Any] | None) -> str:
+    return "all" if values is None else ", ".join(f"{v:g}" if isinstance(v, float) else str(v) for v in values)
+
+
+def compose(workspace: Workspace, path: Path, form: Mapping[str, str]) -> Composition:
+    """Expand the form over the experiment. Raises FieldError with the engine's message when a value is refused."""
+    from engine.plan.expand import expand
+
+    block = {name: _read(form.get(name, "")) for name in AXES if form.get(name, "").strip()}
+    seeds = _read(form.get("seeds", "")) if form.get("seeds", "").strip() else [0]
+    plans = [expand(_experiment(path, block, [seed])) for seed in (seeds if isinstance(seeds, list) else [seeds])]
+    parts = [_only(plan, _cells(plan, block)) for plan in plans]
+    runs = tuple({run.run_id: run for plan in parts for run in plan.runs}.values())
+    tokens = {run_id: value for plan in parts for run_id, value in plan.tokens.items()}
+    return describe(workspace, replace(parts[0], runs=runs, tokens=tokens))
+
+
+def compose_whole(workspace: Workspace, path: Path, overrides: Sequence[str]) -> Composition:
+    """Expand a whole experiment, as ``odyssey launch CONFIG`` does."""
+    from engine.plan.expand import expand
+    from engine.spec.load import load_experiment
+
+    return describe(workspace, expand(load_experiment(path, overrides)))
+
+
+def launch(workspace: Workspace, composition: Composition) -> Submitted:
+    """Queue what is new and make sure that a scheduler runs."""
+    from engine.launch.scheduler import ensure_running
+    from engine.launch.submit import submit
+
+    submitted = submit(workspace, composition.plan)
+    ensure_running(workspace)
+    return submitted
+
+
+def _experiment(path: Path, block: Mapping[str, Any], seeds: Sequence[Any]) -> Experiment:
+    """The experiment with the typed block in front of its own, without laws and similarity, at the seeds."""
+    from engine.spec.load import load_experiment
+
+    written = [entry.model_dump(mode="json", exclude_unset=True) for entry in load_experiment(path).adapt]
+    rest = {key: value for key, value in (written[0] if written else {}).items() if key not in AXES}
+    if "atpp" in block:
+        rest.pop("adapt_tokens", None)
+    typed = {**rest, **block}
+    overrides = [f"adapt={_compact([typed, *written])}", f"seeds={_compact(list(seeds))}"]
+    try:
+        return load_experiment(path, [*overrides, "laws=null", "similarity=null"])
+    except ConfigError as error:
+        raise _field_error(error) from error
+
+
+def _compact(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"))
+
+
+def _field_error(error: ConfigError) -> FieldError:
+    """The first problem, in the words of the form."""
+    first, *others = error.message.splitlines()
+    match = PLACED.match(first)
+    if match is None:
+        return FieldError("", first, error.hint)
+    field = match["axis"] or match["field"] or ""
+    subject = field if field in FIELDS else "the sweep"
+    return FieldError(field, f"{subject} {match['text']}", "" if others else error.hint)
+
+
+def _read(text: str) -> Any:
+    """``0, .1 0.5`` → numbers, words as they are; ``all`` alone stays a word."""
+    items = [_value(item) for item in re.split(r"[,\s]+", text.strip(" ,")) if item]
+    return "all" if items == ["all"] else items
+
+
+def _value(item: str) -> Any:
+    for kind in (int, float):
+        try:
+            return kind(item)
+        except ValueError:
+            continue
+    return item
+
+
+def _cells(plan: Plan, block: Mapping[str, Any]) -> list[RunSpec]:
+    """The adaptations of the typed block: those whose labels lie on its axes and whose budgets cover its own."""
+    return [run for run in plan.runs if run.job.kind == "adapt" and _lies_on(run, block)]
+
+
+def _lies_on(run: RunSpec, block: Mapping[str, Any]) -> bool:
+    wanted_atpp = set(block.get("atpp", ()))
+    if not wanted_atpp <= set(run.job.atpp):
+        return False
+    for axis in ("domain", "replay_ratio", "ptpp", "size", "method", "rank", "lr"):
+        value, wanted = run.labels.get(axis), block.get(axis)
+        if wanted in (None, "all") or value is None:
+            continue
+        if value not in wanted:
+            return False
+    return True
+
+
+def _only(plan: Plan, cells: Sequence[RunSpec]) -> Plan:
+    """The plan cut to the cells and everything they need."""
+    specs = {run.run_id: run for run in plan.runs}
+    wanted: set[str] = set()
+    waiting = [run.run_id for run in cells]
+    while waiting:
+        run_id = waiting.pop()
+        if run_id not in wanted:
+            wanted.add(run_id)
+            waiting.extend(specs[run_id].needs)
+    return replace(plan, runs=tuple(run for run in plan.runs if run.run_id in wanted))
+
+
+def describe(workspace: Workspace, plan: Plan) -> Composition:
+    """What a plan would do in the workspace: which of its runs exist, and what the new ones cost."""
+    from engine.launch.submit import preview
+
+    there = set(preview(workspace, plan).existing)
+    runs = tuple(_planned(workspace, plan, run, run.run_id not in there) for run in plan.runs)
+    new = [run for run in runs if run.starts]
+    flops = sum(run.flops for run in new)
+    rate = measured_flops_per_s(workspace) if flops else None
+    return Composition(
+        runs=runs,
+        tokens=sum(run.tokens for run in new),
+        flops=flops,
+        seconds=flops / rate if rate else None,
+        cautions=plan.cautions,
+        plan=plan,
+    )
+
+
+def _planned(workspace: Workspace, plan: Plan, run: RunSpec, starts: bool) -> PlannedRun:
+    tokens = plan.tokens.get(run.run_id)
+    directory = workspace.run(run.run_id)
+    job = run.job
+    budgets = tuple(getattr(job, "atpp", ()) or getattr(job, "adapt_tokens", ()) or getattr(job, "ptpp", ()))
+    return PlannedRun(
+        run_id=run.run_id,
+        name=run.name,
+        kind=job.kind,
+        labels=run.labels,
+        budgets=budgets,
+        state=directory.state().state if directory.exists() else "new",
+        starts=starts,
+        tokens=tokens.trained if tokens is not None else 0,
+        flops=run.cost_flops,
+    )
+
+
+def measured_flops_per_s(workspace: Workspace) -> float | None:
+    """Planned FLOPs per second over the workspace's finished runs that train; None before there is one."""
+    flops = seconds = 0.0
+    for run_id in workspace.run_ids():
+        run = workspace.run(run_id)
+        state = run.state()
+        cost = float(run.spec().get("cost_flops") or 0.0)
+        if state.state == "done" and cost and state.started and state.ended:
+            flops += cost
+            seconds += state.ended - state.started
+    return flops / seconds if seconds else None

@@ -1,0 +1,99 @@
+"""Requests to the scheduler, and the queue as people see it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from odyssey_tui.services.format import duration
+from odyssey_tui.services.progress import Pulse, PulseReader
+
+if TYPE_CHECKING:
+    from store.workspace import Workspace
+
+WAITING = frozenset({"queued", "held"})
+
+
+def cancel_runs(workspace: Workspace, run_ids: Sequence[str]) -> None:
+    """Ask for runs to be cancelled; a scheduler is started if none runs."""
+    _ask("cancel", workspace, run_ids)
+
+
+def retry_runs(workspace: Workspace, run_ids: Sequence[str]) -> None:
+    """Ask for failed, cancelled or lost runs to be queued again."""
+    _ask("retry", workspace, run_ids)
+
+
+def pause_queue(workspace: Workspace) -> None:
+    """Start no further runs."""
+    _ask("pause", workspace, ())
+
+
+def resume_queue(workspace: Workspace) -> None:
+    """Start queued runs again."""
+    _ask("resume", workspace, ())
+
+
+def _ask(action: str, workspace: Workspace, run_ids: Sequence[str]) -> None:
+    from engine.launch import requests
+    from engine.launch.scheduler import ensure_running
+
+    getattr(requests, action)(workspace, list(run_ids))
+    ensure_running(workspace)
+
+
+@dataclass(frozen=True)
+class QueueEntry:
+    """A run that is not finished."""
+
+    run_id: str
+    name: str
+    state: str
+    share: float | None
+    eta_s: float | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class QueueView:
+    """What runs and waits; ``scheduler`` says whether somebody works on it."""
+
+    entries: tuple[QueueEntry, ...]
+    pulse: Pulse
+    scheduler: bool
+
+    @property
+    def paused(self) -> bool:
+        return self.pulse.paused
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of the list should know besides it."""
+        notes = []
+        if self.pulse.active:
+            left = f", {duration(self.pulse.eta_s)} left" if self.pulse.eta_s is not None else ""
+            notes.append(f"{self.pulse.share:.0%} done{left}")
+        if self.paused:
+            notes.append("paused: 'odyssey resume' goes on")
+        if self.entries and not self.scheduler:
+            notes.append("no scheduler runs: 'odyssey resume' starts one")
+        return tuple(notes)
+
+
+def read_queue(workspace: Workspace) -> QueueView:
+    """The unfinished runs: what runs first, then in the order in which the rest will start."""
+    from engine.launch.status import read_status, scheduler_alive
+
+    status = read_status(workspace)
+    order = {run_id: place for place, run_id in enumerate(status.queued)} if status is not None else {}
+    entries = []
+    for run_id in workspace.run_ids():
+        run = workspace.run(run_id)
+        state = run.state()
+        if not state.finished:
+            share = min(1.0, state.done / state.total) if state.total else None
+            name = str(run.spec().get("name") or run_id)
+            entries.append(QueueEntry(run_id, name, state.state, share, state.eta_s, state.reason))
+    entries.sort(key=lambda entry: (entry.state in WAITING, order.get(entry.run_id, len(order)), entry.run_id))
+    return QueueView(tuple(entries), PulseReader(workspace).read(), scheduler_alive(workspace))

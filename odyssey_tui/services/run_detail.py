@@ -1,0 +1,172 @@
+"""One run in full: evaluations before and after, lineage, configuration, log, curves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from odyssey_tui.services.curves import Curve
+from odyssey_tui.services.format import duration
+from odyssey_tui.services.runs import RunRow, as_row
+
+if TYPE_CHECKING:
+    from store.queries.curves import Series
+    from store.queries.evaluations import StateEvaluation
+    from store.queries.runs import RunRow as StoredRun
+    from store.workspace import Workspace
+
+TAIL_BYTES = 64_000
+
+
+@dataclass(frozen=True)
+class EvaluationLine:
+    """A state of the run on one set; ``before`` is its parent's (zero-shot) value, None for a base state."""
+
+    state: str
+    eval_set: str
+    role: str
+    loss: float
+    before: float | None
+    delta: float | None
+    ppl: float
+    ppl_before: float | None
+    bits: float
+    bits_before: float | None
+    predicted: int
+    evaluation_id: str
+    zero_shot_evaluation_id: str | None
+
+
+@dataclass(frozen=True)
+class RunDetail:
+    """Everything the Run screen and ``odyssey show`` tell about a run, apart from its curves."""
+
+    row: RunRow
+    attempt: int
+    hint: str
+    where: str
+    """Host, device and how long it took or has been running."""
+    lineage: tuple[str, ...]
+    """Models from the oldest ancestor to the run's base."""
+    evaluations: tuple[EvaluationLine, ...]
+    metrics: tuple[str, ...]
+    warnings: tuple[str, ...]
+    facts: str
+    """The resolved specification, one ``key: value`` a line, and the mixture as realised."""
+    log: tuple[str, ...]
+
+
+def read_detail(workspace: Workspace, run_id: str, *, log_lines: int) -> RunDetail:
+    """The run with the last ``log_lines`` lines of its console. Raises OdysseyError when there is no such run."""
+    from store.database import lease
+    from store.ingest import ingest
+    from store.queries import curves, evaluations, points, runs
+
+    ingest(workspace)
+    with lease(workspace) as con:
+        run = runs.find_run(con, run_id)
+        found = evaluations.list_evaluations(con, [run_id])
+        final = [point for point in points.adaptation_points(con, role="target") if point.run_id == run_id]
+        parents = [found[-1].parent] if found and found[-1].parent else []
+        lineage = [model.model_id for parent in parents for model in runs.trace_lineage(con, parent)]
+        metrics = curves.list_metrics(con, [run_id])
+        warnings = [warning.message for warning in runs.list_warnings(con, run_id)]
+        mixture = runs.find_mixture(con, run_id)
+        spec = runs.read_spec(con, run_id)
+    facts = list(describe_spec(spec))
+    if mixture is not None and mixture.replay_realised is not None:
+        facts.insert(0, f"replay realised: {mixture.replay_realised:.4f} of {mixture.sequences} sequences")
+    attempt = workspace.run(run_id).latest_attempt()
+    return RunDetail(
+        row=as_row(run, final[-1] if final else None),
+        attempt=run.attempt,
+        hint=run.hint,
+        where=_where(run),
+        lineage=tuple(lineage),
+        evaluations=tuple(_line(evaluation) for evaluation in found),
+        metrics=tuple(metrics),
+        warnings=tuple(warnings),
+        facts="\n".join(facts),
+        log=tuple(tail(attempt.console, log_lines)) if attempt is not None and log_lines else (),
+    )
+
+
+def as_record(line: EvaluationLine) -> dict[str, Any]:
+    """An evaluation for tables and JSON."""
+    return asdict(line)
+
+
+def _line(found: StateEvaluation) -> EvaluationLine:
+    return EvaluationLine(
+        state=found.state,
+        eval_set=found.eval_set,
+        role=found.role,
+        loss=found.loss,
+        before=found.zero_shot_loss,
+        delta=found.delta,
+        ppl=found.ppl,
+        ppl_before=found.zero_shot_ppl,
+        bits=found.bits_per_byte if found.bits_per_byte is not None else float("nan"),
+        bits_before=found.zero_shot_bits_per_byte,
+        predicted=found.predicted,
+        evaluation_id=found.evaluation_id,
+        zero_shot_evaluation_id=found.zero_shot_evaluation_id,
+    )
+
+
+def _where(run: StoredRun) -> str:
+    if run.started is None:
+        return "not started"
+    parts = [part for part in (run.host, run.device) if part]
+    if run.ended is not None:
+        parts.append(f"took {duration(run.ended - run.started)}")
+    if run.tokens_per_s:
+        parts.append(f"{run.tokens_per_s:,.0f} tokens/s")
+    return " · ".join(parts)
+
+
+def describe_spec(value: Any, prefix: str = "") -> Iterator[str]:
+    """A specification as ``key.path: value`` lines: nested keys joined by dots, empty values left out."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from describe_spec(item, f"{prefix}.{key}" if prefix else str(key))
+    elif isinstance(value, list) and any(isinstance(item, Mapping) for item in value):
+        for index, item in enumerate(value):
+            name = item.get("name", index) if isinstance(item, Mapping) else index
+            yield from describe_spec(item, f"{prefix}[{name}]")
+    elif value not in (None, [], {}, ""):
+        yield f"{prefix}: {', '.join(map(str, value)) if isinstance(value, list) else value}"
+
+
+def tail(path: Path, lines: int) -> list[str]:
+    """The last lines of a log, read from its last ``TAIL_BYTES``; none when it does not exist yet."""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, 2)
+            file.seek(max(0, size - TAIL_BYTES))
+            content = file.read()
+    except FileNotFoundError:
+        return []
+    return content.decode("utf-8", "replace").replace("\r", "\n").splitlines()[-lines:]
+
+
+def read_curves(workspace: Workspace, run_ids: Sequence[str], metric: str, axis: str) -> list[Curve]:
+    """One metric of the runs over ``axis`` (tokens, step or time), one curve per run and branch."""
+    from store.database import lease
+    from store.queries import curves, runs
+
+    with lease(workspace) as con:
+        series = curves.read_curves(con, run_ids, metric)
+        names = {run.run_id: run.name for run in runs.find_runs(con, list(run_ids))} if len(run_ids) > 1 else {}
+    begun: dict[str, float] = {}
+    for found in series:
+        begun[found.run_id] = min(begun.get(found.run_id, float("inf")), float(found.t[0]))
+    return [_curve(found, axis, names.get(found.run_id, ""), begun[found.run_id]) for found in series]
+
+
+def _curve(found: Series, axis: str, name: str, begun: float) -> Curve:
+    x = {"tokens": found.tokens, "step": found.step, "time": found.t - begun}[axis]
+    label = name if found.branch == "trunk" and name else " ".join(part for part in (name, found.branch) if part)
+    return Curve(label, found.name, found.branch, tuple(map(float, x)), tuple(map(float, found.value)))
