@@ -1,0 +1,57 @@
+"""One queued run as the scheduler remembers it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine.launch.tickets import Ticket
+from engine.launch.workers import Worker
+from engine.spec.run import RunSpec
+from store.journal import Journal, read_events
+from store.run_dir import RunDir
+
+
+@dataclass
+class Entry:
+    """A ticket with its run. ``worker`` is set from assignment until the run's end is known."""
+
+    ticket: Ticket
+    spec: RunSpec
+    run: RunDir
+    held: str = ""
+    """Why it cannot start; empty while it may."""
+    worker: Worker | None = field(default=None, repr=False)
+    attempt: int = 0
+    cancel_by: float | None = None
+    """Monotonic time after which a cancelled run's worker is killed."""
+
+    @property
+    def run_id(self) -> str:
+        return self.spec.run_id
+
+    @property
+    def waiting(self) -> str:
+        """``held``, ``queued`` or ``assigned``."""
+        if self.worker is not None:
+            return "assigned"
+        return "held" if self.held else "queued"
+
+    def say(self, event: str, **fields: Any) -> None:
+        """Append to the run's control journal."""
+        say(self.run, event, **fields)
+
+    def retried_by_scheduler(self) -> bool:
+        """Whether the scheduler has used its one automatic retry since a person last asked for one."""
+        events, _ = read_events(self.run.control)
+        retries = [event for event in events if event["event"] == "retried"]
+        return bool(retries) and retries[-1].get("by") == "scheduler"
+
+
+def say(run: RunDir, event: str, **fields: Any) -> None:
+    """Append one event to a run's control journal; the scheduler is its only writer."""
+    journal = Journal(run.control)
+    try:
+        journal.append(event, **fields)
+    finally:
+        journal.close()

@@ -1,0 +1,73 @@
+"""How long the rest of the queue will take: expected seconds per run, placed on the slots in the queue's order."""
+
+from __future__ import annotations
+
+import heapq
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+
+from engine.spec.run import RunSpec
+
+PRIOR_FLOPS_PER_S = {"cpu": 1.5e10, "gpu": 2e13}
+"""Before anything was observed: one core on models of a tenth of a million parameters; one GPU on larger ones."""
+PRIOR_S = {"prepare": 15.0, "similarity": 20.0, "fit": 20.0, "evaluate": 30.0}
+OVERHEAD_S = 1.5
+"""Opening data, building the model, writing results."""
+
+
+class Pace:
+    """Expected seconds of a run: a prior, scaled by how finished runs of its kind compared with theirs."""
+
+    def __init__(self, device: str) -> None:
+        self._rate = PRIOR_FLOPS_PER_S[device]
+        self._seen: dict[str, tuple[float, float]] = defaultdict(lambda: (0.0, 0.0))
+
+    def observe(self, spec: RunSpec, seconds: float) -> None:
+        """Learn from a finished run."""
+        expected, took = self._seen[spec.job.kind]
+        self._seen[spec.job.kind] = expected + self._prior(spec), took + seconds
+
+    def expect(self, spec: RunSpec) -> float:
+        """Seconds the run should take on one slot."""
+        expected, took = self._seen.get(spec.job.kind) or self._trained()
+        return self._prior(spec) * (took / expected if expected else 1.0)
+
+    def _trained(self) -> tuple[float, float]:
+        """For a kind not seen yet: what runs whose work is counted in FLOPs have shown."""
+        seen = [self._seen[kind] for kind in ("pretrain", "adapt") if kind in self._seen]
+        return sum(expected for expected, _ in seen), sum(took for _, took in seen)
+
+    def _prior(self, spec: RunSpec) -> float:
+        return OVERHEAD_S + PRIOR_S.get(spec.job.kind, 0.0) + spec.cost_flops / self._rate
+
+
+def makespan(
+    running: Mapping[str, float], queued: Sequence[RunSpec], slots: int, expect: Callable[[RunSpec], float]
+) -> float:
+    """Seconds until everything is finished: ``running`` gives remaining seconds by run, ``queued`` the order.
+
+    Needs that are neither running nor queued count as met. Simulates the scheduler: whenever a slot is free, the
+    first run in order whose needs are met starts.
+    """
+    unmet = {spec.run_id: sum(need in running for need in spec.needs) for spec in queued}
+    waiting_for: dict[str, list[RunSpec]] = defaultdict(list)
+    place = {spec.run_id: index for index, spec in enumerate(queued)}
+    for spec in queued:
+        unmet[spec.run_id] += sum(need in place for need in spec.needs)
+        for need in spec.needs:
+            waiting_for[need].append(spec)
+    ready = [(place[spec.run_id], spec.run_id) for spec in queued if not unmet[spec.run_id]]
+    heapq.heapify(ready)
+    ends = [(seconds, run_id) for run_id, seconds in running.items()]
+    heapq.heapify(ends)
+    now = 0.0
+    while ready or ends:
+        while ready and len(ends) < slots:
+            _, run_id = heapq.heappop(ready)
+            heapq.heappush(ends, (now + expect(queued[place[run_id]]), run_id))
+        now, ended = heapq.heappop(ends)
+        for spec in waiting_for[ended]:
+            unmet[spec.run_id] -= 1
+            if not unmet[spec.run_id]:
+                heapq.heappush(ready, (place[spec.run_id], spec.run_id))
+    return now

@@ -1,0 +1,49 @@
+"""Launched experiments: the configuration as resolved, and which runs it asked for."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.plan.plan import Plan
+from store.files import read_json, write_atomic, write_json
+from store.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Launched:
+    """One experiment as launched last."""
+
+    name: str
+    key: str
+    launched: float
+    """Unix seconds."""
+    runs: tuple[str, ...]
+    """In dependency order, shared ones included."""
+    document: Path
+    """The configuration, ready to be launched again."""
+
+
+def record_launch(workspace: Workspace, plan: Plan) -> Path:
+    """Write ``NAME-HASH.yaml`` (the configuration) and ``NAME-HASH.json`` (its runs); returns the former."""
+    document = workspace.experiments / f"{plan.name}-{plan.key}.yaml"
+    write_atomic(document, plan.document)
+    content = {
+        "name": plan.name,
+        "key": plan.key,
+        "launched": time.time(),
+        "runs": [run.run_id for run in plan.runs],
+    }
+    write_json(document.with_suffix(".json"), content)
+    return document
+
+
+def read_launches(workspace: Workspace) -> list[Launched]:
+    """All launched experiments, the newest first."""
+    found = []
+    for file in workspace.experiments.glob("[!.]*.json"):
+        value = read_json(file)
+        value["runs"] = tuple(value["runs"])
+        found.append(Launched(**value, document=file.with_suffix(".yaml")))
+    return sorted(found, key=lambda launched: -launched.launched)

@@ -1,0 +1,55 @@
+"""Keeping the database current while runs are running, in a thread that no error ends."""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+from store.ingest import has_news, ingest
+from store.workspace import Workspace
+
+_LOG = logging.getLogger(__name__)
+EVERY_S = 1.5
+
+
+class Ingester:
+    """Ingests soon after ``poke``, at most every ``EVERY_S`` seconds, and once more when closed."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._due = threading.Event()
+        self._closed = threading.Event()
+        self._last_error = ""
+        self._thread = threading.Thread(target=self._work, name="ingest", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def poke(self) -> None:
+        """Say that there may be something new."""
+        self._due.set()
+
+    def close(self) -> None:
+        """Ingest what is left and stop."""
+        self._closed.set()
+        self._due.set()
+        self._thread.join()
+        self._ingest()
+
+    def _work(self) -> None:
+        while not self._closed.is_set():
+            self._due.wait()
+            self._due.clear()
+            self._ingest()
+            self._closed.wait(EVERY_S)
+
+    def _ingest(self) -> None:
+        try:
+            if has_news(self._workspace):
+                ingest(self._workspace)
+            self._last_error = ""
+        except Exception as error:
+            # The journals and shards stay where they are: the next ingest, by anyone, takes them.
+            if str(error) != self._last_error:
+                _LOG.exception("could not ingest; will try again")
+            self._last_error = str(error)

@@ -1,0 +1,115 @@
+"""What scheduler and worker write for each other: ``inbox.json`` by the scheduler, ``worker.json`` by the worker.
+
+Both say how things should be, or are, never what changed: reading one twice, or missing a version, does no harm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from engine.launch.process import Identity
+from store.files import read_json, write_json
+
+Content = TypeVar("Content")
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A place where one run executes at a time."""
+
+    name: str
+    """``cpu0``, ``gpu1``."""
+    gpu: str | None
+    """Value of CUDA_VISIBLE_DEVICES for its worker; None for a CPU slot."""
+    threads: int
+    """CPU threads of a GPU slot; on a CPU slot the run says how many it uses."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a worker should do. ``seq`` counts the runs it was given, from 1; 0 is none yet."""
+
+    seq: int = 0
+    run_id: str = ""
+    attempt: int = 0
+    stop: str | None = None
+    """Why run ``seq`` should stop, if it should."""
+    exit: bool = False
+    """Leave once no run is unfinished."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """Who a worker is and how far it got."""
+
+    identity: Identity
+    finished: int = 0
+    """``seq`` of the last run it finished with, whatever the outcome."""
+
+
+@dataclass(frozen=True)
+class Mailbox:
+    """The folder of one worker."""
+
+    path: Path
+
+    @property
+    def inbox(self) -> Path:
+        return self.path / "inbox.json"
+
+    @property
+    def card(self) -> Path:
+        return self.path / "worker.json"
+
+    @property
+    def slot(self) -> Path:
+        return self.path / "slot.json"
+
+    @property
+    def console(self) -> Path:
+        return self.path / "console.log"
+
+    def write_order(self, order: Order) -> None:
+        write_json(self.inbox, asdict(order))
+
+    def write_card(self, card: Card) -> None:
+        write_json(self.card, asdict(card))
+
+    def write_slot(self, slot: Slot) -> None:
+        write_json(self.slot, asdict(slot))
+
+    def read_slot(self) -> Slot:
+        return Slot(**read_json(self.slot))
+
+
+def parse_order(value: dict[str, Any]) -> Order:
+    return Order(**value)
+
+
+def parse_card(value: dict[str, Any]) -> Card:
+    return Card(Identity(**value["identity"]), value["finished"])
+
+
+class Watched(Generic[Content]):
+    """A JSON file that is replaced now and then: read again only when it was."""
+
+    def __init__(self, path: Path, parse: Callable[[dict[str, Any]], Content]) -> None:
+        self._path = path
+        self._parse = parse
+        self._version: tuple[int, int] | None = None
+        self._content: Content | None = None
+
+    def read(self) -> Content | None:
+        """The content; None while the file does not exist."""
+        try:
+            status = self._path.stat()
+            version = (status.st_ino, status.st_mtime_ns)
+            if version != self._version:
+                self._content = self._parse(read_json(self._path))
+                self._version = version
+        except FileNotFoundError:
+            self._version, self._content = None, None
+        return self._content

@@ -1,0 +1,97 @@
+"""How far the queue is and when it will be empty: measured by the scheduler, read by everyone through its status."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from engine.launch.eta import Pace, makespan
+from engine.launch.experiments import read_launches
+from engine.launch.mailbox import Slot
+from engine.launch.process import Identity
+from engine.launch.status import SlotStatus, Status, write_status
+from engine.spec.run import RunSpec
+from store.run_dir import RunDir
+from store.workspace import Workspace
+
+if TYPE_CHECKING:
+    from engine.launch.dispatcher import Dispatcher
+    from engine.launch.entry import Entry
+
+
+class Progress:
+    """Counts the runs of the experiments in the queue, done ones included, and expects the rest."""
+
+    def __init__(self, workspace: Workspace, slots: Sequence[Slot]) -> None:
+        self._workspace = workspace
+        self._slots = slots
+        self._identity = Identity.current()
+        self._pace = Pace("cpu" if slots[0].gpu is None else "gpu")
+        self._specs: dict[str, RunSpec] = {}
+        self._done: set[str] = set()
+        self._launches = -1
+
+    def observe(self, spec: RunSpec, run: RunDir) -> None:
+        """Learn from a run that has ended."""
+        state = run.state()
+        if state.state != "done":
+            return
+        self._specs[spec.run_id] = spec
+        self._done.add(spec.run_id)
+        if state.started is not None and state.ended is not None:
+            self._pace.observe(spec, state.ended - state.started)
+
+    def write(self, dispatcher: Dispatcher | None) -> None:
+        """Write ``scheduler.json``."""
+        if dispatcher is None:
+            write_status(self._workspace, Status(self._identity, tuple(_show(slot, None) for slot in self._slots)))
+            return
+        running = {entry.worker.slot.name: entry for entry in dispatcher.assigned}
+        queued = dispatcher.queued()
+        held = [entry for entry in dispatcher.entries.values() if entry.waiting == "held"]
+        self._meet(dispatcher)
+        remaining = {entry.run_id: self._remaining_s(entry) for entry in running.values()}
+        specs = [entry.spec for entry in queued]
+        expect = self._pace.expect
+        done_s = sum(expect(self._specs[run_id]) for run_id in self._done)
+        total_s = done_s + sum(expect(entry.spec) for entry in dispatcher.entries.values())
+        done_s += sum(max(0.0, expect(entry.spec) - remaining[entry.run_id]) for entry in running.values())
+        status = Status(
+            identity=self._identity,
+            slots=tuple(_show(slot, running.get(slot.name)) for slot in self._slots),
+            queued=tuple(spec.run_id for spec in specs),
+            held=tuple(entry.run_id for entry in held),
+            finished=len(self._done),
+            total=len(self._done) + len(dispatcher.entries),
+            share=done_s / total_s if total_s else 1.0,
+            eta_s=makespan(remaining, specs, len(self._slots), expect),
+            updated=time.time(),
+        )
+        write_status(self._workspace, status)
+
+    def _meet(self, dispatcher: Dispatcher) -> None:
+        """Once per launch: which runs of the experiments in the queue were done before."""
+        launches = len(list(self._workspace.experiments.glob("[!.]*.json")))
+        if launches == self._launches:
+            return
+        self._launches = launches
+        for launched in read_launches(self._workspace):
+            if not dispatcher.entries.keys() & set(launched.runs):
+                continue
+            for run_id in launched.runs:
+                run = self._workspace.run(run_id)
+                if run_id not in self._specs and run_id not in dispatcher.entries and run.exists():
+                    self.observe(RunSpec.model_validate(run.spec()), run)
+
+    def _remaining_s(self, entry: Entry) -> float:
+        state = entry.run.state()
+        if state.eta_s is not None:
+            return state.eta_s
+        return max(1.0, self._pace.expect(entry.spec) - (time.time() - entry.worker.assigned_at))
+
+
+def _show(slot: Slot, entry: Entry | None) -> SlotStatus:
+    if entry is None:
+        return SlotStatus(slot.name, slot.gpu)
+    return SlotStatus(slot.name, slot.gpu, entry.run_id, entry.attempt)

@@ -1,0 +1,75 @@
+"""The queue as clients see it: files only, no database, cheap enough for every second."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from engine.launch.status import Status, pause_reason, read_status
+from engine.launch.tickets import read_tickets
+from store.run_state import RunState
+from store.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class SlotState:
+    """One slot and the run on it."""
+
+    name: str
+    gpu: str | None
+    run_id: str
+    """Empty while the slot is idle."""
+    run: RunState | None
+
+
+@dataclass(frozen=True)
+class QueueState:
+    """Everything about the queue at one moment."""
+
+    scheduler_alive: bool
+    scheduler_pid: int | None
+    paused: str | None
+    """Why the queue is paused; None when it is not."""
+    slots: tuple[SlotState, ...]
+    queued: tuple[str, ...]
+    """Runs that wait, in the order they will start."""
+    held: tuple[str, ...]
+    finished: int
+    total: int
+    share: float
+    """Part of the expected work that is done, 0 to 1."""
+    eta_s: float | None
+    """Seconds until the queue is empty; None when nothing works on it."""
+
+
+def queue_state(workspace: Workspace) -> QueueState:
+    """Look at the queue now. What the scheduler has not seen yet is listed after what it has."""
+    status = read_status(workspace)
+    alive = status is not None and status.identity.alive()
+    paused = pause_reason(workspace)
+    tickets = {ticket.run_id: ticket for ticket in read_tickets(workspace)}
+    slots = _slots(workspace, status) if status is not None and alive else ()
+    running = {slot.run_id for slot in slots}
+    seen = status.queued if status is not None else ()
+    queued = [run_id for run_id in seen if run_id in tickets and run_id not in running]
+    held = [run_id for run_id in (status.held if status is not None else ()) if run_id in tickets]
+    shown = {*running, *queued, *held}
+    fresh = sorted((tickets[run_id] for run_id in tickets.keys() - shown), key=lambda ticket: ticket.order)
+    return QueueState(
+        scheduler_alive=alive,
+        scheduler_pid=status.identity.pid if status is not None and alive else None,
+        paused=paused,
+        slots=slots,
+        queued=(*queued, *(ticket.run_id for ticket in fresh)),
+        held=tuple(held),
+        finished=status.finished if status is not None else 0,
+        total=max(status.total if status is not None else 0, len(tickets)),
+        share=status.share if status is not None and tickets else float(not tickets),
+        eta_s=status.eta_s if status is not None and alive and paused is None and tickets else None,
+    )
+
+
+def _slots(workspace: Workspace, status: Status) -> tuple[SlotState, ...]:
+    return tuple(
+        SlotState(slot.name, slot.gpu, slot.run_id, workspace.run(slot.run_id).state() if slot.run_id else None)
+        for slot in status.slots
+    )

@@ -1,0 +1,179 @@
+"""The scheduler process: one per workspace, detached from whoever started it. ``python -m engine.launch.scheduler``.
+
+It holds ``scheduler/lock`` while it lives, leaves when there is nothing to do, and may be killed at any moment:
+the next one finds everything in files and adopts the workers.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from engine.launch.slots import slots_wanted
+from store.files import cannot_write
+from store.workspace import Workspace
+
+if TYPE_CHECKING:
+    from engine.launch.dispatcher import Dispatcher
+    from engine.launch.progress import Progress
+
+_LOG = logging.getLogger("engine.launch.scheduler")
+BUSY_TICK_S = 0.1
+IDLE_TICK_S = 0.5
+IDLE_EXIT_S = 30.0
+STATUS_EVERY_S = 2.0
+LOCK_WAIT_S = 1.0
+"""A client that looks whether the lock is free holds it for an instant; a scheduler outlasts that."""
+TROUBLE_LIMIT = 20
+
+
+def ensure_running(workspace: Workspace) -> bool:
+    """Start a scheduler unless one runs; returns whether one was started. Cheap when one runs.
+
+    Raises ``ConfigError`` for a bad ODYSSEY_SLOTS, ``WorkspaceError`` when the workspace cannot be written.
+    """
+    slots_wanted()
+    lock = _lock(workspace)
+    if lock is None:
+        return False
+    os.close(lock)
+    try:
+        with open(workspace.scheduler / "scheduler.log", "ab") as log:
+            first = subprocess.Popen(
+                (sys.executable, "-P", "-m", "engine.launch.scheduler", str(workspace.root)),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=workspace.root,
+                start_new_session=True,
+            )
+    except OSError as error:
+        raise cannot_write(workspace.scheduler, error) from error
+    first.wait()  # it forks at once, so that the scheduler is nobody's child here
+    return True
+
+
+def _lock(workspace: Workspace, wait_s: float = 0.0) -> int | None:
+    """The scheduler's lock as an open descriptor, or None while another holds it."""
+    path = workspace.scheduler / "lock"
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    deadline = time.monotonic() + wait_s
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return descriptor
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                os.close(descriptor)
+                return None
+        time.sleep(0.02)
+
+
+class Scheduler:
+    """Ticks a dispatcher, keeps ``scheduler.json`` and the database current, and leaves when idle."""
+
+    def __init__(
+        self, workspace: Workspace, *, command: Sequence[str] | None = None, idle_exit_s: float = IDLE_EXIT_S
+    ) -> None:
+        self._workspace = workspace
+        self._command = command
+        self._idle_exit_s = idle_exit_s
+        self._told_to_leave = False
+        self._left: set[str] = set()
+
+    def run(self) -> bool:
+        """Work until idle or told to leave; False at once when another scheduler works already."""
+        lock = _lock(self._workspace, LOCK_WAIT_S)
+        while lock is not None:
+            try:
+                self._serve()
+            finally:
+                os.close(lock)
+            # A client that queued something while the lock was still held relied on this scheduler.
+            if self._told_to_leave or not self._has_work():
+                return True
+            lock = _lock(self._workspace)
+        return False
+
+    def leave(self) -> None:
+        """End soon, leaving workers to the next scheduler. Safe in a signal handler."""
+        self._told_to_leave = True
+
+    def _has_work(self) -> bool:
+        from engine.launch.requests import read_requests
+        from engine.launch.tickets import ticketed
+
+        fresh = {run_id for run_id in ticketed(self._workspace) if run_id not in self._left}
+        return self._workspace.root.exists() and bool(fresh or read_requests(self._workspace))
+
+    def _serve(self) -> None:
+        from engine.launch.dispatcher import Dispatcher
+        from engine.launch.ingesting import Ingester
+        from engine.launch.progress import Progress
+        from engine.launch.slots import find_slots
+        from engine.launch.workers import WORKER_COMMAND
+
+        slots = find_slots()
+        progress = Progress(self._workspace, slots)
+        progress.write(None)
+        dispatcher = Dispatcher(self._workspace, slots, command=self._command or WORKER_COMMAND, ended=progress.observe)
+        ingester = Ingester(self._workspace)
+        ingester.start()
+        _LOG.info("scheduler %d: slots %s", os.getpid(), " ".join(slot.name for slot in slots))
+        try:
+            self._loop(dispatcher, progress, ingester.poke)
+            if not self._told_to_leave:
+                dispatcher.pool.dismiss_all()
+            self._left = set(dispatcher.entries)
+            progress.write(dispatcher)
+        finally:
+            ingester.close()
+        _LOG.info("scheduler %d leaves", os.getpid())
+
+    def _loop(self, dispatcher: Dispatcher, progress: Progress, poke: Callable[[], None]) -> None:
+        idle_since, status_at, trouble = time.monotonic(), 0.0, 0
+        while not self._told_to_leave:
+            try:
+                changed = dispatcher.tick()
+                busy, now = dispatcher.busy, time.monotonic()
+                if changed or (busy and now - status_at > STATUS_EVERY_S):
+                    progress.write(dispatcher)
+                    status_at = now
+                trouble = 0
+            except Exception:
+                trouble += 1
+                if trouble > TROUBLE_LIMIT or not self._workspace.root.exists():
+                    raise
+                _LOG.exception("a tick failed; going on")
+                changed, busy, now = True, True, time.monotonic()
+            if busy or changed:
+                idle_since = now
+                poke()
+            elif now - idle_since > self._idle_exit_s:
+                return
+            time.sleep(BUSY_TICK_S if busy or changed else IDLE_TICK_S)
+
+
+def main() -> None:
+    """Detach, then schedule until there is nothing to do."""
+    if os.fork():
+        os._exit(0)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    scheduler = Scheduler(Workspace.open(sys.argv[1]))
+    signal.signal(signal.SIGTERM, lambda number, frame: scheduler.leave())
+    scheduler.run()
+
+
+if __name__ == "__main__":
+    main()

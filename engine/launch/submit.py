@@ -1,0 +1,59 @@
+"""Putting a plan into the queue. What exists is left alone; what failed, was cancelled or got lost is retried."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from engine.launch.experiments import record_launch
+from engine.launch.requests import retry
+from engine.launch.tickets import Ticket, has_ticket, write_ticket
+from engine.plan.plan import Plan
+from store.run_dir import create_run
+from store.workspace import Workspace
+
+RETRIED = frozenset({"failed", "cancelled", "lost"})
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """What became of a plan's runs, by identifier."""
+
+    new: tuple[str, ...]
+    existing: tuple[str, ...]
+    """Done or already queued."""
+    retried: tuple[str, ...]
+
+
+def preview(workspace: Workspace, plan: Plan) -> Submitted:
+    """What ``submit`` would do, without doing it."""
+    new, existing, retried = [], [], []
+    for spec in plan.runs:
+        run = workspace.run(spec.run_id)
+        if not run.exists():
+            new.append(spec.run_id)
+        elif run.state().state in RETRIED:
+            retried.append(spec.run_id)
+        else:
+            existing.append(spec.run_id)
+    return Submitted(tuple(new), tuple(existing), tuple(retried))
+
+
+def submit(workspace: Workspace, plan: Plan) -> Submitted:
+    """Create the runs that do not exist and queue all that are unfinished; ``ensure_running`` then starts them.
+
+    Interrupted half-way, it completes when called again.
+    """
+    workspace.require_writable()
+    submitted = preview(workspace, plan)
+    record_launch(workspace, plan)
+    enqueued, priorities = time.time(), plan.priorities()
+    retried = set(submitted.retried)
+    for spec in plan.runs:
+        run = create_run(workspace, spec.model_dump(mode="json"))
+        unfinished = spec.run_id not in retried and not run.state().finished
+        if unfinished and not has_ticket(workspace, spec.run_id):
+            write_ticket(workspace, Ticket(spec.run_id, priorities[spec.run_id], enqueued))
+    if retried:
+        retry(workspace, submitted.retried)
+    return submitted

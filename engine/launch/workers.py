@@ -1,0 +1,188 @@
+"""The pool of worker processes: one warm worker per slot, started here or adopted from a scheduler that died."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from engine.launch.mailbox import Card, Mailbox, Order, Slot, Watched, parse_card, parse_order
+from store.workspace import Workspace
+
+_LOG = logging.getLogger(__name__)
+
+# -P: a folder named like a package in the working directory must not be imported instead of it.
+WORKER_COMMAND = (sys.executable, "-P", "-m", "engine.worker")
+NO_ORDER = Order()
+BIRTH_S = 60.0
+"""A worker that another scheduler started has this long to introduce itself."""
+
+# Without these, first-touch page faults dominate small models on the CPU: +28 % to 2x tokens per second (bench/).
+_MALLOC = {
+    "MALLOC_MMAP_THRESHOLD_": "4294967296",
+    "MALLOC_TRIM_THRESHOLD_": "8589934592",
+    "MALLOC_TOP_PAD_": "268435456",
+}
+
+
+@dataclass
+class Worker:
+    """One worker as the scheduler sees it."""
+
+    worker_id: str
+    slot: Slot
+    mailbox: Mailbox
+    order: Order = NO_ORDER
+    child: subprocess.Popen[bytes] | None = None
+    born: float = field(default_factory=time.time)
+    assigned_at: float = 0.0
+    """Unix seconds."""
+    killed: bool = False
+
+    def __post_init__(self) -> None:
+        self._card: Watched[Card] = Watched(self.mailbox.card, parse_card)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a run was handed over that the worker has not finished with."""
+        card = self._card.read()
+        return self.order.seq > (card.finished if card else 0)
+
+    @property
+    def available(self) -> bool:
+        """Whether it can be given a run."""
+        return not self.order.exit and not self.busy and self.alive()
+
+    def alive(self) -> bool:
+        """Whether its process runs, or may still be starting."""
+        if self.child is not None:
+            return self.child.poll() is None
+        card = self._card.read()
+        return card.identity.alive() if card else time.time() - self.born < BIRTH_S
+
+    def assign(self, run_id: str, attempt: int) -> None:
+        """Hand over a run."""
+        self.assigned_at = time.time()
+        self._write(Order(self.order.seq + 1, run_id, attempt))
+
+    def stop(self, reason: str) -> None:
+        """Ask for the current run to be stopped."""
+        self._write(replace(self.order, stop=reason))
+
+    def dismiss(self) -> None:
+        """Ask to leave when idle."""
+        if not self.order.exit:
+            self._write(replace(self.order, exit=True))
+
+    def kill(self) -> None:
+        """End the process now; ``alive`` then turns False."""
+        self.killed = True
+        card = self._card.read()
+        if self.child is not None:
+            self.child.kill()
+        elif card is not None and card.identity.alive():
+            os.kill(card.identity.pid, signal.SIGKILL)
+
+    def ending(self) -> str:
+        """How the process ended, in words."""
+        code = self.child.returncode if self.child is not None else None
+        if code is None:
+            return "its worker vanished"
+        if code >= 0:
+            return f"its worker exited with status {code}"
+        hint = ", often for want of memory" if -code == signal.SIGKILL and not self.killed else ""
+        return f"its worker was ended by {signal.Signals(-code).name}{hint}"
+
+    def _write(self, order: Order) -> None:
+        self.order = order
+        self.mailbox.write_order(order)
+
+
+class Pool:
+    """All workers of a workspace. The scheduler is the only one to use it."""
+
+    def __init__(self, workspace: Workspace, command: Sequence[str] = WORKER_COMMAND) -> None:
+        self._workspace = workspace
+        self._command = tuple(command)
+        self.workers: dict[str, Worker] = {}
+
+    def adopt(self) -> None:
+        """Take over the workers that an earlier scheduler left behind, alive or not."""
+        for folder in sorted(self._workspace.workers.glob("[!.]*")):
+            mailbox = Mailbox(folder)
+            try:
+                slot = mailbox.read_slot()
+            except FileNotFoundError:
+                shutil.rmtree(folder, ignore_errors=True)
+                continue
+            worker = Worker(folder.name, slot, mailbox, born=mailbox.slot.stat().st_mtime)
+            order = Watched(mailbox.inbox, parse_order).read()
+            if order is not None:
+                worker.order = order
+                worker.assigned_at = mailbox.inbox.stat().st_mtime
+            self.workers[worker.worker_id] = worker
+            _LOG.info("adopted worker %s (%s)", worker.worker_id, "alive" if worker.alive() else "dead")
+
+    def spawn(self, slot: Slot, threads: int) -> Worker:
+        """Start a worker in a slot; it imports what runs need while it waits for its first."""
+        worker_id = f"{slot.name}-{secrets.token_hex(4)}"
+        mailbox = Mailbox(self._workspace.workers / worker_id)
+        mailbox.write_slot(slot)
+        mailbox.write_order(NO_ORDER)
+        with open(mailbox.console, "ab") as console:
+            child = subprocess.Popen(
+                (*self._command, str(self._workspace.root), worker_id),
+                stdin=subprocess.DEVNULL,
+                stdout=console,
+                stderr=console,
+                env=worker_environment(slot, threads),
+                cwd=self._workspace.root,
+                start_new_session=True,
+            )
+        worker = Worker(worker_id, slot, mailbox, child=child)
+        self.workers[worker_id] = worker
+        _LOG.info("started worker %s, pid %d", worker_id, child.pid)
+        return worker
+
+    def forget(self, worker: Worker) -> None:
+        """Drop a dead worker and its folder."""
+        del self.workers[worker.worker_id]
+        shutil.rmtree(worker.mailbox.path, ignore_errors=True)
+
+    def dismiss_all(self) -> None:
+        """Ask every worker to leave."""
+        for worker in self.workers.values():
+            worker.dismiss()
+
+
+def worker_environment(slot: Slot, threads: int) -> dict[str, str]:
+    """The environment of a worker: what cannot be set after a process has started."""
+    own = {
+        **_MALLOC,
+        "OMP_NUM_THREADS": str(threads),
+        "CUDA_VISIBLE_DEVICES": slot.gpu or "",
+        "TOKENIZERS_PARALLELISM": "false",
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        "PYTHONUNBUFFERED": "1",
+    }
+    return {**os.environ, **own}
+
+
+def tail(console: Path, lines: int = 3) -> str:
+    """The last lines of a console file that say anything, joined; empty when there are none."""
+    try:
+        with open(console, "rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - 4096))
+            text = file.read().decode(errors="replace")
+    except FileNotFoundError:
+        return ""
+    spoken = [line.strip() for line in text.splitlines() if line.strip()]
+    return " / ".join(line[:200] for line in spoken[-lines:])

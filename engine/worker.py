@@ -1,0 +1,245 @@
+"""A worker process: executes one run after another, so that imports are paid once. ``python -m engine.worker``.
+
+It is told what to do through ``inbox.json`` and answers through ``worker.json`` and the journals of its runs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import gc
+import importlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from types import FrameType
+
+from engine.launch.mailbox import Card, Mailbox, Order, Watched, parse_order
+from engine.launch.process import Identity
+from engine.launch.status import scheduler_alive
+from engine.report import JobContext, Report, StopRequested
+from engine.spec.run import RunSpec
+from store.errors import OdysseyError
+from store.run_dir import RunDir
+from store.workspace import Workspace
+
+JOBS = {kind: f"engine.jobs.{kind}" for kind in ("prepare", "pretrain", "adapt", "evaluate", "similarity", "fit")}
+"""The module that executes each kind of job; it has ``execute(job, context)``."""
+HEAVY = ("torch", "transformers.models.gpt2.modeling_gpt2")
+"""Imported while waiting for the first run: seconds that no run then pays."""
+POLL_S = 0.05
+ORPHAN_S = 20.0
+"""Without a scheduler, an idle worker stays this long for the next one."""
+
+_HINTS = {
+    "OutOfMemoryError": "Lower training.batch_sequences and raise training.accumulate.",
+    "MemoryError": "Lower training.batch_sequences or evaluate.batch_tokens.",
+}
+
+
+class Worker:
+    """The loop of one worker. ``jobs`` maps kinds to module names."""
+
+    def __init__(self, workspace: Workspace, worker_id: str, jobs: Mapping[str, str], heavy: Sequence[str]) -> None:
+        self._workspace = workspace
+        self._jobs = jobs
+        self._heavy = list(heavy)
+        self._mailbox = Mailbox(workspace.workers / worker_id)
+        self._slot = self._mailbox.read_slot()
+        self._inbox = Watched(self._mailbox.inbox, parse_order)
+        self._identity = Identity.current()
+        self._terminated = False
+
+    def work(self) -> None:
+        """Execute runs until told to leave, terminated, or orphaned."""
+        signal.signal(signal.SIGTERM, self._terminate)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        finished, idle_since = 0, time.monotonic()
+        self._mailbox.write_card(Card(self._identity, finished))
+        while not self._terminated:
+            order = self._inbox.read()
+            if order is None:
+                return
+            if order.seq > finished:
+                self._execute(order)
+                finished, idle_since = order.seq, time.monotonic()
+                if not self._terminated:
+                    self._mailbox.write_card(Card(self._identity, finished))
+                self._tidy()
+            elif order.exit:
+                return
+            elif self._heavy:
+                self._import_heavy(self._heavy.pop(0))
+            elif time.monotonic() - idle_since > ORPHAN_S:
+                if not scheduler_alive(self._workspace):
+                    return
+                idle_since = time.monotonic()
+            else:
+                time.sleep(POLL_S)
+
+    def _terminate(self, number: int, frame: FrameType | None) -> None:
+        self._terminated = True
+
+    def _execute(self, order: Order) -> None:
+        run = self._workspace.run(order.run_id)
+        attempt = run.attempt(order.attempt)
+        with console_to(attempt.console), Report(attempt) as report:
+            try:
+                self._run_job(order, run, report)
+            except StopRequested:
+                self._conclude_stop(report)
+            except OdysseyError as error:
+                traceback.print_exc()
+                fail(report, error.message, error.hint, error)
+            except Exception as error:
+                traceback.print_exc()
+                name = type(error).__name__
+                fail(report, f"{name}: {error}", _HINTS.get(name, f"The traceback is in {attempt.console}."), error)
+
+    def _run_job(self, order: Order, run: RunDir, report: Report) -> None:
+        started = time.monotonic()
+        spec = RunSpec.model_validate(run.spec())
+        device = self._device()
+        self._announce(report, device)
+        with self._watched(order, report):
+            report.check_stop()
+            job = importlib.import_module(self._jobs[spec.job.kind])
+            threads = max(spec.resources.cpu_threads, self._slot.threads)
+            job.execute(spec.job, JobContext(self._workspace, spec, run, report, device, threads))
+        report.emit("done", seconds=round(time.monotonic() - started, 3))
+
+    @contextlib.contextmanager
+    def _watched(self, order: Order, report: Report) -> Iterator[None]:
+        """Watch for a request to stop meanwhile. Nothing is journalled by the watch once this has ended."""
+        finished = threading.Event()
+        watch = threading.Thread(target=self._watch, args=(order, report, finished), name="watch", daemon=True)
+        watch.start()
+        try:
+            yield
+        finally:
+            finished.set()
+            watch.join()
+
+    def _watch(self, order: Order, report: Report, finished: threading.Event) -> None:
+        """Pass a request to stop on to the running job."""
+        inbox = Watched(self._mailbox.inbox, parse_order)
+        while not finished.wait(POLL_S):
+            current = inbox.read()
+            asked = current.stop if current and current.seq == order.seq else None
+            reason = "the worker was told to end" if self._terminated else asked
+            if reason is not None:
+                report.emit("stopping", reason=reason)
+                report.request_stop(reason)
+                return
+
+    def _conclude_stop(self, report: Report) -> None:
+        # A worker that was told to end leaves the run unfinished: the scheduler queues it again, and it resumes.
+        if not self._terminated:
+            report.emit("cancelled", reason=report.stop_reason or "stopped by itself")
+
+    def _announce(self, report: Report, device: str) -> None:
+        report.emit(
+            "starting",
+            host=self._identity.host,
+            pid=self._identity.pid,
+            pid_started=self._identity.pid_started,
+            boot_id=self._identity.boot_id,
+            device=device,
+            versions=versions(),
+            git=git_commit(),
+        )
+        if self._slot.gpu is not None and device == "cpu":
+            report.warning("a GPU is there, but this build of torch cannot use it: running on the CPU")
+
+    def _device(self) -> str:
+        if self._slot.gpu is None:
+            return "cpu"
+        import torch
+
+        return "cuda" if torch.cuda.is_available() else "cpu"
+
+    def _import_heavy(self, name: str) -> None:
+        try:
+            importlib.import_module(name)
+        except ImportError:
+            # A job that needs it fails with the same error, in its own journal.
+            traceback.print_exc()
+
+    def _tidy(self) -> None:
+        gc.collect()
+        torch = sys.modules.get("torch")
+        if torch is not None and torch.cuda.is_initialized():
+            torch.cuda.empty_cache()
+
+
+def fail(report: Report, message: str, hint: str, error: BaseException) -> None:
+    """Journal a failure in one line."""
+    report.emit("failed", reason="; ".join(message.splitlines()), hint=hint, error_type=type(error).__name__)
+
+
+@contextlib.contextmanager
+def console_to(path: Path) -> Iterator[None]:
+    """Send file descriptors 1 and 2 to ``path``, so that native libraries and child processes are caught as well."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    saved = [os.dup(1), os.dup(2)]
+    target = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+    _redirect([target, target])
+    os.close(target)
+    try:
+        yield
+    finally:
+        _redirect(saved)
+        for descriptor in saved:
+            os.close(descriptor)
+
+
+def _redirect(descriptors: Sequence[int]) -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    for number, descriptor in enumerate(descriptors, start=1):
+        os.dup2(descriptor, number)
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Versions of what results may depend on."""
+    found = {"python": ".".join(str(part) for part in sys.version_info[:3])}
+    for name, distribution in (("torch", "torch"), ("transformers", "transformers"), ("odyssey", "odyssey-tui")):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(distribution)
+    return found
+
+
+@cache
+def git_commit() -> str | None:
+    """Commit of the checkout this code runs from; None for an installed package."""
+    root = Path(__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return None
+    command = ("git", "-C", str(root), "rev-parse", "HEAD")
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, check=False, timeout=5)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return answer.stdout.strip() or None
+
+
+def main(
+    arguments: Sequence[str] | None = None, *, jobs: Mapping[str, str] = JOBS, heavy: Sequence[str] = HEAVY
+) -> None:
+    """``WORKSPACE WORKER_ID``, as the scheduler starts it."""
+    root, worker_id = sys.argv[1:] if arguments is None else arguments
+    faulthandler.enable()
+    Worker(Workspace.open(root), worker_id, jobs, heavy).work()
+
+
+if __name__ == "__main__":
+    main()
