@@ -37,7 +37,9 @@ def similarities(con: duckdb.DuckDBPyConnection, *, experiment: str | None = Non
         """
         SELECT s.* FROM similarities s LEFT JOIN runs r USING (run_id) WHERE $1 IS NULL OR r.experiment = $1
         QUALIFY row_number() OVER (
-            PARTITION BY s.domain, s.reference, s.measure, s.embedder, s.encoder, s.seed ORDER BY s.t DESC, s.run_id) = 1
+            PARTITION BY s.domain, s.reference, s.measure, s.embedder, s.encoder, s.seed
+            ORDER BY s.t DESC, s.run_id
+        ) = 1
         ORDER BY s.measure, s.embedder, s.encoder, s.domain, s.seed
         """,
         [experiment],
