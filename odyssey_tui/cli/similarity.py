@@ -60,7 +60,7 @@ def similarity(invocation: Invocation, json: bool, csv: bool, latex: bool, metho
         raise click.UsageError("--json, --csv and --latex exclude each other")
     found = scatter(invocation.open(), method=None if method == "any" else method, **options)
     if json:
-        emit_json({**asdict(found), "sentence": found.sentence})
+        emit_json({**asdict(found), "sentence": found.sentence, "influence": found.influence})
         return
     if not found.points and not (csv or latex):
         click.echo(f"{found.reason}\n  {found.hint}")
@@ -92,6 +92,8 @@ def print_figure(found: Scatter) -> None:
 def print_words(found: Scatter) -> None:
     """The finding, what it rests on, and whether the other measures say the same."""
     click.echo(f"\n{found.sentence}")
+    if found.influence:
+        click.echo(f"{found.influence[0].upper()}{found.influence[1:]}: the domain it hangs on most.")
     sample = f" from {found.n_samples} samples a domain" if found.n_samples else ""
     encoder = f", encoder {found.encoder}" if found.encoder else ""
     click.echo(f"Reference: {found.reference}{encoder}{sample}.")

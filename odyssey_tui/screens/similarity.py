@@ -161,7 +161,7 @@ def basis(found: Scatter) -> str:
     if not found.points:
         return ""
     sample = f", {found.n_samples} samples a domain" if found.n_samples else ""
-    parts = [f"against {found.reference}{sample}", found.note, *found.missing]
+    parts = [found.influence, f"against {found.reference}{sample}", found.note, *found.missing]
     return " · ".join(part for part in parts if part)
 
 

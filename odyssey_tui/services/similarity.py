@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from engine.stats import Correlation, bootstrap_line, leave_one_out, pearson, spearman
+from engine.stats import Correlation, bootstrap_line, format_share, leave_one_out, pearson, spearman
 from odyssey_tui.services.scatter_cells import Cell, Wanted, choose_cell, group_by_cell
 from odyssey_tui.services.scatter_views import ZERO_SHOT, Placed, Placement, View, choose_view, place_all
 
@@ -95,6 +95,16 @@ class Scatter:
         if self.pearson.r is None:
             return self.pearson.sentence
         return f"{self.pearson.sentence}; {self.spearman.sentence.replace(f', n = {self.spearman.n}', '')}"
+
+    @property
+    def influence(self) -> str:
+        """The domain that r hangs on most: ``without tables r = .48``; empty where r is undefined."""
+        r = None if self.pearson is None else self.pearson.r
+        removable = [point for point in self.points if point.r_without is not None]
+        if r is None or not removable:
+            return ""
+        most = max(removable, key=lambda point: abs(point.r_without - r))
+        return f"without {most.domain} r = {format_share(most.r_without)}"
 
 
 def scatter(

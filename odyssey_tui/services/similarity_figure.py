@@ -6,6 +6,9 @@ from odyssey_tui.plots.figure import Figure
 from odyssey_tui.services.scatter_views import ZERO_SHOT
 from odyssey_tui.services.similarity import Scatter
 
+BAND_ROOM = 0.25
+"""How far the band may reach beyond the points, as a share of their range."""
+
 
 def draw_scatter(scatter: Scatter, highlight: str | None = None) -> Figure:
     """Named points over the regression line and its band; zero ΔL is marked. ``highlight``: a domain to stand out.
@@ -16,7 +19,13 @@ def draw_scatter(scatter: Scatter, highlight: str | None = None) -> Figure:
     title = "ΔL against similarity" if view is None else f"ΔL against {view.title}"
     figure = Figure(title, x_label(scatter), "ΔL, nats/token", note=scatter.cell.text if scatter.cell else "")
     if scatter.line is not None:
-        figure.band(scatter.line.x, scatter.line.low, scatter.line.high, color="muted")
+        low, high = band_limits(scatter)
+        figure.band(
+            scatter.line.x,
+            [max(value, low) for value in scatter.line.low],
+            [min(value, high) for value in scatter.line.high],
+            color="muted",
+        )
         figure.line(scatter.line.x, scatter.line.mid, color="muted", style="dashed")
     if scatter.points:
         figure.hline(0.0)
@@ -34,6 +43,13 @@ def draw_scatter(scatter: Scatter, highlight: str | None = None) -> Figure:
             names=[point.domain for point in points],
         )
     return figure
+
+
+def band_limits(scatter: Scatter) -> tuple[float, float]:
+    """Where the band is cut: a lone far point makes it so wide that the points would be squeezed into a line."""
+    deltas = [point.delta for point in scatter.points]
+    room = BAND_ROOM * (max(deltas) - min(deltas))
+    return min(deltas) - room, max(deltas) + room
 
 
 def x_label(scatter: Scatter) -> str:
