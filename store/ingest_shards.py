@@ -75,6 +75,16 @@ def _insert_new(table: str, *key: str) -> Callable[[duckdb.DuckDBPyConnection, S
     return insert
 
 
+def _replace(table: str, key: str) -> Callable[[duckdb.DuckDBPyConnection, Shard], None]:
+    """A shard holds everything under its keys, so that a repeated computation leaves nothing of the older one."""
+
+    def insert(con: duckdb.DuckDBPyConnection, shard: Shard) -> None:
+        con.execute(f"DELETE FROM {table} WHERE {key} IN (SELECT DISTINCT {key} FROM incoming)")
+        con.execute(f"INSERT INTO {table} BY NAME SELECT * FROM incoming")
+
+    return insert
+
+
 def _replace_losses(con: duckdb.DuckDBPyConnection, shard: Shard) -> None:
     """The newest computation of an evaluation replaces older ones whole: losses of two are never mixed."""
     place = [shard.run_id, shard.attempt.number]
@@ -94,8 +104,8 @@ _INSERT: Mapping[str, Callable[[duckdb.DuckDBPyConnection, Shard], None]] = {
     "documents": _insert_new("documents", "eval_set_id", "document"),
     "vocabulary": _insert_new("vocabulary", "tokenizer_id", "token_id"),
     "token_losses": _replace_losses,
-    "fit_points": _insert_new("fit_points", "fit_id", "point"),
-    "fit_draws": _insert_new("fit_draws", "fit_id", "draw"),
+    "fit_points": _replace("fit_points", "fit_id"),
+    "fit_draws": _replace("fit_draws", "fit_id"),
 }
 
 

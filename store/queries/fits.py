@@ -25,6 +25,7 @@ class FitRow:
     form: str
     role: str
     domain: str | None
+    experiment: str | None
     params_json: str
     objective: float | None
     n_points: int | None
@@ -70,7 +71,10 @@ class FitPoint:
     weight: float | None
 
 
-_SELECT = "SELECT *, params::VARCHAR AS params_json, scores::VARCHAR AS scores_json FROM fits"
+_SELECT = """
+SELECT f.*, r.experiment, f.params::VARCHAR AS params_json, f.scores::VARCHAR AS scores_json
+FROM fits f LEFT JOIN runs r USING (run_id)
+"""
 
 
 def list_fits(
@@ -79,20 +83,24 @@ def list_fits(
     domain: str | None = None,
     role: str | None = None,
     form: str | None = None,
+    experiment: str | None = None,
     newest: bool = True,
 ) -> list[FitRow]:
-    """Fits by domain, role and form; with ``newest`` only the last of each, else all, the last first."""
-    once = (
-        " QUALIFY row_number() OVER (PARTITION BY domain, role, form, fit_ptpp, score_ptpp ORDER BY t DESC, fit_id) = 1"
-    )
-    where = " WHERE ($1 IS NULL OR domain = $1) AND ($2 IS NULL OR role = $2) AND ($3 IS NULL OR form = $3)"
-    order = " ORDER BY domain, role DESC, form, t DESC, fit_id"
-    return fetch(con, FitRow, _SELECT + where + (once if newest else "") + order, [domain, role, form])
+    """Fits by domain, role and form; with ``newest`` only the last of each setting, else all, the last first."""
+    query = f"""{_SELECT}
+        WHERE ($1 IS NULL OR f.domain = $1) AND ($2 IS NULL OR f.role = $2) AND ($3 IS NULL OR f.form = $3)
+            AND ($4 IS NULL OR r.experiment = $4)
+        QUALIFY NOT $5 OR row_number() OVER (
+            PARTITION BY r.experiment, f.domain, f.role, f.form, f.fit_ptpp, f.score_ptpp, f.scores->>'anchors'
+            ORDER BY f.t DESC, f.fit_id) = 1
+        ORDER BY r.experiment, f.domain, f.role DESC, f.form, f.t DESC, f.fit_id
+    """
+    return fetch(con, FitRow, query, [domain, role, form, experiment, newest])
 
 
 def find_fit(con: duckdb.DuckDBPyConnection, fit_id: str) -> FitRow:
     """The fit of this identifier; ``OdysseyError`` when there is none."""
-    found = fetch(con, FitRow, _SELECT + " WHERE fit_id = ?", [fit_id])
+    found = fetch(con, FitRow, _SELECT + " WHERE f.fit_id = ?", [fit_id])
     if not found:
         raise OdysseyError(f"no fit is called {fit_id!r}", "`odyssey forecast` lists the fits.")
     return found[0]

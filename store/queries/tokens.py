@@ -4,7 +4,7 @@ A pair is two evaluations of the same evaluation set by the same scheme. ℓ0 an
 and after; only positions predicted in both count, T of them. A type's contribution is c_v = Σ(ℓ1 − ℓ0) / T over its
 positions, so that the contributions add up to ΔL in nats per token.
 
-Losses are stored as one list per block of 1,024 tokens; lists of a block are unnested side by side (ten million tokens in
+Losses are stored as one list per block of 1,024 tokens, and a block's lists are unnested side by side (10M tokens in
 0.2 s, where a row per token takes 1.4 s).
 """
 
@@ -246,7 +246,8 @@ def read_block(con: duckdb.DuckDBPyConnection, pair: Pair, block: int) -> BlockT
 
 _ALL = """
 WITH tokens AS (
-    SELECT t.block, unnest(range(len(t.token_ids))) AS i, unnest(t.token_ids) AS token_id, unnest(t.document) AS document,
+    SELECT t.block, unnest(range(len(t.token_ids))) AS i, unnest(t.token_ids) AS token_id,
+        unnest(t.document) AS document,
         unnest(b.losses) AS before, unnest(a.losses) AS after
     FROM eval_tokens t
     JOIN token_losses b ON b.block = t.block AND b.evaluation_id = $2
