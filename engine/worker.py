@@ -10,6 +10,7 @@ import faulthandler
 import gc
 import importlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -63,7 +64,7 @@ class Worker:
         signal.signal(signal.SIGTERM, self._terminate)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         finished, idle_since = 0, time.monotonic()
-        self._mailbox.write_card(Card(self._identity, finished))
+        self._write_card(finished)
         while not self._terminated:
             order = self._inbox.read()
             if order is None:
@@ -72,12 +73,14 @@ class Worker:
                 self._execute(order)
                 finished, idle_since = order.seq, time.monotonic()
                 if not self._terminated:
-                    self._mailbox.write_card(Card(self._identity, finished))
+                    self._write_card(finished)
                 self._tidy()
             elif order.exit:
+                shutil.rmtree(self._mailbox.path, ignore_errors=True)
                 return
             elif self._heavy:
-                self._import_heavy(self._heavy.pop(0))
+                self._import_heavy()
+                self._write_card(finished)
             elif time.monotonic() - idle_since > ORPHAN_S:
                 if not scheduler_alive(self._workspace):
                     return
@@ -166,9 +169,12 @@ class Worker:
 
         return "cuda" if torch.cuda.is_available() else "cpu"
 
-    def _import_heavy(self, name: str) -> None:
+    def _write_card(self, finished: int) -> None:
+        self._mailbox.write_card(Card(self._identity, finished, warm=not self._heavy))
+
+    def _import_heavy(self) -> None:
         try:
-            importlib.import_module(name)
+            importlib.import_module(self._heavy.pop(0))
         except ImportError:
             # A job that needs it fails with the same error, in its own journal.
             traceback.print_exc()

@@ -355,8 +355,10 @@ class Dispatcher:
         self._warm_up()
 
     def _assign(self, entry: Entry, taken: set[str]) -> None:
-        worker = next((w for w in self.pool.workers.values() if w.slot.name not in taken and w.available), None)
-        if worker is None:
+        free = [w for w in self.pool.workers.values() if w.slot.name not in taken and w.available]
+        if free:
+            worker = max(free, key=lambda candidate: candidate.warm)
+        else:
             slot = next(slot for slot in self.slots if slot.name not in taken)
             worker = self.pool.spawn(slot, max(slot.threads, entry.spec.resources.cpu_threads))
         attempt = entry.run.new_attempt().number

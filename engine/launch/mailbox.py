@@ -48,6 +48,8 @@ class Card:
     identity: Identity
     finished: int = 0
     """``seq`` of the last run it finished with, whatever the outcome."""
+    warm: bool = False
+    """Whether it has imported what runs need."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ def parse_order(value: dict[str, Any]) -> Order:
 
 
 def parse_card(value: dict[str, Any]) -> Card:
-    return Card(Identity(**value["identity"]), value["finished"])
+    return Card(**{**value, "identity": Identity(**value["identity"])})
 
 
 class Watched(Generic[Content]):

@@ -61,6 +61,12 @@ class Worker:
         """Whether it can be given a run."""
         return not self.order.exit and not self.busy and self.alive()
 
+    @property
+    def warm(self) -> bool:
+        """Whether a run handed over now would start without imports."""
+        card = self._card.read()
+        return card is not None and card.warm
+
     def alive(self) -> bool:
         """Whether its process runs, or may still be starting."""
         if self.child is not None:

@@ -33,7 +33,8 @@ class Trajectory:
 
 def plan_trajectory(budgets: Sequence[float], training: Training) -> Trajectory:
     """The trajectory whose annealed points, branch included, have seen ``budgets`` tokens."""
-    trunks = [budget / (1 + training.anneal_share) for budget in budgets]
+    share = training.anneal_share if training.schedule == "constant" else 0.0
+    trunks = [budget / (1 + share) for budget in budgets]
     branches = tuple(round(budget - trunk) for budget, trunk in zip(budgets, trunks, strict=True))
     return Trajectory(trunk=round(max(trunks)), branches=branches, separate=round(sum(budgets)))
 

@@ -7,6 +7,7 @@ same identifier in every experiment and is never done twice.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import yaml
@@ -34,10 +35,13 @@ from engine.spec.run import (
     Scheme,
     SimilarityJob,
     Tokenizer,
+    Training,
 )
 from engine.spec.strict import content_key
+from store.errors import ConfigError
 
 DEFAULT_WINDOW = 1024
+DEFAULT_SAMPLE_TOKENS = 64
 BASE_SET = "base"
 
 
@@ -67,7 +71,7 @@ def dump_experiment(experiment: Experiment) -> str:
 
 def state_name(axis: str, value: float) -> str:
     """Name of the checkpoint at a budget: ``ptpp16``, ``atpp0.5``."""
-    return f"{axis}{value:g}"
+    return f"{axis}{int(value) if value == int(value) else f'{value:g}'}"
 
 
 @dataclass
@@ -133,7 +137,9 @@ class _Builder:
             evaluation=evaluation,
         )
         n_params = count_parameters(job.architecture, self.tokenizer)
-        trajectory = plan_trajectory([ptpp * n_params for ptpp in job.ptpp], job.training)
+        budgets = [ptpp * n_params for ptpp in job.ptpp]
+        self._check_budgets("base.ptpp", job.ptpp, budgets, size, job.training)
+        trajectory = plan_trajectory(budgets, job.training)
         run_id = self._add(
             f"pretrain-{size}{self._seed_suffix(seed)}",
             job,
@@ -172,6 +178,8 @@ class _Builder:
         )
         n_params = self._n_params(cell.size)
         budgets = [atpp * n_params for atpp in cell.atpp] if cell.atpp else list(cell.adapt_tokens)
+        axis = "atpp" if cell.atpp else "adapt_tokens"
+        self._check_budgets(f"adapt: {axis}", cell.atpp or cell.adapt_tokens, budgets, cell.size, job.training)
         trajectory = plan_trajectory(budgets, job.training)
         run_id = self._add(
             self._cell_name(cell),
@@ -197,7 +205,7 @@ class _Builder:
             embedders=chosen.embedders,
             encoder=encoder,
             samples=chosen.samples,
-            sample_tokens=chosen.sample_tokens,
+            sample_tokens=chosen.sample_tokens or min(DEFAULT_SAMPLE_TOKENS, self._context()),
             bootstrap=chosen.bootstrap,
         )
         needs = (self.prepare_id, *((encoder.run,) if encoder and encoder.run else ()))
@@ -225,6 +233,18 @@ class _Builder:
             )
             needs = (*(need for need in sources if need != self.prepare_id), *adapted)
             self._add(f"fit-{domain}", job, needs=needs, labels={"domain": domain}, depends_on_needs=True)
+
+    def _check_budgets(
+        self, key: str, values: Sequence[float], budgets: Sequence[float], size: str | None, training: Training
+    ) -> None:
+        for value, budget in zip(values, budgets, strict=True):
+            if budget < training.sequence:
+                of_size = f" of size {size}" if size else ""
+                raise ConfigError(
+                    f"{self.experiment.name}: {key} {value:g}{of_size} is {budget:g} tokens, "
+                    f"less than one sequence of {training.sequence}",
+                    "Raise it, or shorten the training's sequence.",
+                )
 
     def _fitted_runs(self, domain: str) -> tuple[str, ...]:
         """One population for the law: full fine-tuning at the experiment's learning rate, or all if there is none."""
@@ -305,15 +325,18 @@ class _Builder:
         return count_parameters(architecture, self.tokenizer)
 
     def _scheme(self) -> Scheme:
-        chosen, base = self.experiment.evaluate, self.experiment.base
-        context = base.context if isinstance(base, PretrainedBase) else DEFAULT_WINDOW
+        chosen = self.experiment.evaluate
         return Scheme(
             kind=chosen.scheme,
-            window=chosen.window or context,
+            window=chosen.window or self._context(),
             stride=chosen.stride,
             bos=chosen.bos,
             precision=chosen.precision,
         )
+
+    def _context(self) -> int:
+        base = self.experiment.base
+        return base.context if isinstance(base, PretrainedBase) else DEFAULT_WINDOW
 
     def _sets(self, domains: tuple[str, ...], others: tuple[str, ...] = (), role: str = "other") -> tuple[EvalSet, ...]:
         """The base corpora together, then each domain: the same sets for every run, whatever the role."""

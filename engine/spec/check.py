@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from engine.spec.experiment import AdaptBlock, ExistingBase, Experiment, LawsChoice, PretrainedBase
+from engine.spec.experiment import AdaptBlock, ExistingBase, Experiment, LawsChoice, PretrainedBase, SimilarityChoice
 from engine.spec.located import KeyPath
 from engine.spec.problems import Problem, nearest
 
@@ -20,6 +20,8 @@ def check(experiment: Experiment, written: Any) -> list[Problem]:
     ]
     for index, block in enumerate(experiment.adapt):
         found += _check_block(experiment, block, ("adapt", index), written)
+    if experiment.similarity:
+        found += _check_similarity(experiment, experiment.similarity)
     if experiment.laws:
         found += _check_laws(experiment, experiment.laws, written)
     return found
@@ -76,10 +78,6 @@ def _check_corpora(experiment: Experiment, written: Any) -> Iterator[Problem]:
             yield Problem(
                 ("corpora", name), "leaves nothing to train on", "test_share + valid_share must stay below 1."
             )
-    if experiment.similarity and not experiment.base.corpora:
-        yield Problem(("similarity",), "needs base.corpora to compare with", "Name the corpora under base.corpora.")
-    if experiment.similarity and not (experiment.similarity.domains or experiment.adapt):
-        yield Problem(("similarity",), "has no domains", "Name them under similarity.domains, or adapt to some.")
 
 
 def _check_tokenizer(experiment: Experiment) -> Iterator[Problem]:
@@ -118,6 +116,8 @@ def _check_base(experiment: Experiment) -> Iterator[Problem]:
         if training and training.sequence > base.context:
             text = f"is {training.sequence}, longer than base.context {base.context}"
             yield Problem((*path, "sequence"), text, "Shorten the sequence or raise the context.")
+    if base.training.schedule != "constant" and len(base.ptpp) > 1:
+        yield _one_budget(("base", "training", "schedule"), base.training.schedule, "base.ptpp")
 
 
 def _check_evaluate(experiment: Experiment) -> Iterator[Problem]:
@@ -142,6 +142,9 @@ def _check_evaluate(experiment: Experiment) -> Iterator[Problem]:
 
 def _check_block(experiment: Experiment, block: AdaptBlock, path: KeyPath, written: Any) -> Iterator[Problem]:
     base = experiment.base
+    training = experiment.training
+    if training and training.schedule != "constant" and len(block.atpp or block.adapt_tokens) > 1:
+        yield _one_budget(path, training.schedule, "its budget")
     if bool(block.atpp) == bool(block.adapt_tokens):
         text = "has both atpp and adapt_tokens" if block.atpp else "has no budget"
         yield Problem(
@@ -164,8 +167,35 @@ def _check_block(experiment: Experiment, block: AdaptBlock, path: KeyPath, writt
             yield Problem((*path, axis), "has no meaning for an existing base", "Remove it.")
 
 
+def _one_budget(path: KeyPath, schedule: str, axis: str) -> Problem:
+    text = f"cannot serve several values of {axis}: the schedule {schedule} decays towards one end"
+    return Problem(path, text, "Use schedule: constant with anneal_share, or give one value.")
+
+
+def _check_similarity(experiment: Experiment, chosen: SimilarityChoice) -> Iterator[Problem]:
+    from engine.similarity.measures import REGISTRY
+
+    path: KeyPath = ("similarity",)
+    if not experiment.base.corpora:
+        yield Problem(path, "needs base.corpora to compare with", "Name the corpora under base.corpora.")
+    if not (chosen.domains or experiment.adapt):
+        yield Problem(path, "has no domains", "Name them under similarity.domains, or adapt to some.")
+    for name in chosen.measures:
+        if name not in REGISTRY:
+            yield Problem((*path, "measures"), f"= {name} is no measure of similarity", nearest(name, REGISTRY))
+    base = experiment.base
+    if isinstance(base, PretrainedBase) and "model" in chosen.embedders and (chosen.sample_tokens or 0) > base.context:
+        text = f"is {chosen.sample_tokens}, longer than base.context {base.context}"
+        yield Problem((*path, "sample_tokens"), text, "Shorten the samples, or leave the embedder model out.")
+
+
 def _check_laws(experiment: Experiment, laws: LawsChoice, written: Any) -> Iterator[Problem]:
+    from engine.laws.forms import REGISTRY
+
     adapted = experiment.domains
+    for name in laws.forms:
+        if name not in REGISTRY:
+            yield Problem(("laws", "forms"), f"= {name} is no law", nearest(name, REGISTRY))
     yield from _unknown(laws.domain, adapted, ("laws", "domain"), written, "is not adapted to in this experiment")
     if not isinstance(experiment.base, PretrainedBase):
         return

@@ -177,10 +177,11 @@ class SimilarityChoice(Written):
     """Similarity of the domains to the base corpora."""
 
     measures: Annotated[tuple[str, ...], *Several] = ("jsd", "cosine")
-    embedders: Annotated[tuple[str, ...], *Several] = ("ngrams",)
+    embedders: Annotated[tuple[Literal["ngrams", "model"], ...], *Several] = ("ngrams",)
     domains: Annotated[tuple[str, ...] | None, *AllOr] = None
     samples: PositiveInt = 256
-    sample_tokens: PositiveInt = 64
+    sample_tokens: PositiveInt | None = None
+    """Length of a sample; by default 64, or the base's context if that is shorter."""
     bootstrap: NonNegativeInt = 200
 
 
