@@ -79,6 +79,8 @@ ACTIONS: tuple[Action, ...] = (
     Action("runs.demo", ("d",), "Demo", "a miniature odyssey on text this machine has", footer=False),
     Action("runs.leave", ("escape",), "Back", "close the filter line", footer=False),
     Action("run.back", ("escape",), "Back", "to the runs"),
+    Action("run.down", ("j", "down"), "Down", "further down the page", footer=False),
+    Action("run.up", ("k", "up"), "Up", "up the page", footer=False),
     Action("run.metric", ("m",), "Metric", "the curve's next metric"),
     Action("run.x_axis", ("x",), "X axis", "tokens, steps or time"),
     Action("run.cancel", ("X",), "Cancel run", "stop this run", footer=False),

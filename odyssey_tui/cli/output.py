@@ -16,7 +16,8 @@ import click
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 GAP = 2
-SHORTEST_TEXT = 8
+READABLE_TEXT, SHORTEST_TEXT = 26, 8
+"""Widths down to which texts are cut before columns are left out, and after all of those are."""
 
 
 @dataclass(frozen=True)
@@ -182,11 +183,12 @@ def _fit(columns: Sequence[Column], titles: Sequence[str], widths: list[int], nu
         return sum(widths[i] for i in kept) + GAP * (len(kept) - 1) - room
 
     while (over := excess()) > 0:
-        text = [i for i in kept if not numeric[i] and widths[i] > max(SHORTEST_TEXT, len(titles[i]))]
-        widest = max(text, key=lambda i: widths[i], default=None)
         droppable = [i for i in kept if columns[i].drop > 0]
-        if widest is not None and (widths[widest] > 3 * SHORTEST_TEXT or not droppable):
-            widths[widest] -= min(over, widths[widest] - max(SHORTEST_TEXT, len(titles[widest])))
+        shortest = READABLE_TEXT if droppable else SHORTEST_TEXT
+        text = [i for i in kept if not numeric[i] and widths[i] > max(shortest, len(titles[i]))]
+        if text:
+            widest = max(text, key=lambda i: widths[i])
+            widths[widest] -= min(over, widths[widest] - max(shortest, len(titles[widest])))
         elif droppable:
             kept.remove(max(droppable, key=lambda i: columns[i].drop))
         else:

@@ -37,7 +37,7 @@ def queue(invocation: Invocation, json: bool) -> None:
     ]
     if json:
         pulse = view.pulse
-        summary = {"scheduler": view.scheduler, "paused": view.paused, "share": pulse.share, "eta_s": pulse.eta_s}
+        summary = {"scheduler": pulse.works, "paused": pulse.paused, "share": pulse.share, "eta_s": pulse.eta_s}
         emit_json({**summary, "counts": dict(pulse.counts), "runs": rows})
         return
     emit_table(COLUMNS, rows, empty="nothing runs or waits")

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from odyssey_tui.services.curves import Curve
     from odyssey_tui.services.run_detail import RunDetail
 
+TRAINED = frozenset({"pretrain", "adapt"})
 X_AXES = ("tokens", "step", "time")
-LOG_LINES = 200
+LOG_LINES = 12
 
 
 class Request(NamedTuple):
@@ -58,19 +59,19 @@ class RunScreen(OdysseyScreen):
     def compose_body(self) -> ComposeResult:
         yield Static("reading …", id="about")
         with VerticalScroll(id="page"):
-            with Vertical(classes="column"):
+            with Vertical(classes="column trained"):
                 with Vertical(id="curve", classes="pane"):
                     yield Chart(empty="No metrics yet.")
                 with Vertical(id="evaluations-pane", classes="pane"):
                     yield Static("", id="evaluations")
-            with VerticalScroll(classes="column"):
-                with Vertical(id="facts-pane", classes="pane"):
-                    yield Static("", id="facts", markup=False)
+            with VerticalScroll(classes="column", id="side"):
                 with Vertical(id="log-pane", classes="pane"):
                     yield Static("", id="log", markup=False)
+                with Vertical(id="facts-pane", classes="pane"):
+                    yield Static("", id="facts", markup=False)
 
     def on_mount(self) -> None:
-        for pane, title in (("evaluations", "evaluations"), ("facts", "configuration"), ("log", "log")):
+        for pane, title in (("evaluations", "evaluations"), ("facts", "configuration"), ("log", "end of the log")):
             self.query_one(f"#{pane}-pane").border_title = title
         self.query_one(Chart).focus()
 
@@ -96,11 +97,13 @@ class RunScreen(OdysseyScreen):
             same = before is not None and before[2:] == snapshot[2:]
             empty = "No metrics yet." if detail.row.state not in FINISHED else "This run wrote no such metric."
             chart.show(curve_figure(snapshot.curves, snapshot.metric, snapshot.axis), empty=empty, keep_view=same)
-        self.query_one("#curve").display = bool(snapshot.curves) or detail.row.kind in ("pretrain", "adapt")
+        trains = bool(snapshot.curves) or detail.row.kind in TRAINED
+        self.query_one("#curve").display = trains
+        self.set_class(not (trains or detail.evaluations), "-plain")
         self.query_one("#evaluations", Static).update(evaluation_table(detail))
         self.query_one("#evaluations-pane").display = bool(detail.evaluations)
         self.query_one("#facts", Static).update(detail.facts)
-        self.query_one("#log", Static).update("\n".join(detail.log) or "nothing was written yet")
+        self.query_one("#log", Static).update("\n".join(detail.log) or "the worker has written nothing")
         self.refresh_bindings()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -114,6 +117,18 @@ class RunScreen(OdysseyScreen):
     def action_back(self) -> None:
         """Escape: to where this was opened from."""
         self.app.pop_screen()
+
+    def action_down(self) -> None:
+        """j: further down the page, or down the configuration where that has a column of its own."""
+        self._scrolling().scroll_down(animate=False)
+
+    def action_up(self) -> None:
+        """k."""
+        self._scrolling().scroll_up(animate=False)
+
+    def _scrolling(self) -> VerticalScroll:
+        page, column = self.query_one("#page", VerticalScroll), self.query_one("#side", VerticalScroll)
+        return column if column.max_scroll_y else page
 
     def action_metric(self) -> None:
         """The next metric that the run wrote."""

@@ -13,12 +13,16 @@ from textual.widgets import DataTable, Input, Static
 from odyssey_tui.keymap import bindings
 from odyssey_tui.screens.base import OdysseyScreen, one_line
 from odyssey_tui.screens.requests import FINISHED, RETRIABLE, ask_cancel, retry_runs
+from odyssey_tui.widgets.chart import Chart
 from odyssey_tui.widgets.keyed_table import KeyedTable, TableRow
 from odyssey_tui.widgets.run_columns import fit_columns, table_columns, table_row
 
 if TYPE_CHECKING:
+    from odyssey_tui.services.curves import Curve
     from odyssey_tui.services.runs import RunGroup, RunRow
 
+PREVIEW_WIDTH, PREVIEW_HEIGHT, MOST_PREVIEWED = 110, 30, 8
+TRAINED = frozenset({"pretrain", "adapt"})
 GROUP_PREFIX = "group:"
 SORTS = ("plan", "state", "loss", "target", "base")
 GROUPS = ("experiment", "kind", "domain", "replay", "ptpp", "size", "none")
@@ -27,7 +31,7 @@ WELCOME = """\
 
 Nothing has run in this workspace yet.
 
-  [b]d[/b]  the demo: a miniature odyssey on text this machine already has (some minutes)
+  [b]d[/b]  the demo: a miniature odyssey, all real, in some minutes
   [b]3[/b]  launch an experiment of your own
   [b]?[/b]  the keys that act here
   [b]q[/b]  leave; whatever runs goes on"""
@@ -39,6 +43,8 @@ class Request(NamedTuple):
     filter: str
     sort: str
     group: str
+    preview: tuple[str, ...]
+    """Runs whose training curves are drawn below the table; none where there is no room."""
 
 
 class Snapshot(NamedTuple):
@@ -47,6 +53,7 @@ class Snapshot(NamedTuple):
     groups: tuple[RunGroup, ...]
     total: int
     shown: int
+    curves: tuple[Curve, ...]
 
 
 class RunsScreen(OdysseyScreen):
@@ -63,6 +70,8 @@ class RunsScreen(OdysseyScreen):
         self._group = 0
         self._folded: set[str] = set()
         self._snapshot: Snapshot | None = None
+        self._drawn_curves: tuple[Curve, ...] | None = None
+        self._asked_preview: tuple[str, ...] = ()
 
     def compose_body(self) -> ComposeResult:
         yield Input(id="filter", placeholder="domain=tests and replay>=0.1 · tag:x · ~text", compact=True)
@@ -70,6 +79,7 @@ class RunsScreen(OdysseyScreen):
         yield Static(WELCOME, id="welcome")
         yield Static("No run passes the filter; Esc clears it.", id="nothing", classes="hint")
         yield KeyedTable(id="runs")
+        yield Chart(empty="The training curve of the run under the cursor, or of the marked runs.", id="preview")
 
     def on_mount(self) -> None:
         self.query_one(KeyedTable).focus()
@@ -79,15 +89,20 @@ class RunsScreen(OdysseyScreen):
             self._draw(self._snapshot)
 
     def request(self) -> Request:
-        return Request(self._filter, SORTS[self._sort], GROUPS[self._group])
+        self._asked_preview = self._previewed()
+        return Request(self._filter, SORTS[self._sort], GROUPS[self._group], self._asked_preview)
 
     def load(self, request: Request) -> Snapshot:
+        from odyssey_tui.services.run_detail import read_curves
         from odyssey_tui.services.runs import arrange, list_runs, parse
 
+        workspace = self.odyssey.workspace
         chosen = parse(request.filter)
-        rows = list_runs(self.odyssey.workspace)
+        rows = list_runs(workspace)
         shown = [row for row in rows if chosen.accepts(row.record())]
-        return Snapshot(arrange(shown, sort=request.sort, group=request.group), len(rows), len(shown))
+        groups = arrange(shown, sort=request.sort, group=request.group)
+        curves = read_curves(workspace, request.preview, "loss", "tokens") if request.preview else []
+        return Snapshot(groups, len(rows), len(shown), tuple(curves))
 
     def show(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
@@ -108,7 +123,30 @@ class RunsScreen(OdysseyScreen):
         table = self.query_one(KeyedTable)
         table.show(table_columns(name_width, columns), lines)
         self.query_one("#nothing", Static).display = bool(snapshot.total) and not snapshot.shown
+        self._draw_preview(snapshot)
         self.refresh_bindings()
+
+    def _draw_preview(self, snapshot: Snapshot) -> None:
+        from odyssey_tui.services.curves import curve_figure
+
+        roomy = self.size.width >= PREVIEW_WIDTH and self.size.height >= PREVIEW_HEIGHT
+        self.set_class(roomy and bool(snapshot.total), "-roomy")
+        if roomy and snapshot.curves != self._drawn_curves:
+            self._drawn_curves = snapshot.curves
+            figure = curve_figure(snapshot.curves, "loss", "tokens") if snapshot.curves else None
+            self.query_one(Chart).show(figure)
+
+    def _previewed(self) -> tuple[str, ...]:
+        """The marked runs, or the one under the cursor, where there is room to draw them."""
+        if not self.has_class("-roomy"):
+            return ()
+        return tuple(row.run_id for row in self._chosen() if row.kind in TRAINED)[:MOST_PREVIEWED]
+
+    @on(DataTable.RowHighlighted)
+    def preview_moved(self) -> None:
+        """The curve of the run under the cursor, unless runs are marked."""
+        if self._previewed() != self._asked_preview:
+            self.reload()
 
     def _heading(self, group: RunGroup, name_width: int, columns: int) -> TableRow:
         folded = group.name in self._folded

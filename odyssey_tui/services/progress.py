@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -27,7 +26,10 @@ class Pulse:
 
     counts: tuple[tuple[str, int], ...]
     active: bool
-    paused: bool
+    paused: str
+    """Why the queue is paused; empty when it is not."""
+    works: bool
+    """Whether a scheduler is alive."""
     share: float
     eta_s: float | None
     label: str
@@ -43,7 +45,7 @@ class PulseReader:
 
     def read(self) -> Pulse:
         """Look at the run directories and the scheduler's account. WorkspaceError when the workspace has vanished."""
-        from engine.launch.status import read_status
+        from engine.launch.queue_state import queue_state
         from store.ingest import has_news
         from store.workspace import Workspace
 
@@ -52,17 +54,15 @@ class PulseReader:
         found = Counter(state.state for state in states.values())
         counts = tuple((name, found[name]) for name in STATE_GLYPHS if found[name])
         active = any(state.state in ACTIVE for state in states.values())
-        status = read_status(workspace) if active else None
-        eta_s = None
-        if status is not None and status.eta_s is not None:
-            eta_s = max(0.0, status.eta_s - (time.time() - status.updated))
+        queue = queue_state(workspace)
         database = workspace.database_path
         return Pulse(
             counts=counts,
             active=active,
-            paused=(workspace.queue / "paused").exists(),
-            share=status.share if status is not None else 0.0,
-            eta_s=eta_s,
+            paused=queue.paused or "",
+            works=queue.scheduler_alive,
+            share=queue.share,
+            eta_s=queue.eta_s if active else None,
             label=self._label(states),
             news=(counts, database.stat().st_mtime_ns if database.exists() else 0, has_news(workspace)),
         )

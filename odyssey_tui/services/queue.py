@@ -57,36 +57,30 @@ class QueueEntry:
 
 @dataclass(frozen=True)
 class QueueView:
-    """What runs and waits; ``scheduler`` says whether somebody works on it."""
+    """The unfinished runs and the state of the queue."""
 
     entries: tuple[QueueEntry, ...]
     pulse: Pulse
-    scheduler: bool
-
-    @property
-    def paused(self) -> bool:
-        return self.pulse.paused
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What a reader of the list should know besides it."""
-        notes = []
-        if self.pulse.active:
-            left = f", {duration(self.pulse.eta_s)} left" if self.pulse.eta_s is not None else ""
-            notes.append(f"{self.pulse.share:.0%} done{left}")
-        if self.paused:
-            notes.append("paused: 'odyssey resume' goes on")
-        if self.entries and not self.scheduler:
+        pulse, notes = self.pulse, []
+        if pulse.active:
+            left = f", {duration(pulse.eta_s)} left" if pulse.eta_s is not None else ""
+            notes.append(f"{pulse.share:.0%} done{left}")
+        if pulse.paused:
+            notes.append(f"paused: {pulse.paused} ('odyssey resume' goes on)")
+        if self.entries and not pulse.works:
             notes.append("no scheduler runs: 'odyssey resume' starts one")
         return tuple(notes)
 
 
 def read_queue(workspace: Workspace) -> QueueView:
     """The unfinished runs: what runs first, then in the order in which the rest will start."""
-    from engine.launch.status import read_status, scheduler_alive
+    from engine.launch.queue_state import queue_state
 
-    status = read_status(workspace)
-    order = {run_id: place for place, run_id in enumerate(status.queued)} if status is not None else {}
+    order = {run_id: place for place, run_id in enumerate(queue_state(workspace).queued)}
     entries = []
     for run_id in workspace.run_ids():
         run = workspace.run(run_id)
@@ -96,4 +90,4 @@ def read_queue(workspace: Workspace) -> QueueView:
             name = str(run.spec().get("name") or run_id)
             entries.append(QueueEntry(run_id, name, state.state, share, state.eta_s, state.reason))
     entries.sort(key=lambda entry: (entry.state in WAITING, order.get(entry.run_id, len(order)), entry.run_id))
-    return QueueView(tuple(entries), PulseReader(workspace).read(), scheduler_alive(workspace))
+    return QueueView(tuple(entries), PulseReader(workspace).read())

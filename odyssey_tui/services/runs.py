@@ -145,7 +145,8 @@ def _group_name(row: RunRow, group: str) -> str:
 
 
 def list_runs(workspace: Workspace) -> list[RunRow]:
-    """All runs in the order in which they were queued, as current as the files are."""
+    """All runs in the order of their experiments' plans, oldest launch first; as current as the files are."""
+    from engine.launch.experiments import read_launches
     from store.database import lease
     from store.ingest import ingest
     from store.queries import points, runs
@@ -155,6 +156,9 @@ def list_runs(workspace: Workspace) -> list[RunRow]:
         found = runs.list_runs(con)
         # Points come by run and ATPP, so the last one of a run is its most adapted state.
         finals = {point.run_id: point for point in points.adaptation_points(con, role="target")}
+    planned = [run_id for launched in reversed(read_launches(workspace)) for run_id in launched.runs]
+    place = {run_id: index for index, run_id in reversed(list(enumerate(planned)))}
+    found.sort(key=lambda run: place.get(run.run_id, len(place)))
     return [as_row(run, finals.get(run.run_id)) for run in found]
 
 

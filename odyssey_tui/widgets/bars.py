@@ -49,8 +49,12 @@ def progress_line(pulse: Pulse, width: int) -> Text:
     """At most ``width`` cells: counts, then, while something is active, what runs with a bar and its ETA."""
     counts = " · ".join(f"{count} {state}" for state, count in pulse.counts)
     line = Text(counts or "no runs yet")
+    if pulse.paused:
+        return line.append(f"  paused: {pulse.paused}", "bold")
     if not pulse.active:
         return line
+    if not pulse.works:
+        return line.append("  nobody works on the queue", "bold")
     eta = f" {duration(pulse.eta_s)} left" if pulse.eta_s is not None else ""
     share = f" {pulse.share:4.0%}{eta}"
     label = f"{pulse.label} " if pulse.label else ""
