@@ -13,23 +13,19 @@ import click
 from odyssey_tui.cli.context import Invocation
 from odyssey_tui.cli.output import Column, emit_json, emit_table, table_options
 from odyssey_tui.services.format import number, signed
-from odyssey_tui.services.similarity import Agreement, Scatter, scatter
+from odyssey_tui.services.scatter_views import significant
+from odyssey_tui.services.similarity import Point, Scatter, scatter
 from odyssey_tui.services.similarity_figure import draw_scatter
 
 FIGURE_HEIGHT = 20
 WIDEST = 120
 
 
-def share(value: float) -> str:
-    """A similarity to four significant digits with a true minus."""
-    return f"{value:.4g}".replace("-", "−")
-
-
 COLUMNS = (
     Column("domain", "domain"),
-    Column("value", "value", share),
-    Column("value_low", "low", share, drop=2),
-    Column("value_high", "high", share, drop=2),
+    Column("value", "value", significant),
+    Column("value_low", "low", significant, drop=2),
+    Column("value_high", "high", significant, drop=2),
     Column("zero_shot_loss", "zero-shot", number, drop=1),
     Column("loss", "adapted", number, drop=1),
     Column("delta", "ΔL", signed),
@@ -68,12 +64,12 @@ def similarity(invocation: Invocation, json: bool, csv: bool, latex: bool, metho
     columns = [*COLUMNS, *(Column(key) for key in (*FULL_PRECISION, *IDENTITY))] if csv else list(COLUMNS)
     if not (csv or latex):
         print_figure(found)
-    emit_table(columns, [record(found, point) for point in found.points], csv=csv, latex=latex)
+    emit_table(columns, [record(point) for point in found.points], csv=csv, latex=latex)
     if not (csv or latex):
         print_words(found)
 
 
-def record(found: Scatter, point: Any) -> dict[str, Any]:
+def record(point: Point) -> dict[str, Any]:
     """A point with the interval of the measure as it is, unoriented."""
     ends = (point.similarity_low, point.similarity_high)
     negated = point.similarity != point.value
@@ -97,17 +93,12 @@ def print_words(found: Scatter) -> None:
     sample = f" from {found.n_samples} samples a domain" if found.n_samples else ""
     encoder = f", encoder {found.encoder}" if found.encoder else ""
     click.echo(f"Reference: {found.reference}{encoder}{sample}.")
-    for line in (found.note, *(f"{domain}." for domain in found.missing)):
+    if found.cell is not None:
+        click.echo(f"Adapted states: {found.cell.text}.")
+    for line in (found.note, *found.missing):
         if line:
-            click.echo(line)
+            click.echo(f"{line}.")
     if len(found.agreement) > 1:
         click.echo("\nBy measure:")
-        width = max(len(item.view.name) for item in found.agreement)
-        for item in found.agreement:
-            click.echo(f"  {describe(item, found, width)}")
-
-
-def describe(item: Agreement, found: Scatter, width: int) -> str:
-    """One measure's correlation on a line; the one drawn above is marked."""
-    mark = "▸" if item.view == found.view else " "
-    return f"{mark} {item.view.name.ljust(width)}  {item.pearson.sentence}"
+        for line in found.by_measure:
+            click.echo(f"  {line}")

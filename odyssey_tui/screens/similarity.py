@@ -14,6 +14,7 @@ from textual.widgets import DataTable, Static
 from odyssey_tui.keymap import bindings
 from odyssey_tui.screens.base import OdysseyScreen
 from odyssey_tui.services.format import number, signed
+from odyssey_tui.services.scatter_views import significant
 from odyssey_tui.widgets.chart import Chart
 from odyssey_tui.widgets.keyed_table import KeyedTable, TableColumn, TableRow
 
@@ -160,8 +161,9 @@ def basis(found: Scatter) -> str:
     """What the similarity rests on, and the warning that belongs to it."""
     if not found.points:
         return ""
+    cell = found.cell.text if found.cell is not None else ""
     sample = f", {found.n_samples} samples a domain" if found.n_samples else ""
-    parts = [found.influence, f"against {found.reference}{sample}", found.note, *found.missing]
+    parts = [found.influence, found.note, cell, f"against {found.reference}{sample}", *found.missing]
     return " · ".join(part for part in parts if part)
 
 
@@ -186,7 +188,7 @@ def table_rows(points: tuple[Point, ...]) -> tuple[int, list[TableRow]]:
         name.truncate(width, overflow="ellipsis")
         cells = (
             name,
-            right(f"{point.value:.3g}".replace("-", "−"), 8),
+            right(significant(point.value), 8),
             right(signed(point.delta), 7, bold=point.delta > 0),
             right(number(point.zero_shot_loss, 2), 5),
             right(number(point.loss, 2), 5),
@@ -205,10 +207,8 @@ def agreement_text(found: Scatter) -> Text:
     """One line per measure, the one on screen marked: whether they tell the same story."""
     if len(found.agreement) < 2:
         return Text("")
-    text = Text("By measure\n", style="bold")
-    width = max(len(item.view.name) for item in found.agreement)
-    for item in found.agreement:
-        here = item.view == found.view
-        line = f"{'▸' if here else ' '} {item.view.name.ljust(width)}  {item.pearson.sentence}\n"
-        text.append(line, style="bold" if here else "not bold")
+    text = Text("By measure")
+    text.stylize("bold")
+    for item, line in zip(found.agreement, found.by_measure, strict=True):
+        text.append(f"\n{line}", style="bold" if item.view == found.view else "")
     return text

@@ -135,3 +135,8 @@ def choose_view(placements: Mapping[View, Placement], measure: str | None, embed
     asked = " with ".join(repr(name) for name in (measure, embedder) if name)
     there = ", ".join(f"{view.measure} ({view.embedder})" for view in placements)
     raise DataError(f"no similarity by {asked} in this workspace", f"There are: {there}.")
+
+
+def significant(value: float, digits: int = 3) -> str:
+    """A value of a measure to so many significant digits, zeros kept, with a true minus: ``0.0100``, ``−12.3``."""
+    return f"{value:#.{digits}g}".rstrip(".").replace("-", "−")

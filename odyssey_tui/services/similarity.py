@@ -65,6 +65,11 @@ class Agreement:
     view: View
     pearson: Correlation
 
+    def line(self, name_width: int, *, here: bool) -> str:
+        """``▸ mmd2 · model  r = .41 [−.02, .71], p = .36``; n is that of the whole scatter."""
+        finding = without_n(self.pearson)
+        return f"{'▸' if here else ' '} {self.view.name.ljust(name_width)}  {finding}"
+
 
 @dataclass(frozen=True)
 class Scatter:
@@ -94,7 +99,13 @@ class Scatter:
             return self.reason
         if self.pearson.r is None:
             return self.pearson.sentence
-        return f"{self.pearson.sentence}; {self.spearman.sentence.replace(f', n = {self.spearman.n}', '')}"
+        return f"{self.pearson.sentence}; {without_n(self.spearman)}"
+
+    @property
+    def by_measure(self) -> tuple[str, ...]:
+        """One line per view, the one shown marked."""
+        width = max((len(item.view.name) for item in self.agreement), default=0)
+        return tuple(item.line(width, here=item.view == self.view) for item in self.agreement)
 
     @property
     def influence(self) -> str:
@@ -192,6 +203,11 @@ def assemble(
         tuple(Agreement(view, pearson(*series(by_domain, place.domains))) for view, place in placements.items()),
         COUPLING if chosen.measure == ZERO_SHOT else "",
     )
+
+
+def without_n(correlation: Correlation) -> str:
+    """The sentence without the number of domains, where another one beside it says it."""
+    return correlation.sentence.removesuffix(f", n = {correlation.n}")
 
 
 def group_by_domain(points: Iterable[AdaptationPoint]) -> dict[str, list[AdaptationPoint]]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from odyssey_tui.plots.figure import Figure
 from odyssey_tui.services.scatter_views import ZERO_SHOT
-from odyssey_tui.services.similarity import Scatter
+from odyssey_tui.services.similarity import Point, Scatter
 
 BAND_ROOM = 0.25
 """How far the band may reach beyond the points, as a share of their range."""
@@ -17,7 +19,7 @@ def draw_scatter(scatter: Scatter, highlight: str | None = None) -> Figure:
     """
     view = scatter.view
     title = "ΔL against similarity" if view is None else f"ΔL against {view.title}"
-    figure = Figure(title, x_label(scatter), "ΔL, nats/token", note=scatter.cell.text if scatter.cell else "")
+    figure = Figure(title, x_label(scatter), "ΔL, nats/token")
     if scatter.line is not None:
         low, high = band_limits(scatter)
         figure.band(
@@ -29,20 +31,26 @@ def draw_scatter(scatter: Scatter, highlight: str | None = None) -> Figure:
         figure.line(scatter.line.x, scatter.line.mid, color="muted", style="dashed")
     if scatter.points:
         figure.hline(0.0)
-    for chosen, color in ((False, 0), (True, 1)):
-        points = [point for point in scatter.points if (point.domain == highlight) is chosen]
-        if not points:
-            continue
-        several = any(point.n_seeds > 1 for point in points)
-        figure.scatter(
-            [point.similarity for point in points],
-            [point.delta for point in points],
-            color=color,
-            low=[point.delta_low for point in points] if several else None,
-            high=[point.delta_high for point in points] if several else None,
-            names=[point.domain for point in points],
-        )
+    chosen = [point for point in scatter.points if point.domain == highlight]
+    others = [point for point in scatter.points if point.domain != highlight]
+    # Names are placed in this order and points drawn over each other in it: the chosen one is named first, drawn last.
+    for points, color, named in ((chosen, 1, True), (others, 0, True), (chosen, 1, False)):
+        if points:
+            add_points(figure, points, color, named=named)
     return figure
+
+
+def add_points(figure: Figure, points: Sequence[Point], color: int, *, named: bool) -> None:
+    """The points with the range of their seeds as error bars."""
+    several = any(point.n_seeds > 1 for point in points)
+    figure.scatter(
+        [point.similarity for point in points],
+        [point.delta for point in points],
+        color=color,
+        low=[point.delta_low for point in points] if several else None,
+        high=[point.delta_high for point in points] if several else None,
+        names=[point.domain for point in points] if named else (),
+    )
 
 
 def band_limits(scatter: Scatter) -> tuple[float, float]:
