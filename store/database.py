@@ -12,7 +12,6 @@ import os
 import random
 import re
 import shutil
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -145,7 +144,7 @@ def _try_lock(descriptor: int, write: bool) -> bool:
 def _sign(descriptor: int) -> None:
     if fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
         return
-    holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": round(time.time(), 3)}
+    holder = {"pid": os.getpid(), "host": os.uname().nodename, "since": round(time.time(), 3)}
     # One write of a fixed length: readers share the lock, and the last one's signature stands whole.
     os.pwrite(descriptor, json.dumps(holder).ljust(256).encode(), 0)
 
@@ -185,7 +184,7 @@ def _connect(workspace: Workspace, write: bool, deadline: float) -> Iterator[duc
 
 def _held_too_long(workspace: Workspace, holder: dict[str, object]) -> WorkspaceError:
     pid, host = holder.get("pid"), holder.get("host")
-    elsewhere = f" on {host}" if host and host != socket.gethostname() else ""
+    elsewhere = f" on {host}" if host and host != os.uname().nodename else ""
     who = f"process {pid}{elsewhere}" if pid else "another process"
     return WorkspaceError(
         f"the database {workspace.database_path} is in use by {who}",

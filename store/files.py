@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import secrets
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +50,7 @@ def read_json(path: Path) -> Any:
 
 def temporary_name(name: str) -> str:
     """A hidden name beside ``name`` that no other process uses."""
-    return f".{name}.{os.getpid()}.{secrets.token_hex(4)}.tmp"
+    return f".{name}.{os.getpid()}.{os.urandom(4).hex()}.tmp"
 
 
 def cannot_write(path: Path, error: OSError) -> WorkspaceError:

@@ -104,7 +104,7 @@ class RunFold:
             return RunState(state="starting", attempt=self.said_of, queued=attempt.queued, worker=attempt.worker)
         if self.said == "retried" and self.said_of > known:
             return RunState(state="queued", attempt=known, queued=attempt.queued)
-        if self.said in ("held", "queued") and attempt.finished and self.said_of >= known:
+        if self.said in ("held", "queued") and (self.said_of > known or (attempt.finished and self.said_of == known)):
             return RunState(state=self.said, attempt=known, reason=self.said_reason, queued=attempt.queued)
         if self.said in ("lost", "cancelled") and (self.said_of > known or not attempt.finished):
             return replace(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +39,7 @@ class Workspace:
                         f"{root} is not an odyssey workspace, and it is not empty (it holds {sorted(strangers)[0]!r})",
                         "Choose a new or empty folder with --workspace DIR.",
                     )
-                write_json(marker, {"format": WORKSPACE_FORMAT, "id": secrets.token_hex(8), "created": time.time()})
+                write_json(marker, {"format": WORKSPACE_FORMAT, "id": os.urandom(8).hex(), "created": time.time()})
             except (FileExistsError, NotADirectoryError) as error:
                 raise WorkspaceError(
                     f"{root} cannot be a workspace: {error.filename or root} is a file",
