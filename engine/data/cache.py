@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from store.files import cannot_write
+
 ABANDONED_S = 86_400.0
 
 
@@ -17,13 +19,16 @@ def cached_folder(folder: Path, build: Callable[[Path], None]) -> Path:
     """``folder``, made by ``build(temporary_folder)`` when it is not there yet.
 
     Two processes may build the same entry at once: both build, the first to rename wins and the other takes its result,
-    which is the same by construction (names are content keys).
+    which is the same by construction (names are content keys). Raises WorkspaceError when the cache cannot be written.
     """
     if folder.is_dir():
         return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(folder)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(folder)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    except OSError as error:
+        raise cannot_write(folder, error) from error
     try:
         build(temporary)
         temporary.chmod(0o755)
@@ -31,7 +36,7 @@ def cached_folder(folder: Path, build: Callable[[Path], None]) -> Path:
         os.rename(temporary, folder)
     except OSError as error:
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) or not folder.is_dir():
-            raise
+            raise cannot_write(folder, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return folder

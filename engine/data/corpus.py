@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from engine.data.cache import cached_folder
 from engine.data.reading import ReadCorpus, ReadDocument, read_corpus
+from engine.data.sources import paths
 from engine.data.sources.base import SPLITS, Split, hash_order
+from engine.data.sources.registry import is_path
 from engine.data.split import assign_splits, cut_points
 from engine.spec.run import Corpus
 from store.errors import DataError
@@ -81,6 +83,16 @@ def snapshot(corpus: Corpus, workspace: Workspace) -> CorpusSnapshot:
     """
     folder = cached_folder(workspace.cache / "corpora" / corpus.key(), lambda temporary: _build(corpus, temporary))
     return CorpusSnapshot(folder, read_json(folder / MANIFEST))
+
+
+def is_stale(corpus: Corpus, taken: CorpusSnapshot) -> bool:
+    """Whether the files of ``corpus`` are not those the snapshot was taken of; never true of other kinds of source."""
+    now = _source_state(corpus)
+    return now is not None and now != taken.manifest["source_state"]
+
+
+def _source_state(corpus: Corpus) -> str | None:
+    return paths.state(corpus) if is_path(corpus) else None
 
 
 def _build(corpus: Corpus, folder: Path) -> None:
@@ -171,6 +183,7 @@ def _manifest(corpus: Corpus, read: ReadCorpus, rows: list[tuple[Split, ReadDocu
         "documents": dict(n_documents),
         "duplicates": read.duplicates,
         "skipped": read.skipped,
+        "source_state": _source_state(corpus),
         "notes": read.notes,
         "joined": read.joined,
         "provenance": _provenance(rows),

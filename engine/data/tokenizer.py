@@ -124,8 +124,7 @@ def _build(spec: Tokenizer, workspace: Workspace, folder: Path) -> None:
     if eos_id is None:
         raise DataError(f"tokenizer '{source}': its end-of-text token '{eos}' is not in its vocabulary")
     manifest = {
-        # How inputs were cut and padded in training does not change what the tokens are.
-        "tokenizer_id": content_key({key: content[key] for key in content if key not in ("truncation", "padding")}),
+        "tokenizer_id": content_key([*_essence(content), eos_id]),
         "vocab_size": 1 + max(fast.get_vocab(with_added_tokens=True).values()),
         "eos_id": eos_id,
         "eos_token": eos,
@@ -215,6 +214,12 @@ def _eos(folder: Path, source: str) -> str:
             f"tokenizer '{source}' has no end-of-text token (eos_token)", "It must be one of a causal language model."
         )
     return str(text)
+
+
+def _essence(content: dict[str, Any]) -> list[Any]:
+    """What decides which tokens a text has. Libraries rewrite the rest of tokenizer.json when they save it."""
+    added = [(token["id"], token["content"]) for token in content.get("added_tokens") or []]
+    return [content.get(part) for part in ("model", "normalizer", "pre_tokenizer")] + [added]
 
 
 def _is_byte_level(content: dict[str, Any]) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from engine.data.corpus import CorpusSnapshot, snapshot
+from engine.data.corpus import CorpusSnapshot, is_stale, snapshot
 from engine.data.eval_sets import tokenise_eval_set
 from engine.data.tokenizer import LoadedTokenizer, load_tokenizer
 from engine.data.tokens import token_stream
@@ -31,7 +31,12 @@ def execute(job: PrepareJob, context: JobContext) -> None:
     for corpus in corpora:
         report.check_stop()
         report.progress(done, f"reading {corpus.name}")
-        snapshots[corpus.key()] = snapshot(corpus, context.workspace)
+        taken = snapshots[corpus.key()] = snapshot(corpus, context.workspace)
+        if is_stale(corpus, taken):
+            report.warning(
+                f"corpus '{corpus.name}': the files of {corpus.source} have changed since they were read; their text "
+                f"of then is used. Delete {taken.path} to read them anew"
+            )
         done += 1
     report.progress(done, "tokenizer")
     tokenizer = _tokenizer(job, context)

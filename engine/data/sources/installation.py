@@ -171,7 +171,11 @@ def _group(file: InstalledFile, depth: int) -> str:
 
 
 def _read(file: InstalledFile, log: ReadLog) -> str | None:
-    content = Path(file.path).read_bytes()
+    try:
+        content = Path(file.path).read_bytes()
+    except PermissionError:
+        log.skip("not readable", file.doc_id)
+        return None
     if b"\0" in content:
         log.skip("binary", file.doc_id)
         return None

@@ -45,12 +45,15 @@ KNOWN: tuple[str, ...] = (
     *(f"{first}__{second}" for first, seconds in WIKI_L2.items() for second in seconds),
     *S2ORC_L1,
 )
-# Second-level S2ORC domains are arXiv categories: dotted (cs.CL, cond-mat.str-el) or undotted archives (hep-th).
-ARCHIVES = (
-    *("astro-ph", "cond-mat", "cs", "econ", "eess", "gr-qc", "hep-ex", "hep-lat", "hep-ph", "hep-th", "math"),
-    *("math-ph", "nlin", "nucl-ex", "nucl-th", "physics", "q-bio", "q-fin", "quant-ph", "stat"),
+# Second-level S2ORC domains are arXiv categories: ARCHIVE.CATEGORY (cs.CL, cond-mat.str-el), or an archive without any.
+DIVIDED_ARCHIVES = ("cs", "econ", "eess", "math", "nlin", "physics", "q-bio", "q-fin", "stat", "astro-ph", "cond-mat")
+WHOLE_ARCHIVES = (
+    *("gr-qc", "hep-ex", "hep-lat", "hep-ph", "hep-th", "math-ph", "nucl-ex", "nucl-th", "quant-ph"),
+    *("astro-ph", "cond-mat"),
 )
-_CATEGORY = re.compile(rf"(?:{'|'.join(ARCHIVES)})(?:\.[A-Za-z]{{2}}|\.[a-z]+(?:-[a-z]+)?)?")
+_CATEGORY = re.compile(
+    rf"(?:{'|'.join(DIVIDED_ARCHIVES)})\.(?:[A-Z]{{2}}|[a-z]+(?:-[a-z]+)?)|{'|'.join(WHOLE_ARCHIVES)}"
+)
 
 
 def is_domain(name: str) -> bool:

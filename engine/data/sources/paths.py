@@ -17,6 +17,7 @@ import zstandard
 from engine.data.sources.base import RawDocument, ReadLog, Source, did_you_mean, hash_order
 from engine.data.sources.records import ID_FIELDS, RecordReader
 from engine.spec.run import Corpus
+from engine.spec.strict import content_key
 from store.errors import DataError
 
 RECORD_KINDS = (".jsonl", ".ndjson", ".json", ".parquet")
@@ -36,9 +37,23 @@ def open_source(corpus: Corpus, name: str, log: ReadLog) -> Source:
     if not os.access(root, os.R_OK):
         raise DataError(f"corpus '{corpus.name}': not readable: {root}", "Check its permissions.")
     files = _files(root, corpus)
+    if not files:
+        raise DataError(
+            f"corpus '{corpus.name}': no file in {root} matches '{corpus.glob}'",
+            "Change `glob`, for example to '**/*.txt'. Hidden files are never read.",
+        )
     records = any(_kind(path) in RECORD_KINDS for path in files)
     base = root if root.is_dir() else root.parent
     return Source(_documents(files, base, corpus, log), str(root.resolve()), stops_early=not records)
+
+
+def state(corpus: Corpus) -> str | None:
+    """A key of the names, sizes and times of the source's files; None when they are not there any more."""
+    root = Path(corpus.source).expanduser()
+    if not root.exists():
+        return None
+    stats = [(path.as_posix(), path.stat()) for path in _files(root, corpus)]
+    return content_key([(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats])
 
 
 def read_bytes(path: Path, limit: int | None = None) -> bytes:
@@ -57,11 +72,6 @@ def _files(root: Path, corpus: Corpus) -> list[Path]:
     if root.is_file():
         return [root]
     files = [path for path in root.glob(corpus.glob) if path.is_file() and not _hidden(path.relative_to(root))]
-    if not files:
-        raise DataError(
-            f"corpus '{corpus.name}': no file in {root} matches '{corpus.glob}'",
-            "Change `glob`, for example to '**/*.txt'. Hidden files are never read.",
-        )
     return sorted(files, key=lambda path: hash_order(path.relative_to(root).as_posix()))
 
 

@@ -23,8 +23,8 @@ def open_source(corpus: Corpus, log: ReadLog) -> Source:
 
     Raises ConfigError for an unknown prefix, and what the module raises for a name it does not know.
     """
-    prefix, colon, name = corpus.source.partition(":")
-    if not colon or Path(corpus.source).exists() or not re.fullmatch(r"[a-z0-9_]{2,}", prefix):
+    prefix, _, name = corpus.source.partition(":")
+    if is_path(corpus):
         module, name = PATHS, corpus.source
     elif prefix in PREFIXES:
         module = PREFIXES[prefix]
@@ -34,3 +34,9 @@ def open_source(corpus: Corpus, log: ReadLog) -> Source:
             did_you_mean(prefix, PREFIXES) or f"Known: {', '.join(f'{p}:' for p in PREFIXES)}, or a path.",
         )
     return importlib.import_module(module).open_source(corpus, name, log)
+
+
+def is_path(corpus: Corpus) -> bool:
+    """Whether the source is a file or folder rather than something with a prefix."""
+    prefix, colon, _ = corpus.source.partition(":")
+    return not colon or Path(corpus.source).exists() or not re.fullmatch(r"[a-z0-9_]{2,}", prefix)
