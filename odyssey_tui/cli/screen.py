@@ -22,10 +22,10 @@ def open_screen(invocation: Invocation) -> None:
         raise SystemExit(app.return_code)
 
 
-def require_terminal() -> None:
-    """Raise ConfigError unless stdin and stdout are a terminal that can be addressed."""
+def require_terminal(instead: str = "'odyssey runs' prints the runs as text.") -> None:
+    """Raise ConfigError, whose hint says what to do ``instead``, unless stdin and stdout are a terminal."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()) or os.environ.get("TERM") == "dumb":
         raise ConfigError(
             "the full-screen application needs a terminal, and this is none",
-            "'odyssey runs' prints the runs as text; 'odyssey --help' lists the other commands.",
+            f"{instead} 'odyssey --help' lists every command.",
         )

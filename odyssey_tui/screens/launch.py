@@ -140,7 +140,8 @@ class LaunchScreen(OdysseyScreen):
             TableColumn("tokens", "tokens", 7),
             TableColumn("flops", " FLOPs", 7),
         ]
-        self.query_one(KeyedTable).show(columns, [planned_row(run, name_width) for run in sorted(runs, key=lambda run: not run.starts)])
+        starting_first = sorted(runs, key=lambda run: not run.starts)
+        self.query_one(KeyedTable).show(columns, [planned_row(run, name_width) for run in starting_first])
 
     @on(Input.Changed)
     def field_changed(self, event: Input.Changed) -> None:

@@ -150,7 +150,7 @@ class RunsScreen(OdysseyScreen):
 
     def _heading(self, group: RunGroup, name_width: int, columns: int) -> TableRow:
         folded = group.name in self._folded
-        counts = f"{len(group.rows)} runs"
+        counts = "1 run" if len(group.rows) == 1 else f"{len(group.rows)} runs"
         title = Text(f"{group.name}", "bold", overflow="ellipsis")
         title.truncate(name_width, overflow="ellipsis")
         cells = (Text("▸" if folded else "▾"), Text(counts, "bold"), title, *[""] * (columns - 1))
