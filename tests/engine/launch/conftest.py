@@ -1,0 +1,77 @@
+"""A workspace with scripted runs, and waiting for files instead of sleeping."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from engine.launch.dispatcher import Dispatcher, Timing
+from engine.launch.mailbox import Slot
+from engine.launch.tickets import Ticket, write_ticket
+from engine.spec.run import Corpus, PrepareJob, Resources, RunSpec, Tokenizer
+from store.journal import read_events
+from store.run_dir import create_run
+from store.workspace import Workspace
+
+COMMAND = (sys.executable, str(Path(__file__).with_name("scripted_worker.py")))
+DEADLINE_S = 30.0
+
+
+class Bench:
+    """Queue scripted runs, turn a dispatcher over until something is so."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
+
+    def queue(self, run_id: str, script: str, *needs: str, threads: int = 1, priority: float = 0.0) -> str:
+        job = PrepareJob(corpora=(Corpus(name="script", source=script),), tokenizer=Tokenizer(model="none"))
+        resources = Resources(cpu_threads=threads)
+        spec = RunSpec(run_id=run_id, name=run_id, experiment="test", needs=needs, resources=resources, job=job)
+        create_run(self.workspace, spec.model_dump(mode="json"))
+        write_ticket(self.workspace, Ticket(run_id, priority, 1.0))
+        return run_id
+
+    def dispatcher(self, slots: int = 1, **timing: float) -> Dispatcher:
+        named = [Slot(f"cpu{index}", None, 1) for index in range(slots)]
+        return Dispatcher(self.workspace, named, command=COMMAND, timing=Timing(**timing))
+
+    def state(self, run_id: str) -> str:
+        return self.workspace.run(run_id).state().state
+
+    def reason(self, run_id: str) -> str:
+        return self.workspace.run(run_id).state().reason
+
+    def said(self, run_id: str) -> list[str]:
+        """Events of the control journal."""
+        return [event["event"] for event in read_events(self.workspace.run(run_id).control)[0]]
+
+    def until(self, condition: Callable[[], bool], *dispatchers: Dispatcher) -> None:
+        """Tick until the condition holds; fail at the deadline with everything there is to know."""
+        deadline, pause = time.monotonic() + DEADLINE_S, threading.Event()
+        while not condition():
+            for dispatcher in dispatchers:
+                dispatcher.tick()
+            if time.monotonic() > deadline:
+                runs = self.workspace.run_ids()
+                told = "\n".join(f"{run_id}: {self.workspace.run(run_id).state()}" for run_id in runs)
+                logs = "\n".join(log.read_text() for log in self.workspace.workers.glob("*/console.log"))
+                pytest.fail(f"waited {DEADLINE_S} s in vain\n{told}\n{logs}")
+            pause.wait(0.01)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    """A bench whose processes are gone afterwards."""
+    workspace = Workspace.create(tmp_path / "workspace")
+    yield Bench(workspace)
+    for process in psutil.process_iter(["cmdline"]):
+        if str(workspace.root) in (process.info["cmdline"] or []):
+            os.kill(process.pid, signal.SIGKILL)
