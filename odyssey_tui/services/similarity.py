@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from store.workspace import Workspace
 
 LINE_POINTS = 60
+NOTABLE_CHANGE = 0.1
+"""A domain without which r changes by less is not worth naming."""
 COUPLING = "ΔL contains −L zero-shot: this correlation is partly there by construction"
 
 
@@ -109,12 +111,14 @@ class Scatter:
 
     @property
     def influence(self) -> str:
-        """The domain that r hangs on most: ``without tables r = .48``; empty where r is undefined."""
+        """The domain that r hangs on most: ``without tables r = .48``; empty where no single one matters."""
         r = None if self.pearson is None else self.pearson.r
         removable = [point for point in self.points if point.r_without is not None]
         if r is None or not removable:
             return ""
         most = max(removable, key=lambda point: abs(point.r_without - r))
+        if abs(most.r_without - r) < NOTABLE_CHANGE:
+            return ""
         return f"without {most.domain} r = {format_share(most.r_without)}"
 
 

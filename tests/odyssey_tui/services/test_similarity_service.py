@@ -198,6 +198,8 @@ def test_influence_names_the_domain_that_carries_the_correlation() -> None:
     result = assemble(points, ROWS, Wanted())
     changes = {p.domain: abs(p.r_without - result.pearson.r) for p in result.points}
     assert max(changes, key=changes.get) == "law"
+    assert result.influence.startswith("without law r = ")
+    assert assemble(POINTS, ROWS, Wanted()).influence == ""
 
 
 def test_figure_names_points_and_says_which_way_is_closer() -> None:
