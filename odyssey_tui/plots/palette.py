@@ -119,3 +119,7 @@ class Palette:
         for key in sorted(keys):
             self.index(key)
         return {key: self.index(key) for key in keys}
+
+
+RUNS = Palette()
+"""Colours of runs, the same on every screen of a process."""

@@ -171,7 +171,7 @@ def forecast(
         law.form.formula,
         law.form.source,
         scores=score_rows(family.of(role), chosen),
-        facts=tell_facts(chosen, points),
+        facts=(*tell_facts(chosen, points), *tell_curves(family.of(role))),
         stale=find_news(chosen, stored, measured),
         choices=Choices(
             tuple(name for name in ("target", "base") if family.of(name)),
@@ -314,7 +314,7 @@ def spread(values: np.ndarray, x: Axis) -> np.ndarray:
 def score_rows(fits: list[FitRow], chosen: FitRow) -> tuple[ScoreRow, ...]:
     """One row per stored fit of the role, best first; dcpt moved by the zero-shot loss stands beside dcpt."""
     rows = []
-    for fit in fits:
+    for fit in (fit for fit in fits if not is_pretraining(fit)):
         rows.append(make_row(fit, fit.form, fit.scores, fit.scores.get("saw", "nothing"), fit is chosen))
         shifted = fit.scores.get("l0_shift")
         if shifted:
@@ -345,6 +345,15 @@ def tell_facts(fit: FitRow, points: Points) -> tuple[str, ...]:
     if fit.starts_agreeing is not None:
         facts.append(f"{fit.starts_agreeing:.0%} of the starts followed to the end agree with the best.")
     return (*facts, *(fit.identifiability or ()))
+
+
+def tell_curves(fits: list[FitRow]) -> list[str]:
+    """How well pretraining curves are described: other points than the table's, so they stand apart from it."""
+    return [
+        f"{fit.form} on base states before adaptation: {fit.scores['mape']:.2f} % on {fit.scores['n']} held-out points."
+        for fit in fits
+        if is_pretraining(fit) and fit.scores.get("n")
+    ]
 
 
 def listed(values: list[float] | None) -> str:

@@ -66,8 +66,8 @@ def anchors_of(fit: FitRow) -> int:
 
 
 def held_out_error(fit: FitRow) -> float:
-    """Mean relative error on the held-out points; infinite where there is none."""
-    value = fit.scores.get("mae_rel_mean") if fit.scores.get("n") else None
+    """Mean relative error (percent) on the held-out points; infinite where there is none."""
+    value = fit.scores.get("mape") if fit.scores.get("n") else None
     return math.inf if value is None else float(value)
 
 

@@ -1,0 +1,275 @@
+"""Runs side by side: what differs in their configurations, what they did to the losses, their curves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from engine.stats import MeanDifference, paired_bootstrap
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from store.queries.evaluations import StateEvaluation
+    from store.queries.runs import RunRow
+    from store.workspace import Workspace
+
+IGNORED = ("format", "run_id", "name", "needs", "cost_flops", "labels")
+"""Parts of a specification that name a run instead of describing it; labels repeat what the job says."""
+ROLES = ("target", "base", "other")
+TOKEN_UNIT, BYTE_UNIT = "nats/token", "bits/byte"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A configuration key with its value in each run, ``–`` where a run has none."""
+
+    key: str
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A run's last state on one evaluation set. Losses in nats per token; the interval is a paired document bootstrap.
+
+    ``against_first``: loss minus that of the first run on the same set and scheme, with its interval.
+    """
+
+    run_id: str
+    role: str
+    eval_set: str
+    eval_set_id: str
+    tokenizer_id: str | None
+    state: str
+    loss_before: float | None
+    loss: float
+    delta: float | None
+    interval: MeanDifference | None
+    against_first: MeanDifference | None
+    bits_before: float | None
+    bits: float | None
+    evaluation_id: str
+    zero_shot_evaluation_id: str | None
+
+
+@dataclass(frozen=True)
+class Step:
+    """One adapted state in the learning–forgetting plane, in the comparison's unit."""
+
+    state: str
+    target_delta: float
+    base_delta: float
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """Training loss of one run's trunk against tokens."""
+
+    run_id: str
+    tokens: np.ndarray
+    loss: np.ndarray
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One of the compared runs; ``label`` is its name, or its identifier where names repeat."""
+
+    run_id: str
+    label: str
+    kind: str
+    state: str
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Everything the comparison shows. ``unit`` is what the runs can be compared in."""
+
+    runs: tuple[Subject, ...]
+    differences: tuple[Difference, ...]
+    outcomes: tuple[Outcome, ...]
+    curves: tuple[Curve, ...]
+    planes: Mapping[str, tuple[Step, ...]]
+    unit: str
+    notes: tuple[str, ...]
+
+
+def compare(workspace: Workspace, wanted: Sequence[str]) -> Comparison:
+    """Compare runs by identifier, name or unique beginning, in the order given; a run named twice counts once.
+
+    With different tokenizers losses per token mean different things: curves are not overlaid, perplexities are not
+    shown side by side, and changes are given in bits per byte. Raises OdysseyError for a run that does not exist.
+    """
+    from store.database import lease
+    from store.queries.curves import read_curves
+    from store.queries.evaluations import list_evaluations
+    from store.queries.runs import find_runs, read_spec
+
+    with lease(workspace) as con:
+        rows = list({row.run_id: row for row in find_runs(con, wanted)}.values())
+        run_ids = [row.run_id for row in rows]
+        specs = [read_spec(con, run_id) for run_id in run_ids]
+        evaluations = list_evaluations(con, run_ids)
+        outcomes = tuple(read_outcomes(con, run_ids, evaluations))
+        series = read_curves(con, run_ids, "loss", branch="trunk")
+    tokenizers = {outcome.tokenizer_id for outcome in outcomes}
+    comparable = len(tokenizers) <= 1
+    curves = tuple(Curve(curve.run_id, curve.tokens, curve.value) for curve in series)
+    return Comparison(
+        tuple(name_runs(rows)),
+        tuple(find_differences(specs)),
+        outcomes,
+        curves if comparable else (),
+        {run_id: trace_plane(run_id, evaluations, comparable) for run_id in run_ids},
+        TOKEN_UNIT if comparable else BYTE_UNIT,
+        tuple(tell_notes(rows, outcomes, comparable)),
+    )
+
+
+def name_runs(rows: Sequence[RunRow]) -> list[Subject]:
+    """Runs with labels that tell them apart."""
+    names = [row.name for row in rows]
+    return [
+        Subject(row.run_id, row.name if names.count(row.name) == 1 else row.run_id, row.kind or "–", row.state)
+        for row in rows
+    ]
+
+
+def find_differences(specs: Sequence[Mapping[str, Any]]) -> list[Difference]:
+    """Keys of the flattened specifications whose values are not the same in all runs."""
+    flat = [dict(flatten(spec)) for spec in specs]
+    keys = dict.fromkeys(key for spec in flat for key in spec)
+    found = [Difference(key.removeprefix("job."), tuple(spec.get(key, "–") for spec in flat)) for key in keys]
+    return [difference for difference in found if len(set(difference.values)) > 1]
+
+
+def flatten(spec: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """(dotted key, value as text) pairs; lists of plain values are one value, other items are numbered."""
+    pairs: list[tuple[str, str]] = []
+    for key, value in spec.items():
+        name = f"{prefix}{key}"
+        if not prefix and key in IGNORED:
+            continue
+        if isinstance(value, Mapping):
+            pairs += flatten(value, f"{name}.")
+        elif isinstance(value, list) and any(isinstance(item, (Mapping, list)) for item in value):
+            pairs += flatten({str(index): item for index, item in enumerate(value)}, f"{name}.")
+        elif isinstance(value, list):
+            pairs.append((name, ", ".join(plain(item) for item in value) or "none"))
+        else:
+            pairs.append((name, plain(value)))
+    return pairs
+
+
+def plain(value: Any) -> str:
+    """A configuration value as text."""
+    if value is None:
+        return "–"
+    return value if isinstance(value, str) else f"{value:g}" if isinstance(value, float) else json.dumps(value)
+
+
+def read_outcomes(
+    con: duckdb.DuckDBPyConnection, run_ids: Sequence[str], evaluations: Sequence[StateEvaluation]
+) -> list[Outcome]:
+    """The last state of every run on each of its sets: target first, then base, then the others."""
+    outcomes: list[Outcome] = []
+    firsts: dict[tuple[str, str], StateEvaluation] = {}
+    for run_id in run_ids:
+        for evaluation in last_evaluations(run_id, evaluations):
+            first = firsts.setdefault((evaluation.eval_set_id, evaluation.scheme_json), evaluation)
+            own = evaluation.zero_shot_evaluation_id
+            outcomes.append(
+                Outcome(
+                    run_id,
+                    evaluation.role,
+                    evaluation.eval_set,
+                    evaluation.eval_set_id,
+                    evaluation.tokenizer_id,
+                    evaluation.state,
+                    evaluation.zero_shot_loss,
+                    evaluation.loss,
+                    evaluation.delta,
+                    bootstrap(con, own, evaluation.evaluation_id) if own and evaluation.has_tokens else None,
+                    between(con, first, evaluation),
+                    evaluation.zero_shot_bits_per_byte,
+                    evaluation.bits_per_byte,
+                    evaluation.evaluation_id,
+                    own,
+                )
+            )
+    order = {role: index for index, role in enumerate(ROLES)}
+    return sorted(outcomes, key=lambda outcome: (order.get(outcome.role, len(ROLES)), outcome.eval_set))
+
+
+def last_evaluations(run_id: str, evaluations: Sequence[StateEvaluation]) -> list[StateEvaluation]:
+    """Evaluations of the run's most trained state."""
+    own = [evaluation for evaluation in evaluations if evaluation.run_id == run_id]
+    last = max((reached(evaluation) for evaluation in own), default=None)
+    return [evaluation for evaluation in own if reached(evaluation) == last]
+
+
+def reached(evaluation: StateEvaluation) -> tuple[float, float]:
+    """How far trained a state is."""
+    return evaluation.atpp or 0.0, evaluation.ptpp or 0.0
+
+
+def between(
+    con: duckdb.DuckDBPyConnection, first: StateEvaluation, evaluation: StateEvaluation
+) -> MeanDifference | None:
+    """The difference to the first run's evaluation on the same text; None for the first itself."""
+    if first is evaluation or not (first.has_tokens and evaluation.has_tokens):
+        return None
+    return bootstrap(con, first.evaluation_id, evaluation.evaluation_id)
+
+
+def bootstrap(con: duckdb.DuckDBPyConnection, before: str, after: str) -> MeanDifference:
+    """Mean difference in nats per token with its paired document-bootstrap interval."""
+    from store.queries.tokens import open_pair, read_documents
+
+    documents = read_documents(con, open_pair(con, before, after))
+    return paired_bootstrap(documents["sum_delta"] / documents["count"], documents["count"])
+
+
+def trace_plane(run_id: str, evaluations: Sequence[StateEvaluation], comparable: bool) -> tuple[Step, ...]:
+    """Target and base change of each adapted state of a run, in order of ATPP."""
+
+    def change(evaluation: StateEvaluation) -> float | None:
+        if comparable:
+            return evaluation.delta
+        if evaluation.bits_per_byte is None or evaluation.zero_shot_bits_per_byte is None:
+            return None
+        return evaluation.bits_per_byte - evaluation.zero_shot_bits_per_byte
+
+    own = [evaluation for evaluation in evaluations if evaluation.run_id == run_id and evaluation.parent]
+    by_state: dict[str, dict[str, float]] = {}
+    for evaluation in sorted(own, key=reached):
+        value = change(evaluation)
+        if value is not None:
+            by_state.setdefault(evaluation.state, {})[evaluation.role] = value
+    return tuple(
+        Step(state, roles["target"], roles["base"])
+        for state, roles in by_state.items()
+        if "target" in roles and "base" in roles
+    )
+
+
+def tell_notes(rows: Sequence[RunRow], outcomes: Sequence[Outcome], comparable: bool) -> list[str]:
+    """What the reader must know before comparing."""
+    notes = []
+    if not comparable:
+        notes.append(
+            "The runs use different tokenizers: losses per token and perplexities cannot be compared, so curves are "
+            "not overlaid and changes are in bits per byte."
+        )
+    for role in ("target", "base"):
+        sets = {outcome.eval_set_id: outcome.eval_set for outcome in outcomes if outcome.role == role}
+        if len(sets) > 1:
+            names = ", ".join(sorted(set(sets.values())))
+            notes.append(f"The {role} sets differ ({names}): compare changes, not levels.")
+    unfinished = [row.name for row in rows if row.state != "done"]
+    if unfinished:
+        notes.append(f"Not done yet: {', '.join(unfinished)}.")
+    return notes

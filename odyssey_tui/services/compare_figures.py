@@ -1,0 +1,33 @@
+"""The comparison's figures: loss curves over tokens, and the learning–forgetting plane."""
+
+from __future__ import annotations
+
+from odyssey_tui.plots.figure import Figure
+from odyssey_tui.plots.palette import RUNS
+from odyssey_tui.services.compare import Comparison
+
+
+def draw_curves(found: Comparison) -> Figure:
+    """Training loss of every run against tokens; empty where losses cannot be compared."""
+    figure = Figure("Training loss", "training tokens", "loss (nats/token)")
+    colors = RUNS.indices([run.run_id for run in found.runs])
+    labels = {run.run_id: run.label for run in found.runs}
+    for curve in found.curves:
+        figure.line(curve.tokens, curve.loss, labels[curve.run_id], color=colors[curve.run_id])
+    return figure
+
+
+def draw_plane(found: Comparison) -> Figure:
+    """Each run's path over its adaptation budgets: left is learning, up is forgetting; its last state is marked."""
+    figure = Figure("Learning and forgetting", f"target ΔL ({found.unit})", f"base ΔL ({found.unit})")
+    colors = RUNS.indices([run.run_id for run in found.runs])
+    labels = {run.run_id: run.label for run in found.runs}
+    drawn = {run_id: steps for run_id, steps in found.planes.items() if steps}
+    if drawn:
+        figure.vline(0.0).hline(0.0)
+    for run_id, steps in drawn.items():
+        x, y = [step.target_delta for step in steps], [step.base_delta for step in steps]
+        figure.line(x, y, color=colors[run_id])
+        figure.scatter(x[:-1], y[:-1], color=colors[run_id], hollow=True)
+        figure.scatter(x[-1:], y[-1:], labels[run_id], color=colors[run_id])
+    return figure

@@ -1,0 +1,263 @@
+"""The cheapest adaptation that keeps within limits, by the stored laws: which replay ratio and budget to run."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from engine.laws.errors import LawError
+from engine.laws.forms import find_form
+from engine.laws.law import Law
+from engine.laws.planner import Cell, Goal, Limits, Stage
+from engine.laws.planner import Plan as Grid
+from engine.laws.planner import plan as plan_grid
+from engine.laws.points import Points, group_values
+from odyssey_tui.services.forecast import is_pretraining, list_sizes, mean_known
+from odyssey_tui.services.format import count
+from odyssey_tui.services.stored_laws import NO_FITS, NO_FITS_HINT, held_out_error, near, read_family, read_law
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from odyssey_tui.services.stored_laws import Family
+    from store.queries.fits import FitRow
+    from store.workspace import Workspace
+
+DEFAULT_FORGETTING = 0.05
+"""Nats per token, where no limit is given."""
+REPLAY_STEP = 0.025
+ROWS = 4
+"""Every fourth replay ratio of the grid is listed: 0, 0.1, 0.2, …"""
+BUDGETS = 41
+GOALS: dict[Goal, str] = {"cheapest": "Cheapest", "best": "Best target loss"}
+
+
+@dataclass(frozen=True)
+class Model:
+    """The model to adapt. Zero-shot losses are measured, or forecast where ``forecast`` says so."""
+
+    label: str
+    n_params: float
+    ptpp: float
+    target_zero_shot: float
+    base_zero_shot: float
+    forecast: bool
+
+
+@dataclass(frozen=True)
+class Option:
+    """The chosen budget at one replay ratio; None when no budget meets the limits."""
+
+    replay_ratio: float
+    cell: Cell | None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The chosen cell, what it rests on, and what the other replay ratios would cost."""
+
+    domain: str = ""
+    goal: Goal = "cheapest"
+    model: Model | None = None
+    limits: tuple[str, ...] = ()
+    target_form: str = ""
+    base_form: str = ""
+    choice: Cell | None = None
+    options: tuple[Option, ...] = ()
+    shortfalls: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    reason: str = ""
+    hint: str = ""
+
+
+def cheapest(
+    workspace: Workspace,
+    *,
+    forgetting: float | None = None,
+    forgetting_share: float | None = None,
+    target_loss: float | None = None,
+    flops: float | None = None,
+    target_tokens: float | None = None,
+    size: str | None = None,
+    ptpp: float | None = None,
+    domain: str | None = None,
+    experiment: str | None = None,
+    goal: Goal | None = None,
+) -> Answer:
+    """Plan with the laws that predict held-out points best; the base law must be exact at D = 0.
+
+    The default model is the largest measured one at its highest PTPP; the default limit a forgetting of 0.05 nats. The
+    default goal is the cheapest cell where a target loss is asked for, else the best target loss; replay ratios are
+    searched up to the largest measured one, budgets over the measured range (twice that for the cheapest).
+    Raises LawError where the laws cannot serve.
+    """
+    from store.database import lease
+    from store.queries.points import adaptation_points
+
+    if (forgetting, forgetting_share, target_loss, flops) == (None, None, None, None):
+        forgetting = DEFAULT_FORGETTING
+    limits = Limits(forgetting, forgetting_share, target_loss, flops, target_tokens)
+    goal = goal or ("cheapest" if target_loss is not None else "best")
+    with lease(workspace) as con:
+        family = read_family(con, domain, experiment)
+        if family is None:
+            return Answer(reason=NO_FITS, hint=NO_FITS_HINT)
+        measured = adaptation_points(con, domain=family.domain)
+        qualities = {p.run_id: p.base_zero_shot_loss for p in measured if p.base_zero_shot_loss is not None}
+        target, target_points = best_law(con, family, "target", qualities, exact=False)
+        base, base_points = best_law(con, family, "base", qualities, exact=True)
+        sizes = list_sizes(target_points, measured)
+        n_params, label = find_size(size, sizes)
+        ptpp = ptpp if ptpp is not None else max(group_values(target_points.ptpp), default=math.nan)
+        target_start = zero_shot(con, family, "target", target_points, n_params, ptpp, qualities)
+        base_start = zero_shot(con, family, "base", base_points, n_params, ptpp, qualities)
+    stage = Stage(n_params, ptpp, target_start, base_start)
+    low, high = target.ranges["A"]
+    reach = 1.0 if goal == "best" else 2.0
+    grid = plan_grid(
+        target,
+        base,
+        stage,
+        limits,
+        replay_ratio=np.arange(0.0, max(target.ranges["rho"][1], REPLAY_STEP) + 1e-9, REPLAY_STEP),
+        atpp=np.geomspace(low / reach, high * reach, BUDGETS),
+        goal=goal,
+    )
+    model = Model(
+        label,
+        n_params,
+        ptpp,
+        start_value(target_start, n_params, ptpp),
+        start_value(base_start, n_params, ptpp),
+        isinstance(target_start, Law) or isinstance(base_start, Law),
+    )
+    return Answer(
+        family.domain,
+        goal,
+        model,
+        tell_limits(limits),
+        target.form.name,
+        base.form.name,
+        grid.choice,
+        list_options(grid, goal),
+        grid.shortfalls,
+        grid.warnings,
+    )
+
+
+def best_law(
+    con: duckdb.DuckDBPyConnection, family: Family, role: str, qualities: dict[str, float], *, exact: bool
+) -> tuple[Law, Points]:
+    """The law of ``role`` with the lowest held-out error (``exact``: among those exact at D = 0), and its points."""
+    fits = [fit for fit in family.of(role) if not is_pretraining(fit) and fit.scores.get("n")]
+    usable = [fit for fit in fits if find_form(fit.form).exact_at_zero] if exact else fits
+    if not usable:
+        exactly = " that is exact at D = 0" if exact else ""
+        raise LawError(
+            f"Planning needs a law of the {role} loss{exactly}, and none is stored for {family.domain}.",
+            "Fit zero_shot or forgetting_pinned too: `odyssey fit --forms ...`." if exact else NO_FITS_HINT,
+        )
+    law, _, points = read_law(con, min(usable, key=held_out_error), qualities)
+    return law, points
+
+
+def find_size(size: str | None, sizes: tuple[tuple[float, str], ...]) -> tuple[float, str]:
+    """N and its label: the largest measured size, one of them by label, or any number of parameters."""
+    if size is None:
+        return max(sizes)
+    for n_params, label in sizes:
+        if size == label:
+            return n_params, label
+    try:
+        n_params = float(size)
+    except ValueError:
+        known = ", ".join(label for _, label in sizes)
+        raise LawError(f"There is no size {size!r}.", f"Sizes: {known}; or a number of parameters.") from None
+    if not n_params > 0:
+        raise LawError(f"A model has a positive number of parameters, not {size}.", "For example --size 8.1e9.")
+    return n_params, count(n_params)
+
+
+def zero_shot(
+    con: duckdb.DuckDBPyConnection,
+    family: Family,
+    role: str,
+    points: Points,
+    n_params: float,
+    ptpp: float,
+    qualities: dict[str, float],
+) -> float | Law:
+    """The loss of the unadapted model: as measured, else by the stored law of pretraining curves."""
+    known = mean_known(points.zero_shot_loss[near(points.n_params, n_params) & near(points.ptpp, ptpp)])
+    if not math.isnan(known):
+        return known
+    curves = [fit for fit in family.of(role) if is_curve(fit)]
+    if not curves:
+        raise LawError(
+            f"The {role} loss of a model of {count(n_params)} parameters at P = {ptpp:g} before adaptation is unknown.",
+            "Evaluate that model once, or fit chinchilla as well, which forecasts it: `odyssey fit --forms ...`.",
+        )
+    return read_law(con, min(curves, key=held_out_error), qualities)[0]
+
+
+def is_curve(fit: FitRow) -> bool:
+    """Whether the fit describes losses of base states by size and tokens."""
+    return fit.form == "chinchilla"
+
+
+def start_value(start: float | Law, n_params: float, ptpp: float) -> float:
+    """A zero-shot loss as a number."""
+    if not isinstance(start, Law):
+        return start
+    points = Points.from_columns(
+        {"n_params": n_params, "adapt_tokens": ptpp * n_params, "ptpp": ptpp, "loss": math.nan}
+    )
+    return float(start.predict(points)[0])
+
+
+def list_options(grid: Grid, goal: Goal) -> tuple[Option, ...]:
+    """The feasible cell of every listed replay ratio that serves the goal best."""
+    worth = grid.flops if goal == "cheapest" else grid.target_loss
+    options = []
+    for row in range(0, len(grid.replay_ratio), ROWS):
+        columns = np.flatnonzero(grid.feasible[row])
+        cell = grid.cell(row, int(columns[np.argmin(worth[row, columns])])) if len(columns) else None
+        options.append(Option(float(grid.replay_ratio[row]), cell))
+    return tuple(options)
+
+
+def tell_limits(limits: Limits) -> tuple[str, ...]:
+    """The limits in words."""
+    parts = (
+        (limits.forgetting, lambda v: f"forgetting ≤ {v:g} nats"),
+        (limits.forgetting_share, lambda v: f"forgetting ≤ {v:.1%} of the base loss"),
+        (limits.target_loss, lambda v: f"target loss ≤ {v:g} nats"),
+        (limits.flops, lambda v: f"compute ≤ {count(v)}FLOP"),
+        (limits.target_tokens, lambda v: f"domain text ≤ {count(v)} tokens"),
+    )
+    return tuple(word(value) for value, word in parts if value is not None)
+
+
+def tell_answer(answer: Answer) -> tuple[str, ...]:
+    """The answer in sentences."""
+    if answer.model is None:
+        return (answer.reason,)
+    start = "forecast" if answer.model.forecast else "measured"
+    model = (
+        f"Model {answer.model.label}, P = {answer.model.ptpp:.3g}; before adaptation ({start}) target "
+        f"{answer.model.target_zero_shot:.3f}, base {answer.model.base_zero_shot:.3f} nats/token."
+    )
+    limits = " and ".join(answer.limits) or "no limit"
+    laws = f"Laws: {answer.target_form} (target), {answer.base_form} (base)."
+    if answer.choice is None:
+        return (f"Nothing in the grid meets {limits}.", *answer.shortfalls, model, laws, *answer.warnings)
+    cell = answer.choice
+    sure = "" if math.isnan(cell.probability) else f", feasible in {cell.probability:.0%} of the draws"
+    found = (
+        f"{GOALS[answer.goal]} with {limits}: ρ = {cell.replay_ratio:.3g}, ATPP = {cell.atpp:.3g} "
+        f"({count(cell.flops)}FLOP){sure}; target {cell.target_loss:.3f}, forgetting {cell.forgetting:+.3f} nats/token."
+    )
+    return (found.replace("-", "−") if cell.forgetting < 0 else found, model, laws, *answer.warnings)
