@@ -74,6 +74,10 @@ def state_name(axis: str, value: float) -> str:
     return f"{axis}{int(value) if value == int(value) else f'{value:g}'}"
 
 
+def _seed_suffix(seed: int) -> str:
+    return f"-seed{seed}" if seed else ""
+
+
 @dataclass
 class _Builder:
     experiment: Experiment
@@ -104,7 +108,7 @@ class _Builder:
             sets=self._sets(experiment.domains),
             minimum_tokens=max(sequences),
         )
-        self.prepare_id = self._add(f"prepare-{experiment.name}", job)
+        self.prepare_id = self._add("prepare", job)
 
     def add_bases(self) -> None:
         base = self.experiment.base
@@ -141,7 +145,7 @@ class _Builder:
         self._check_budgets("base.ptpp", job.ptpp, budgets, size, job.training)
         trajectory = plan_trajectory(budgets, job.training)
         run_id = self._add(
-            f"pretrain-{size}{self._seed_suffix(seed)}",
+            f"pretrain-{size}{_seed_suffix(seed)}",
             job,
             seed=seed,
             needs=(self.prepare_id,),
@@ -209,7 +213,7 @@ class _Builder:
             bootstrap=chosen.bootstrap,
         )
         needs = (self.prepare_id, *((encoder.run,) if encoder and encoder.run else ()))
-        self._add(f"similarity-{experiment.name}", job, seed=experiment.seeds[0], needs=needs)
+        self._add("similarity", job, seed=experiment.seeds[0], needs=needs)
 
     def add_fits(self) -> None:
         laws = self.experiment.laws
@@ -357,13 +361,10 @@ class _Builder:
         revision = f"-{base.revision}" if base.revision else ""
         return f"{base.model.rstrip('/').rpartition('/')[2]}{revision}"
 
-    def _seed_suffix(self, seed: int) -> str:
-        return f"-seed{seed}" if seed or len(self.experiment.seeds) > 1 else ""
-
     def _cell_name(self, cell: Cell) -> str:
+        """From the cell alone: a name that depended on the rest of the experiment would do the same work twice."""
         parts = [f"adapt-{cell.domain}-r{cell.replay_ratio:g}"]
         parts += [f"p{cell.ptpp:g}"] if cell.ptpp is not None else []
         parts += [cell.size or self._base_label()]
         parts += [f"{cell.method.name}{cell.method.rank}"] if cell.method.name != "full" else []
-        parts += [f"lr{cell.lr:g}"] if cell.lr != self.experiment.training.lr else []
-        return "-".join(parts) + self._seed_suffix(cell.seed)
+        return "-".join(parts) + _seed_suffix(cell.seed)

@@ -42,7 +42,7 @@ def parse_experiment(text: str, overrides: Sequence[str] = (), *, file: str, fol
     try:
         experiment = Experiment.model_validate_json(json.dumps(data), strict=True)
     except ValidationError as error:
-        found = [from_validation(detail, located.data, Experiment) for detail in error.errors(include_url=False)]
+        found = from_validation(error.errors(include_url=False), located.data, Experiment)
         raise_problems(problems + found, located)
         raise
     raise_problems(problems + check(experiment, located.data), located)

@@ -58,8 +58,23 @@ def _sentence(problem: Problem) -> str:
     return f"{dotted(problem.path)} {problem.text}" if problem.path else problem.text
 
 
-def from_validation(error: ErrorDetails, data: Any, model: type[BaseModel]) -> Problem:
-    """Translate one validation error of ``data`` against ``model``."""
+def from_validation(errors: Iterable[ErrorDetails], data: Any, model: type[BaseModel]) -> list[Problem]:
+    """Translate validation errors of ``data`` against ``model``; a key that is only misspelt is not missing as well."""
+    errors = list(errors)
+    misspelt = {
+        (error["loc"][:-1], meant)
+        for error in errors
+        if error["type"] == "extra_forbidden"
+        for meant in difflib.get_close_matches(str(error["loc"][-1]), _keys_at(model, error["loc"][:-1]), n=1)
+    }
+    return [
+        _translate(error, data, model)
+        for error in errors
+        if error["type"] != "missing" or (error["loc"][:-1], error["loc"][-1]) not in misspelt
+    ]
+
+
+def _translate(error: ErrorDetails, data: Any, model: type[BaseModel]) -> Problem:
     path = _path_in(data, error["loc"])
     describe = _DESCRIBE.get(error["type"], _describe_other)
     if error["type"] == "extra_forbidden":

@@ -1,0 +1,86 @@
+"""Slots, the queue's expected duration, and telling processes apart."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+
+from engine.launch.eta import Pace, makespan
+from engine.launch.mailbox import Slot
+from engine.launch.process import Identity
+from engine.launch.slots import count_cores, find_slots, list_gpus
+from engine.launch.workers import worker_environment
+from engine.spec.run import Corpus, PrepareJob, RunSpec, Tokenizer
+from store.errors import ConfigError
+
+
+def run(run_id, *needs, flops=0.0):
+    job = PrepareJob(corpora=(Corpus(name="x", source="x"),), tokenizer=Tokenizer())
+    return RunSpec(run_id=run_id, name=run_id, experiment="x", needs=needs, cost_flops=flops, job=job)
+
+
+def test_cpu_slots_are_cores_unless_told():
+    hidden = {"CUDA_VISIBLE_DEVICES": ""}
+    assert len(find_slots(hidden)) == count_cores()
+    assert [slot.name for slot in find_slots({**hidden, "ODYSSEY_SLOTS": "3"})] == ["cpu0", "cpu1", "cpu2"]
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "two", "1.5"])
+def test_bad_numbers_of_slots(text):
+    with pytest.raises(ConfigError, match="ODYSSEY_SLOTS"):
+        find_slots({"CUDA_VISIBLE_DEVICES": "", "ODYSSEY_SLOTS": text})
+
+
+def test_gpu_slots_share_devices_in_turn(monkeypatch):
+    monkeypatch.setattr("engine.launch.slots.list_gpus", lambda environment: ["0", "GPU-a"])
+    assert [slot.gpu for slot in find_slots({})] == ["0", "GPU-a"]
+    assert [slot.gpu for slot in find_slots({"ODYSSEY_SLOTS": "3"})] == ["0", "GPU-a", "0"]
+
+
+@pytest.mark.parametrize("visible", ["", "-1", "-1,0"])
+def test_hidden_gpus_are_not_used(visible):
+    assert list_gpus({"CUDA_VISIBLE_DEVICES": visible}) == []
+
+
+def test_worker_environment_binds_the_slot():
+    environment = worker_environment(Slot("gpu1", "1", 4), 4)
+    assert (environment["CUDA_VISIBLE_DEVICES"], environment["OMP_NUM_THREADS"]) == ("1", "4")
+    assert worker_environment(Slot("cpu0", None, 1), 1)["CUDA_VISIBLE_DEVICES"] == ""
+    assert environment["MALLOC_MMAP_THRESHOLD_"] == "4294967296"
+
+
+def test_an_identity_dies_with_its_process():
+    child = subprocess.Popen((sys.executable, "-c", "input()"), stdin=subprocess.PIPE)
+    identity = Identity.of(child.pid)
+    assert identity.alive()
+    assert not replace(identity, pid_started=identity.pid_started - 60).alive()
+    assert not replace(identity, boot_id="another").alive()
+    child.kill()
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    assert not identity.alive()  # ended, though not collected yet
+    child.communicate()
+    assert not identity.alive()
+
+
+def test_makespan_places_runs_as_the_scheduler_would():
+    seconds = {"long": 10.0, "short": 4.0, "child": 5.0, "last": 1.0}
+    queued = [run("long"), run("short"), run("child", "short"), run("last", "long", "child")]
+
+    def expect(spec):
+        return seconds[spec.run_id]
+
+    assert makespan({}, queued, 2, expect) == 11.0
+    assert makespan({}, queued, 1, expect) == 20.0
+    assert makespan({"busy": 3.0}, [run("child", "busy"), run("short", "elsewhere")], 2, expect) == 8.0
+    assert makespan({}, [], 2, expect) == 0.0
+
+
+def test_pace_learns_from_what_finished():
+    pace = Pace("cpu")
+    prior = pace.expect(run("a"))
+    pace.observe(run("b"), 3 * prior)
+    assert pace.expect(run("a")) == pytest.approx(3 * prior)

@@ -1,0 +1,229 @@
+"""Expansion: which runs, in which order, under which identifiers, at what cost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from engine.plan.cost import count_parameters, plan_trajectory
+from engine.plan.expand import expand, state_name
+from engine.plan.plan import sum_runs
+from engine.spec.load import load_experiment, parse_experiment
+from engine.spec.run import Architecture, Tokenizer, Training
+from store.errors import ConfigError
+
+SAMPLES = Path(__file__).parents[3] / "sample_configs"
+TEXT = """\
+name: voyage
+corpora:
+  books: {source: "hf:books"}
+  law: {source: "hf:law"}
+  code: {source: "hf:code"}
+tokenizer: {train_on: books, vocab_size: 300}
+base:
+  corpora: [books]
+  sizes: {s: {n_layer: 1, n_embd: 16, n_head: 2}, m: {n_layer: 2, n_embd: 32, n_head: 2}}
+  context: 32
+  ptpp: [8, 4]
+  training: {lr: 3e-3, sequence: 32}
+adapt:
+  - {domain: law, replay_ratio: [0, 0.5], atpp: [1, 2]}
+  - {domain: [law, code], size: s, ptpp: 8, atpp: 4}
+  - {domain: law, size: s, ptpp: 8, atpp: 4, method: [full, lora], rank: [2, 4]}
+similarity: {embedders: [ngrams, model]}
+laws: {domain: law}
+"""
+
+
+def plan(text=TEXT, *overrides):
+    return expand(parse_experiment(text, overrides, file="voyage.yaml", folder=Path("/")))
+
+
+def only(found, kind):
+    return [run for run in found.runs if run.job.kind == kind]
+
+
+def test_one_trajectory_per_model_and_per_cell():
+    found = plan()
+    assert found.totals.by_kind == {"prepare": 1, "pretrain": 2, "adapt": 8 + 1 + 2, "similarity": 1, "fit": 1}
+    assert only(found, "pretrain")[0].job.ptpp == (4, 8)
+
+
+def test_duplicate_cells_are_merged_with_all_their_budgets():
+    cells = {run.name: run for run in only(plan(), "adapt")}
+    assert cells["adapt-law-r0-p8-s"].job.atpp == (1, 2, 4)
+    assert cells["adapt-law-r0-p4-s"].job.atpp == (1, 2)
+    assert {name for name in cells if "lora" in name} == {"adapt-law-r0-p8-s-lora2", "adapt-law-r0-p8-s-lora4"}
+
+
+def test_needs_come_first_and_exist():
+    seen = set()
+    for run in plan().runs:
+        assert set(run.needs) <= seen
+        seen.add(run.run_id)
+
+
+def test_needs_of_each_kind():
+    found = plan()
+    prepare, ids = only(found, "prepare")[0].run_id, {run.name: run.run_id for run in found.runs}
+    adapt = next(run for run in found.runs if run.name == "adapt-law-r0.5-p4-m")
+    assert adapt.needs == (prepare, ids["pretrain-m"])
+    assert (adapt.job.base.run, adapt.job.base.state) == (ids["pretrain-m"], "ptpp4")
+    similarity = only(found, "similarity")[0]
+    assert similarity.job.encoder.model_id == f"{ids['pretrain-m']}@ptpp8"
+    assert similarity.needs == (prepare, ids["pretrain-m"])
+    fit = only(found, "fit")[0]
+    adapted = {run.run_id for run in only(found, "adapt") if run.labels["domain"] == "law"}
+    lora = {run.run_id for run in only(found, "adapt") if run.labels["method"] == "lora"}
+    assert adapted - lora <= set(fit.needs)
+    assert not lora & set(fit.needs)
+
+
+def test_law_holds_out_the_highest_ptpp_unless_told():
+    fit = only(plan(), "fit")[0].job
+    assert (fit.fit_ptpp, fit.score_ptpp) == ((4,), (8,))
+    fit = only(plan(TEXT, "laws.fit_ptpp=[8]"), "fit")[0].job
+    assert (fit.fit_ptpp, fit.score_ptpp) == ((8,), (4,))
+
+
+def test_labels_say_what_varies():
+    lora = next(run for run in plan().runs if run.name == "adapt-law-r0-p8-s-lora4")
+    assert lora.labels == {
+        "domain": "law",
+        "replay_ratio": 0.0,
+        "ptpp": 8.0,
+        "size": "s",
+        "method": "lora",
+        "rank": 4,
+        "lr": 0.003,
+        "seed": 0,
+    }
+
+
+def test_base_and_adapted_state_are_scored_on_the_same_sets():
+    found = plan()
+    pretrain, adapt = only(found, "pretrain")[0].job.evaluation, only(found, "adapt")[0].job.evaluation
+    assert pretrain.scheme == adapt.scheme
+    before = {chosen.name: chosen for chosen in pretrain.sets}
+    for chosen in adapt.sets:
+        assert before[chosen.name].model_copy(update={"role": chosen.role}) == chosen
+    assert [(chosen.name, chosen.role) for chosen in adapt.sets] == [("base", "base"), ("law", "target")]
+
+
+def test_the_same_work_has_the_same_identifier_in_another_experiment():
+    one, other = plan(), plan(TEXT.replace("name: voyage", "name: return"), "adapt.0.replay_ratio=[0.5, 0.75]")
+    shared = {run.run_id for run in one.runs} & {run.run_id for run in other.runs}
+    assert {run.job.kind for run in one.runs if run.run_id in shared} == {"prepare", "pretrain", "adapt", "similarity"}
+    assert sum(run_id.startswith("adapt-law-r0.5") for run_id in shared) == 4
+
+
+@pytest.mark.parametrize(
+    "override", ["base.training.lr=1e-4", "corpora.books.max_bytes=1MB", "evaluate.max_tokens=100", "seeds=[1]"]
+)
+def test_what_changes_results_changes_identifiers(override):
+    before, after = ({run.run_id for run in only(found, "adapt")} for found in (plan(), plan(TEXT, override)))
+    assert not before & after
+
+
+@pytest.mark.parametrize("override", ["seeds=[0, 1]", "adapt.0.lr=[3e-3, 1e-3]", "name=return", "limits.forgetting=1"])
+def test_more_of_something_repeats_nothing(override):
+    def work(found):
+        return {run.run_id for run in found.runs if run.job.kind != "fit"}
+
+    assert work(plan()) <= work(plan(TEXT, override))
+
+
+def test_document_launches_the_same_runs_again():
+    found = plan(TEXT, "adapt.0.atpp=[1]", "corpora.books.max_bytes=2kB")
+    assert plan(found.document).runs == found.runs
+
+
+def test_an_existing_base_is_scored_once_and_adapted():
+    text = TEXT.split("tokenizer:")[0] + (
+        "base: {model: EleutherAI/pythia-70m, revision: step8000, corpora: books}\n"
+        "adapt: [{domain: [law, code], replay_ratio: [0, 0.5], adapt_tokens: [1000, 2000]}]\n"
+        "adapt_training: {lr: 5e-5, sequence: 128}\nseeds: [0, 1]\n"
+    )
+    found = plan(text)
+    assert found.totals.by_kind == {"prepare": 1, "evaluate": 1, "adapt": 8}
+    adapt = only(found, "adapt")[0]
+    assert adapt.name == "adapt-law-r0-pythia-70m-step8000"
+    assert adapt.job.base.model_id == "EleutherAI/pythia-70m@step8000"
+    assert adapt.job.tokenizer == Tokenizer(model="EleutherAI/pythia-70m", revision="step8000")
+    assert set(adapt.needs) == {only(found, "prepare")[0].run_id, only(found, "evaluate")[0].run_id}
+    assert adapt.cost_flops == 0
+
+
+def test_priority_is_the_longest_chain_of_work():
+    found = plan()
+    priorities, cost = found.priorities(), {run.run_id: run.cost_flops for run in found.runs}
+    ids = {run.name: run.run_id for run in found.runs}
+    longest = max(cost[run.run_id] for run in only(found, "adapt") if ids["pretrain-m"] in run.needs)
+    assert priorities[ids["pretrain-m"]] == pytest.approx(cost[ids["pretrain-m"]] + longest)
+    assert priorities[ids["prepare"]] == pytest.approx(priorities[ids["pretrain-m"]])
+    assert priorities[ids["pretrain-m"]] > priorities[ids["pretrain-s"]]
+
+
+def test_trajectories_share_their_trunk():
+    trajectory = plan_trajectory([110, 220], Training(lr=1, anneal_share=0.1))
+    assert (trajectory.trunk, trajectory.branches, trajectory.trained, trajectory.separate) == (200, (10, 20), 230, 330)
+    found = plan()
+    assert found.totals.tokens < found.totals.tokens_unshared
+    assert sum_runs(found, ()).tokens == 0
+
+
+def test_cost_counts_training_and_evaluation():
+    found = plan(TEXT, "evaluate.max_tokens=1000")
+    run = next(run for run in found.runs if run.name == "adapt-law-r0-p4-s")
+    n_params = count_parameters(Architecture(n_layer=1, n_embd=16, n_head=2, context=32), Tokenizer(vocab_size=300))
+    trained = found.tokens[run.run_id].trained
+    assert run.cost_flops == 6 * n_params * trained + 2 * n_params * (2 * 2 * 1000)
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama"])
+def test_parameters_from_the_formula_are_those_of_the_model(family):
+    from engine.models.build import build_model
+    from engine.models.count import count_parameters as count_built
+
+    architecture = Architecture(family=family, n_layer=2, n_embd=24, n_head=2, context=16)
+    built = count_built(build_model(architecture, 300, seed=0)).total
+    assert count_parameters(architecture, Tokenizer(vocab_size=300)) == built
+
+
+@pytest.mark.parametrize("budget", [0.5, 4, 15, 1000000, 2.25])
+def test_states_are_named_as_training_names_them(budget):
+    from engine.train.trajectory import state_name as trained_name
+
+    assert state_name("ptpp", budget) == trained_name("ptpp", budget)
+
+
+def test_a_budget_below_one_sequence_is_refused():
+    with pytest.raises(ConfigError, match=r"atpp 0.001 of size s is .* tokens, less than one sequence of 32"):
+        plan(TEXT, "adapt.0.atpp=[0.001]")
+
+
+def test_cautions_name_what_may_disappoint():
+    assert any("2 model sizes" in caution for caution in plan().cautions)
+    assert any("fitted at one PTPP (4)" in caution for caution in plan().cautions)
+    assert plan(TEXT.replace("laws: {domain: law}\n", "")).cautions == ()
+
+
+@pytest.mark.parametrize("sample", sorted(SAMPLES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_samples_expand(sample):
+    found = expand(load_experiment(sample))
+    assert len(found.runs) == len({run.run_id for run in found.runs})
+    assert found.totals.points > 0
+
+
+def test_expansion_is_light():
+    import subprocess
+    import sys
+
+    code = (
+        "import sys; from engine.spec.load import load_experiment; from engine.plan.expand import expand;"
+        f"expand(load_experiment({str(SAMPLES / 'demo.yaml')!r}));"
+        "import engine.launch.submit, engine.launch.queue_state, engine.launch.scheduler, engine.launch.dispatcher;"
+        "print(sorted({'torch', 'transformers', 'datasets', 'peft', 'scipy', 'textual', 'duckdb'} & set(sys.modules)))"
+    )
+    assert subprocess.run((sys.executable, "-c", code), capture_output=True, text=True).stdout.strip() == "[]"

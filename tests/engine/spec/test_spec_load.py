@@ -1,0 +1,221 @@
+"""Experiments from YAML: what is accepted, and how everything else is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from engine.spec.experiment import ExistingBase, PretrainedBase
+from engine.spec.load import load_experiment, parse_experiment
+from store.errors import ConfigError
+
+SAMPLES = Path(__file__).parents[3] / "sample_configs"
+TEXT = """\
+name: voyage
+corpora:
+  books: {source: books.txt, max_bytes: 1.5MB}
+  law: {source: "hf:pile-of-law", config: r_legaladvice}
+base:
+  corpora: books
+  sizes:
+    s: {n_layer: 1, n_embd: 16, n_head: 2}
+  context: 32
+  ptpp: [4, 8]
+  training: {lr: 3e-3, sequence: 32}
+adapt:
+  - {domain: law, replay_ratio: [0, 0.5], atpp: [1, 2]}
+"""
+
+
+@pytest.fixture
+def load(tmp_path):
+    """Load TEXT, or another one, from a file beside which books.txt lies."""
+    (tmp_path / "books.txt").write_text("once upon a time")
+
+    def load_text(text: str = TEXT, *overrides: str):
+        file = tmp_path / "voyage.yaml"
+        file.write_text(text)
+        return load_experiment(file, overrides)
+
+    return load_text
+
+
+def test_reads_what_was_written(load, tmp_path):
+    experiment = load()
+    assert isinstance(experiment.base, PretrainedBase)
+    assert experiment.base.training.lr == 0.003
+    assert experiment.corpora["books"].max_bytes == 1_500_000
+    assert experiment.corpora["books"].source == str(tmp_path / "books.txt")
+    assert experiment.corpora["law"].source == "hf:pile-of-law"
+    assert experiment.adapt[0].ptpp is None
+    assert experiment.domains == ("law",)
+
+
+def test_an_existing_base(load):
+    base = (
+        "base: {model: gpt2, corpora: books}\nadapt_training: {lr: 5e-5}\nadapt: [{domain: law, adapt_tokens: 100}]\n"
+    )
+    experiment = load(TEXT.split("base:")[0] + base)
+    assert isinstance(experiment.base, ExistingBase)
+    assert experiment.adapt[0].adapt_tokens == (100,)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "message", "hint"),
+    [
+        ("context:", "contxt:", 9, "base.contxt is not a known key", "Did you mean context?"),
+        ("lr: 3e-3", "lr: fast", 11, "base.training.lr must be a number, not 'fast'", ""),
+        ("lr: 3e-3", "lr: -1", 11, "base.training.lr is -1; it must be above 0", ""),
+        ("lr: 3e-3", "lr: .inf", 11, "base.training.lr must be a number, not '.inf'", ""),
+        ("lr: 3e-3", "lr: 0.1, lr: 0.2", 11, "base.training.lr is given twice, first at", "Keep one"),
+        ("n_layer: 1", "n_layer: 1.5", 8, "base.sizes.s.n_layer must be a whole number, not 1.5", ""),
+        ("n_layer: 1", "n_layer: '1'", 8, "base.sizes.s.n_layer must be a whole number, not '1'", ""),
+        ("n_head: 2", "n_head: 3", 8, "base.sizes.s has n_embd 16, which 3 heads do not divide", "multiple"),
+        ("[0, 0.5]", "[0, 1.5]", 13, "adapt.0.replay_ratio.1 is 1.5; it must be at most 1", ""),
+        ("[0, 0.5]", "-0.1", 13, "adapt.0.replay_ratio is -0.1; it must be at least 0", ""),
+        ("atpp: [1, 2]", "atpp: [1, 0]", 13, "adapt.0.atpp.1 is 0; it must be above 0", ""),
+        ("atpp: [1, 2]", "atpp: []", 13, "adapt.0 has no budget", "atpp: [1, 2]"),
+        (
+            "domain: law",
+            "domain: laws",
+            13,
+            "adapt.0.domain = laws is no corpus of this experiment",
+            "Did you mean law?",
+        ),
+        ("domain: law", "domain: law, ptpp: [4, 15]", 13, "adapt.0.ptpp.1 = 15 is not among base.ptpp", "4, 8"),
+        ("domain: law", "domain: law, size: m", 13, "adapt.0.size = m is no size of the base", "There is: s"),
+        ("domain: law", "domain: law, method: lorra", 13, "adapt.0.method cannot be 'lorra'", "Did you mean lora?"),
+        ("corpora: books", "corpora: [book]", 6, "base.corpora.0 = book is no corpus", "Did you mean books?"),
+        (
+            "source: books.txt",
+            "source: book.txt",
+            3,
+            "corpora.books.source names 'book.txt'",
+            "Did you mean books.txt?",
+        ),
+        ("source: books.txt", "source: hff:x", 3, "corpora.books.source names 'hff:x'", "Did you mean hf?"),
+        ("1.5MB", "1.5 megs", 3, "corpora.books.max_bytes = '1.5 megs' is no size", ""),
+        ("name: voyage", "name: a/b", 1, "name cannot be 'a/b'", "Use letters"),
+        ("  ptpp: [4, 8]\n", "", 5, "base.ptpp is missing", "Add ptpp"),
+        ("sequence: 32", "sequence: 64", 11, "base.training.sequence is 64, longer than base.context 32", "Shorten"),
+        (
+            "[1, 2]}",
+            "[1, 2]}\nadapt_training: {lr: 1, schedule: cosine, sequence: 8}",
+            13,
+            "cannot serve several",
+            "constant",
+        ),
+        ("name: voyage", "laws: {domain: law, forms: [dcp]}\nname: voyage", 1, "laws.forms = dcp is no law", "dcpt"),
+        ("name: voyage", "similarity: {measures: jds}\nname: voyage", 1, "= jds is no measure", "jsd"),
+        (
+            "name: voyage",
+            "tokenizer: {model: gpt2, train_on: books}\nname: voyage",
+            1,
+            "both model and train_on",
+            "one",
+        ),
+        ("name: voyage", "name: [", 3, "not valid YAML", "brackets"),
+        ("books:", "3:", 3, "the key 3 is not text", "quotes"),
+    ],
+)
+def test_refuses_with_place_key_and_advice(load, old, new, line, message, hint):
+    assert old in TEXT
+    with pytest.raises(ConfigError) as caught:
+        load(TEXT.replace(old, new, 1))
+    assert f"voyage.yaml:{line}: " in caught.value.message
+    assert message in caught.value.message
+    assert hint in caught.value.hint
+    assert "\n" not in caught.value.message
+
+
+def test_lists_all_problems_at_once(load):
+    with pytest.raises(ConfigError) as caught:
+        load(TEXT.replace("lr: 3e-3", "lr: fast").replace("[0, 0.5]", "[0, 5]").replace("context: 32", "contxt: 32"))
+    lines = caught.value.message.splitlines()
+    assert [line.split(" ")[1] for line in lines] == [
+        "base.training.lr",
+        "base.contxt",
+        "adapt.0.replay_ratio.1",
+    ]
+    assert caught.value.hint == "Correct these 3 problems and try again."
+
+
+def test_caps_a_long_list(load):
+    unknown = "".join(f"unknown{number}: 1\n" for number in range(40))
+    with pytest.raises(ConfigError, match="and 28 more"):
+        load(TEXT + unknown)
+
+
+def test_overrides_replace_values_and_name_themselves(load):
+    experiment = load(TEXT, "adapt.0.replay_ratio=[0.25]", "base.training.lr=1e-4", "evaluate.window=16")
+    assert experiment.adapt[0].replay_ratio == (0.25,)
+    assert experiment.base.training.lr == 1e-4
+    assert experiment.evaluate.window == 16
+    with pytest.raises(ConfigError, match=r"^--set adapt\.0\.replay_ratio=7: adapt\.0\.replay_ratio is 7"):
+        load(TEXT, "adapt.0.replay_ratio=7")
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("adapt.3.atpp=1", "'3' is not an item of that list"),
+        ("name", "not an assignment"),
+        ("name.x=1", "nothing can be set inside the value 'voyage'"),
+        ("base.trainig.lr=1", "base.trainig is not a known key"),
+        ("base.ptpp=[", "not valid YAML"),
+    ],
+)
+def test_refuses_overrides(load, override, message):
+    with pytest.raises(ConfigError) as caught:
+        load(TEXT, override)
+    assert caught.value.message.startswith(f"--set {override}")
+    assert message in caught.value.message
+
+
+def test_override_reaches_keys_with_dots(load):
+    text = TEXT.replace("  law:", "  cs.CL:").replace("domain: law", "domain: cs.CL")
+    assert load(text, "corpora.cs.CL.max_bytes=2kB").corpora["cs.CL"].max_bytes == 2000
+
+
+def test_words_that_yaml_1_1_would_change_stay_words(load):
+    experiment = load(TEXT.replace("law", "no").replace("name: voyage", "name: on"))
+    assert experiment.name == "on"
+    assert experiment.domains == ("no",)
+
+
+def test_anchors_and_merges(load):
+    text = TEXT.replace("training: {", "training: &t {") + "adapt_training: {<<: *t, lr: 1e-4}\n"
+    assert load(text).adapt_training.sequence == 32
+    with pytest.raises(ConfigError, match=r"voyage.yaml:\d+: adapt_training.lrr is not a known key"):
+        load(text.replace("*t, lr", "*t, lrr"))
+
+
+@pytest.mark.parametrize(("content", "message"), [(b"", "is empty"), (b"- 1", "no mapping"), (b"\xff\xfe\x00", "text")])
+def test_refuses_what_is_no_experiment(tmp_path, content, message):
+    file = tmp_path / "x.yaml"
+    file.write_bytes(content)
+    with pytest.raises(ConfigError, match=message):
+        load_experiment(file)
+
+
+def test_missing_file_names_the_nearest(tmp_path):
+    (tmp_path / "voyage.yaml").touch()
+    with pytest.raises(ConfigError) as caught:
+        load_experiment(tmp_path / "voyge.yaml")
+    assert caught.value.hint == "Did you mean voyage.yaml?"
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_experiment(tmp_path)
+
+
+def test_replay_needs_base_corpora():
+    text = "name: x\ncorpora: {law: {source: 'hf:law'}}\nbase: {model: gpt2}\nadapt_training: {lr: 1}\n"
+    block = "adapt: [{domain: law, replay_ratio: 0.5, adapt_tokens: 10}]\n"
+    with pytest.raises(ConfigError, match=r"adapt\.0\.replay_ratio asks for replay, and base has no corpora"):
+        parse_experiment(text + block, file="x.yaml", folder=Path("/"))
+
+
+@pytest.mark.parametrize("sample", sorted(SAMPLES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_samples_load_and_say_what_they_are(sample):
+    assert load_experiment(sample).name == sample.stem
+    assert sample.read_text().startswith("# ")
