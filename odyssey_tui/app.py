@@ -64,7 +64,8 @@ class OdysseyApp(App[None], inherit_bindings=False):
             self.register_theme(theme)
         self.theme = self.settings.theme
         self.set_keymap(self.settings.keys)
-        self.set_timer(0.01, self.look)
+        # Reading imports the database in a thread; the first frame should not wait for that.
+        self.call_after_refresh(self.look)
 
     @work(thread=True, exclusive=True, group="pulse", exit_on_error=False)
     def look(self) -> None:

@@ -95,7 +95,7 @@ class OdysseyScreen(Screen[None]):
         return cast("OdysseyApp", self.app)
 
     def on_screen_resume(self) -> None:
-        self.reload()
+        self.call_after_refresh(self.reload)
 
     def reload(self) -> None:
         """Read again; if a read is under way, once more after it."""

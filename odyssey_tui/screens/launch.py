@@ -33,6 +33,7 @@ LABELS = {
     "lr": "lr",
     "seeds": "seeds",
 }
+HOW_TO = "Tab: next field · Enter: done"
 FIRST_FIELD = "replay_ratio"
 
 
@@ -113,6 +114,8 @@ class LaunchScreen(OdysseyScreen):
                     self.query_one(f"#{name}", Input).value = value
             self.query_one(f"#{FIRST_FIELD}", Input).select_all()
         source = Text("experiment  ", "dim").append(snapshot.source.title, "bold")
+        if self.size.width >= source.cell_len + len(HOW_TO) + 6:
+            source.append(HOW_TO.rjust(self.size.width - source.cell_len - 3), "dim")
         self.query_one("#source", Static).update(source)
         self._draw_verdict(snapshot)
         self._draw_table(snapshot)

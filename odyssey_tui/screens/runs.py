@@ -8,18 +8,19 @@ from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
+from textual.containers import Vertical
 from textual.widgets import DataTable, Input, Static
 
 from odyssey_tui.keymap import bindings
 from odyssey_tui.screens.base import OdysseyScreen, one_line
 from odyssey_tui.screens.requests import FINISHED, RETRIABLE, ask_cancel, retry_runs
-from odyssey_tui.widgets.chart import Chart
 from odyssey_tui.widgets.keyed_table import KeyedTable, TableRow
 from odyssey_tui.widgets.run_columns import fit_columns, table_columns, table_row
 
 if TYPE_CHECKING:
     from odyssey_tui.services.curves import Curve
     from odyssey_tui.services.runs import RunGroup, RunRow
+    from odyssey_tui.widgets.chart import Chart
 
 PREVIEW_WIDTH, PREVIEW_HEIGHT, MOST_PREVIEWED = 110, 30, 8
 TRAINED = frozenset({"pretrain", "adapt"})
@@ -71,6 +72,7 @@ class RunsScreen(OdysseyScreen):
         self._folded: set[str] = set()
         self._snapshot: Snapshot | None = None
         self._drawn_curves: tuple[Curve, ...] | None = None
+        self._chart: Chart | None = None
         self._asked_preview: tuple[str, ...] = ()
 
     def compose_body(self) -> ComposeResult:
@@ -79,7 +81,7 @@ class RunsScreen(OdysseyScreen):
         yield Static(WELCOME, id="welcome")
         yield Static("No run passes the filter; Esc clears it.", id="nothing", classes="hint")
         yield KeyedTable(id="runs")
-        yield Chart(empty="The training curve of the run under the cursor, or of the marked runs.", id="preview")
+        yield Vertical(id="preview")
 
     def on_mount(self) -> None:
         self.query_one(KeyedTable).focus()
@@ -127,14 +129,22 @@ class RunsScreen(OdysseyScreen):
         self.refresh_bindings()
 
     def _draw_preview(self, snapshot: Snapshot) -> None:
-        from odyssey_tui.services.curves import curve_figure
-
         roomy = self.size.width >= PREVIEW_WIDTH and self.size.height >= PREVIEW_HEIGHT
         self.set_class(roomy and bool(snapshot.total), "-roomy")
         if roomy and snapshot.curves != self._drawn_curves:
+            from odyssey_tui.services.curves import curve_figure
+
             self._drawn_curves = snapshot.curves
-            figure = curve_figure(snapshot.curves, "loss", "tokens") if snapshot.curves else None
-            self.query_one(Chart).show(figure)
+            self._preview().show(curve_figure(snapshot.curves, "loss", "tokens") if snapshot.curves else None)
+
+    def _preview(self) -> Chart:
+        """The chart below the table, made when there is first something to draw: plotting is slow to import."""
+        from odyssey_tui.widgets.chart import Chart
+
+        if self._chart is None:
+            self._chart = Chart(empty="The training curve of the run under the cursor, or of the marked runs.")
+            self.query_one("#preview").mount(self._chart)
+        return self._chart
 
     def _previewed(self) -> tuple[str, ...]:
         """The marked runs, or the one under the cursor, where there is room to draw them."""
