@@ -193,7 +193,7 @@ FORGETTING_PARAMETERS = (
     ),
     _power("beta", "exponent of the adaptation tokens D"),
     _power("alpha", "exponent of the effective size (1 + Bρ)·N"),
-    Parameter("B", "how replay counts as size", (1e-3, 1e6), (1.0, 1e4), log=True),
+    Parameter("B", "how replay counts as size", (1e-3, 1e6), (1.0, 1e4), log=True, axis="r"),
 )
 FORGETTING = ForgettingForm(
     name="forgetting",

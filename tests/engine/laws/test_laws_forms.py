@@ -77,7 +77,20 @@ def test_written_formulas() -> None:
     )
     p0, r = 21.0, 1 - rho
     x = features(point, Scales(p0=p0))
-    e, a, alpha, f, phi, b, beta, eta, kappa, c, eps, gamma = 1.1, 30.0, 0.3, 9.0, 0.2, 5.0, 0.15, 0.6, -0.4, 0.2, 0.1, 0.7
+    e, a, alpha, f, phi, b, beta, eta, kappa, c, eps, gamma = (
+        1.1,
+        30.0,
+        0.3,
+        9.0,
+        0.2,
+        5.0,
+        0.15,
+        0.6,
+        -0.4,
+        0.2,
+        0.1,
+        0.7,
+    )
     values = {"E": e, "A": a, "alpha": alpha, "F": f, "phi": phi, "B": b, "beta": beta}
     values |= {"eta": eta, "kappa": kappa, "C": c, "eps": eps, "gamma": gamma, "K": 4.0, "a": 0.9}
     size, floor, budget = a / n**alpha, c / (r + eps) ** gamma, f / (p * n) ** phi
@@ -149,7 +162,9 @@ def test_exact_forms_equal_the_zero_shot_loss_at_zero_tokens(name: str, make_sam
     assert np.isfinite(jacobian).all()
 
 
-def test_the_gated_floor_nests_the_others(make_sample: Callable[..., Points], truth: dict[str, dict[str, float]]) -> None:
+def test_the_gated_floor_nests_the_others(
+    make_sample: Callable[..., Points], truth: dict[str, dict[str, float]]
+) -> None:
     points = make_sample("dcpt")
     x = features(points, Scales.of(points))
     full = REGISTRY["ptpp_gated_floor"]
