@@ -35,7 +35,12 @@ COMMANDS: dict[str, Entry] = {
     "retry": Entry("odyssey_tui.cli.queue:retry", "Queue failed, cancelled or lost runs again."),
     "pause": Entry("odyssey_tui.cli.queue:pause", "Start no further runs; what runs goes on."),
     "resume": Entry("odyssey_tui.cli.queue:resume", "Start queued runs again."),
+    "compare": Entry("odyssey_tui.cli.compare:compare", "Show runs side by side: what differs, what it did."),
     "similarity": Entry("odyssey_tui.cli.similarity:similarity", "Show ΔL against similarity to the pretraining text."),
+    "tokens": Entry("odyssey_tui.cli.tokens:tokens", "Show which token types carry the change of loss."),
+    "fit": Entry("odyssey_tui.cli.fit:fit", "Fit the scaling laws again, on everything measured."),
+    "forecast": Entry("odyssey_tui.cli.forecast:forecast", "Draw a fitted law and list the scores of all."),
+    "plan": Entry("odyssey_tui.cli.plan:plan", "Find the replay ratio and budget that keep within limits."),
 }
 
 

@@ -14,12 +14,13 @@ from engine.laws.forecast import Setting
 from engine.laws.forecast import forecast as predict_curve
 from engine.laws.forms import find_form
 from engine.laws.law import Law
-from engine.laws.points import Points, group_values
+from engine.laws.points import Points
 from odyssey_tui.services.format import count
 from odyssey_tui.services.stored_laws import (
     NO_FITS,
     NO_FITS_HINT,
     anchors_of,
+    distinct,
     held_out_error,
     near,
     read_family,
@@ -211,7 +212,7 @@ def draw(base: Forecast, law: Law, points: Points, size: str | None, replay_rati
     values = getattr(shown, base.x)
     if not len(values):
         return replace(base, at=at, reason="No point was measured at this size and replay ratio.", hint="")
-    ptpps = group_values(usable.ptpp) or [math.nan]
+    ptpps = distinct(usable.ptpp) or [math.nan]
     member = np.array([nearest_group(ptpps, ptpp) for ptpp in shown.ptpp])
     held_out = {nearest_group(ptpps, ptpp) for ptpp in usable.ptpp[usable.split == "score"]}
     grid = spread(values, base.x)
@@ -285,7 +286,7 @@ def size_named(choices: Choices, size: str) -> float:
 def commonest(points: Points, values: np.ndarray) -> float:
     """The value with the most held-out points, then the most points, then the largest; equal within 5 %."""
     held_out = points.split == "score"
-    groups = [*group_values(values), *([0.0] if (values == 0).any() else [])]
+    groups = [*distinct(values), *([0.0] if (values == 0).any() else [])]
     if not groups:
         return math.nan
     return max(groups, key=lambda v: (near(values, v)[held_out].sum(), near(values, v).sum(), v))
@@ -372,7 +373,7 @@ def list_sizes(points: Points, measured: list[AdaptationPoint]) -> tuple[tuple[f
     """Distinct N with the labels their runs bear."""
     labels = {float(point.n_params): point.size for point in measured if point.n_params and point.size}
     sizes = []
-    for n_params in group_values(points.n_params):
+    for n_params in distinct(points.n_params):
         label = next((name for known, name in labels.items() if near(np.array([known]), n_params)[0]), None)
         sizes.append((n_params, label or count(n_params)))
     return tuple(sizes)

@@ -14,10 +14,18 @@ from engine.laws.law import Law
 from engine.laws.planner import Cell, Goal, Limits, Stage
 from engine.laws.planner import Plan as Grid
 from engine.laws.planner import plan as plan_grid
-from engine.laws.points import Points, group_values
+from engine.laws.points import Points
 from odyssey_tui.services.forecast import is_pretraining, list_sizes, mean_known
 from odyssey_tui.services.format import count
-from odyssey_tui.services.stored_laws import NO_FITS, NO_FITS_HINT, held_out_error, near, read_family, read_law
+from odyssey_tui.services.stored_laws import (
+    NO_FITS,
+    NO_FITS_HINT,
+    distinct,
+    held_out_error,
+    near,
+    read_family,
+    read_law,
+)
 
 if TYPE_CHECKING:
     import duckdb
@@ -111,7 +119,7 @@ def cheapest(
         base, base_points = best_law(con, family, "base", qualities, exact=True)
         sizes = list_sizes(target_points, measured)
         n_params, label = find_size(size, sizes)
-        ptpp = ptpp if ptpp is not None else max(group_values(target_points.ptpp), default=math.nan)
+        ptpp = ptpp if ptpp is not None else max(distinct(target_points.ptpp), default=math.nan)
         target_start = zero_shot(con, family, "target", target_points, n_params, ptpp, qualities)
         base_start = zero_shot(con, family, "base", base_points, n_params, ptpp, qualities)
     stage = Stage(n_params, ptpp, target_start, base_start)
@@ -225,7 +233,7 @@ def list_options(grid: Grid, goal: Goal) -> tuple[Option, ...]:
     for row in range(0, len(grid.replay_ratio), ROWS):
         columns = np.flatnonzero(grid.feasible[row])
         cell = grid.cell(row, int(columns[np.argmin(worth[row, columns])])) if len(columns) else None
-        options.append(Option(float(grid.replay_ratio[row]), cell))
+        options.append(Option(round(float(grid.replay_ratio[row]), 6), cell))
     return tuple(options)
 
 

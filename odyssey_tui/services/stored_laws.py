@@ -11,7 +11,7 @@ import numpy as np
 
 from engine.laws.errors import LawError
 from engine.laws.law import Law, law_from_record
-from engine.laws.points import Points
+from engine.laws.points import Points, group_values
 
 if TYPE_CHECKING:
     import duckdb
@@ -104,6 +104,11 @@ def as_points(stored: Sequence[FitPoint], qualities: Mapping[str, float]) -> Poi
         },
         length=len(stored),
     )
+
+
+def distinct(values: np.ndarray) -> list[float]:
+    """Distinct positive values, ascending; values within 5 % are one, to six digits."""
+    return [float(f"{value:.6g}") for value in group_values(values)]
 
 
 def near(values: np.ndarray, wanted: float) -> np.ndarray:

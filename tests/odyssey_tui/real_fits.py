@@ -1,0 +1,42 @@
+"""True fits in the synthetic workspace: the fit job itself, run on its measured points."""
+
+from __future__ import annotations
+
+from engine.jobs.fit import execute
+from engine.report import JobContext, Report
+from engine.spec.run import FitJob, RunSpec
+from store.ingest import ingest
+from store.run_dir import create_run
+from store.workspace import Workspace
+from tests.support import synthetic_law as law
+
+FORMS = ("chinchilla", "dcpt", "ptpp_gated_floor", "zero_shot")
+
+
+def fit_for_real(workspace: Workspace, *, anchors: int = 0, forms: tuple[str, ...] = FORMS) -> str:
+    """Fit the laws to the workspace's ``docs`` runs (full fine-tuning), ingest them, return the fit run's identifier."""
+    job = FitJob(
+        forms=forms,
+        fit_ptpp=law.FIT_PTPP,
+        score_ptpp=law.SCORE_PTPP,
+        domain="docs",
+        starts=40,
+        bootstrap=20,
+        anchors=anchors,
+    )
+    adapted = [run for run in workspace.run_ids() if run.startswith("adapt-docs") and "lora" not in run]
+    bases = [run for run in workspace.run_ids() if run.startswith("pretrain")]
+    spec = RunSpec(
+        run_id=f"fit-docs-real{anchors}",
+        name="fit-docs",
+        experiment="demo",
+        needs=(*bases, *adapted),
+        labels={"domain": "docs"},
+        job=job,
+    )
+    run = create_run(workspace, spec.model_dump(mode="json"))
+    with Report(run.new_attempt()) as report:
+        execute(job, JobContext(workspace, spec, run, report, "cpu", 1))
+        report.emit("done", seconds=1.0)
+    ingest(workspace)
+    return spec.run_id
