@@ -19,7 +19,8 @@ from engine.laws.starts import project
 
 FACTORS = np.array([1 / 8, 1 / 4, 1 / 2, 1 / 1.4, 1.4, 2.0, 4.0, 8.0])
 STEPS = np.array([-2.0, -1.0, -0.5, -0.25, 0.25, 0.5, 1.0, 2.0])
-"""Values tried: multiples of a positive parameter, offsets of one of either sign."""
+SPREAD = np.linspace(0.0, 1.0, 4)
+"""Values tried: multiples of a positive parameter, offsets of one of either sign, and some over its start range."""
 OPEN_RATIO, OPEN_WIDTH = 4.0, 1.0
 """A positive parameter whose accepted values span this ratio, or one of either sign this width, is not determined."""
 ITERATIONS, TOLERANCE = 60, 1e-5
@@ -97,6 +98,8 @@ def _candidates(fitted: Fit) -> tuple[Floats, list[int]]:
         here = fitted.u[position]
         either_sign = not parameter.log and parameter.bounds[0] < 0
         tried = here + STEPS if either_sign else here + np.log(FACTORS) if parameter.log else here * FACTORS
+        low, high = np.log(parameter.start) if parameter.log else parameter.start
+        tried = np.concatenate([tried, low + SPREAD * (high - low)])
         for value in np.unique(np.clip(tried, lower[position], upper[position])):
             row = fitted.u.copy()
             row[position] = value
@@ -152,9 +155,21 @@ def _sentences(fitted: Fit, profiles: list[Profile], spread: tuple[float, float]
         )
     if not unknown:
         sentences.append(f"Your data determine every exponent; within what they leave open, {_describe(spread)}.")
-    if fitted.at_bound:
-        sentences.append(f"At the edge of the allowed range: {', '.join(fitted.at_bound)}.")
+    off = [name for name in fitted.at_bound if _is_off(fitted, name)]
+    if off:
+        sentences.append(
+            f"The data switch off {', '.join(off)}: the term vanishes, and an exponent in it means nothing."
+        )
+    if edge := [name for name in fitted.at_bound if name not in off]:
+        sentences.append(f"At the edge of the allowed range: {', '.join(edge)}.")
     return tuple(sentences)
+
+
+def _is_off(fitted: Fit, name: str) -> bool:
+    """Whether a coefficient sits at its lower bound: a millionth of a nat."""
+    position = fitted.law.form.index[name]
+    parameter = fitted.law.form.parameters[position]
+    return parameter.linear and parameter.log and fitted.u[position] <= fitted.bounds[0][position] + 1e-6
 
 
 def _describe(spread: tuple[float, float]) -> str:
