@@ -9,8 +9,8 @@ import numpy as np
 
 from engine.laws.points import Floats
 
-SMALLEST_LOSS = 1e-9
-"""Predictions below this (a form outside its range) are read as this loss, so that a logarithm exists."""
+SMALLEST_LOSS, LARGEST_LOSS = 1e-9, 1e9
+"""Predictions beyond these (a form outside its range) are read as these losses, so that a finite logarithm exists."""
 
 
 def huber(residuals: Floats, delta: float) -> Floats:
@@ -20,8 +20,8 @@ def huber(residuals: Floats, delta: float) -> Floats:
 
 
 def log_residuals(predicted: Floats, ln_loss: Floats) -> Floats:
-    """ln Lhat - ln L of predictions (S, n) against (n,)."""
-    return np.log(np.maximum(predicted, SMALLEST_LOSS)) - ln_loss
+    """ln Lhat - ln L of predictions (S, n) against (n,); a prediction that overflowed is read as ``LARGEST_LOSS``."""
+    return np.log(np.clip(np.nan_to_num(predicted, nan=LARGEST_LOSS), SMALLEST_LOSS, LARGEST_LOSS)) - ln_loss
 
 
 def objective(residuals: Floats, weight: Floats, delta: float) -> Floats:

@@ -13,7 +13,7 @@ import numpy as np
 
 from engine.laws.features import Features
 from engine.laws.form import Form
-from engine.laws.huber import SMALLEST_LOSS, log_residuals, objective
+from engine.laws.huber import LARGEST_LOSS, SMALLEST_LOSS, log_residuals, objective
 from engine.laws.points import Floats
 
 FIRST_DAMPING, LEAST_DAMPING, MOST_DAMPING = 1e-2, 1e-10, 1e10
@@ -110,11 +110,14 @@ class _State:
 
 
 def _linearise(problem: Problem, u: Floats) -> tuple[Floats, Floats]:
-    predicted, jacobian = problem.form.value_and_jacobian(u, problem.x)
-    residuals = log_residuals(predicted, problem.ln_loss)
-    usable = predicted > SMALLEST_LOSS
-    jacobian *= np.where(usable, 1.0 / np.where(usable, predicted, 1.0), 0.0)[:, None, :]
-    return residuals, jacobian
+    """Residuals (S, n) and their Jacobian (S, p, n), which is 0 where the prediction left the logarithm's range."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        predicted, jacobian = problem.form.value_and_jacobian(u, problem.x)
+        usable = (predicted > SMALLEST_LOSS) & (predicted < LARGEST_LOSS)
+        jacobian *= np.where(usable, 1.0 / np.where(usable, predicted, 1.0), 0.0)[:, None, :]
+    if not usable.all():
+        jacobian = np.where(usable[:, None, :], jacobian, 0.0)
+    return log_residuals(predicted, problem.ln_loss), jacobian
 
 
 def _step(state: _State, lower: Floats, upper: Floats, weight: Floats, delta: float) -> Floats:

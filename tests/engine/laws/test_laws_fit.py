@@ -215,3 +215,30 @@ def test_a_prediction_outside_the_logarithm_is_finite(make_sample: Callable[...,
     assert np.isfinite(
         log_residuals(form.value(u, features(points, fit_role("forgetting", points).scales)), np.log(points.loss))
     ).all()
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.filterwarnings("error")
+def test_ranges_of_many_orders_of_magnitude(name: str) -> None:
+    """From 10 to 10^15 parameters, P from 0.001 to 10^6: no overflow, no NaN, no warning."""
+    rng = np.random.default_rng(0)
+    n = 60
+    rho = rng.choice([0.0, 0.01, 0.5, 1.0], n)
+    role = REGISTRY[name].roles[0]
+    points = Points.from_columns(
+        {
+            "n_params": 10 ** rng.uniform(1, 15, n),
+            "ptpp": 10 ** rng.uniform(-3, 6, n),
+            "atpp": 10 ** rng.uniform(-3, 3, n),
+            "replay_ratio": rho,
+            "share": 1 - rho if role == "target" else rho,
+            "loss": rng.uniform(1.5, 11.0, n),
+            "zero_shot_loss": rng.uniform(2, 11, n),
+            "quality": rng.uniform(2, 11, n),
+        }
+    )
+    result = fit_role(name, points, FitOptions(starts=60, bootstrap=10))
+    assert np.isfinite(result.objective)
+    assert np.isfinite(result.law.predict(points)).all()
+    assert np.isfinite(result.law.draws).all()
+    assert np.isfinite(result.condition)
