@@ -1,6 +1,6 @@
 """Windows over a token stream: what is fed to the model, and which tokens each window predicts.
 
-Tokens are numbered 0 … n−1. Every scheme predicts each of its tokens exactly once.
+Tokens are numbered 0 … n−1. No scheme predicts a token twice.
 """
 
 from __future__ import annotations
@@ -65,7 +65,8 @@ def _strided(n_tokens: int, payload: int, stride: int, bos: bool) -> Iterator[Wi
     done = 0 if bos else 1
     for start in range(0, n_tokens, stride):
         stop = min(start + payload, n_tokens)
-        yield Window(start, stop, done, stop, bos)
+        # Windows that do not overlap leave each one's first token without context, as blocks do.
+        yield Window(start, stop, max(done, start if bos else start + 1), stop, bos)
         done = stop
         if stop == n_tokens:
             return

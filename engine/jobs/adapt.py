@@ -75,7 +75,7 @@ def execute(job: AdaptJob, context: JobContext) -> None:
             run_id=spec.run_id,
             path=None if folder is None else str(folder.relative_to(workspace.root)),
             parent=base.model_id,
-            atpp=tokens / base.n_params,
+            atpp=point.budget if job.atpp else tokens / base.n_params,
             adapt_tokens=tokens,
             replay_ratio=job.replay_ratio,
             domain=job.target.name,

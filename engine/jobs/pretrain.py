@@ -59,7 +59,7 @@ def execute(job: PretrainJob, context: JobContext) -> None:
             n_params=counts.total,
             n_params_non_embedding=counts.non_embedding,
             tokens_seen=tokens,
-            ptpp=tokens / counts.total,
+            ptpp=point.budget,
             tokenizer_id=tokenizer.tokenizer_id,
         )
         save_state(folder, model, tokenizer, facts)

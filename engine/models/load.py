@@ -37,7 +37,7 @@ class ModelFacts:
     tokens_seen: int | None
     """Tokens of pretraining (and of adaptation, for an adapted state); None when the source does not say."""
     ptpp: float | None
-    """Pretraining tokens per parameter."""
+    """Pretraining tokens per parameter: the budget asked for, which ``tokens_seen`` meets to one sequence."""
     tokenizer_id: str | None
 
     def content(self) -> dict[str, Any]:

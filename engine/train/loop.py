@@ -165,9 +165,9 @@ class Trainer:
 
     def _read_losses(self) -> list[float]:
         losses = torch.stack(self._losses).tolist() if self._losses else []
-        for back, loss in enumerate(reversed(losses)):
+        for step, loss in enumerate(losses, self.steps - len(losses) + 1):
             if not math.isfinite(loss):
-                raise OdysseyError(f"the loss became {loss} at step {self.steps - back}", DIVERGED_HINT)
+                raise OdysseyError(f"the loss became {loss} at step {step}", DIVERGED_HINT)
         return losses
 
 
