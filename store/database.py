@@ -24,6 +24,7 @@ from store.files import cannot_write
 
 if TYPE_CHECKING:
     import duckdb
+    from duckdb import DuckDBPyConnection as Connection  # noqa: F401  (the type of a lease, for callers)
 
     from store.workspace import Workspace
 

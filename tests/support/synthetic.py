@@ -14,28 +14,14 @@ import numpy as np
 import pyarrow as pa
 
 from engine.launch.process import Identity
-from engine.spec.run import (
-    AdaptJob,
-    Architecture,
-    Corpus,
-    EvalSet,
-    Evaluation,
-    FitJob,
-    Method,
-    Model,
-    PrepareJob,
-    PretrainJob,
-    RunSpec,
-    Scheme,
-    SimilarityJob,
-    Tokenizer,
-    Training,
-)
+from engine.spec.run import Architecture, Evaluation, FitJob, Method, PrepareJob, PretrainJob, SimilarityJob
 from engine.spec.strict import content_key
 from store.ingest import ingest
 from store.run_dir import RunDir
 from store.workspace import Workspace
 from tests.support import synthetic_law as law
+from tests.support.synthetic_fits import TRUE_FORM, Measured, mean_loss, write_fit
+from tests.support.synthetic_specs import CORPORA, SCHEME, SET_TOKENS, SETS, TOKENIZER, TRAINING, adapt_spec
 from tests.support.synthetic_text import (
     BASE,
     DOMAINS,
@@ -50,17 +36,7 @@ from tests.support.synthetic_text import (
 )
 from tests.support.synthetic_writer import EPOCH, Clock, RunWriter, make_spec
 
-SET_TOKENS = 2_500
 STEPS = 60
-DRAWS = 40
-TRAINING = Training(lr=1e-3, sequence=WINDOW, batch_sequences=8)
-SCHEME = Scheme(window=WINDOW)
-CORPORA = {name: Corpus(name=name, source=f"installation:{name}") for name in (BASE, *DOMAINS)}
-TOKENIZER = Tokenizer(train_on=(CORPORA[BASE],), vocab_size=len(VOCABULARY))
-SETS = {
-    name: EvalSet(name=name, role="base" if name == BASE else "target", corpora=(CORPORA[name],))
-    for name in (BASE, *DOMAINS)
-}
 
 
 def synthetic_workspace(path: str | Path, *, runs: int = 0, ingested: bool = True) -> Workspace:
@@ -103,7 +79,7 @@ class _Author:
         self.clock = Clock()
         self.texts = {name: make_text(name, SETS[name].role, SET_TOKENS, 1) for name in SETS}
         self.base_runs: dict[str, str] = {}
-        self.points: list[dict[str, object]] = []
+        self.measured: list[Measured] = []
         self.prepare_id = ""
 
     def write(self) -> None:
@@ -199,9 +175,8 @@ class _Author:
             )
             run.emit("checkpoint", state=f"ptpp{ptpp:g}", tokens=int(n_params * ptpp))
             evaluated = []
-            for name, text in self.texts.items():
-                mean = law.zero_shot_loss(text.role, name, n_params, ptpp)
-                evaluated.append((model_id, text, make_losses(text, mean, seed=0)))
+            for text in self.texts.values():
+                evaluated.append((model_id, text, self._before(text, n_params, ptpp)))
             _evaluate(run, evaluated)
         run.emit("progress", done=tokens, total=tokens, phase="evaluating", eta_s=0)
         run.end("done", seconds=300)
@@ -209,7 +184,9 @@ class _Author:
     def adapt(self, domain: str, size: str, ptpp: float, replay_ratio: float, method: Method | None = None) -> None:
         method = method or Method()
         n_params = law.SIZES[size]
-        run = RunWriter(self.workspace, self._adapt_spec(domain, size, ptpp, replay_ratio, method), self.clock)
+        run = RunWriter(
+            self.workspace, adapt_spec(self.base_runs, domain, size, ptpp, replay_ratio, method), self.clock
+        )
         total = int(n_params * law.ATPP[-1])
         run.start(total, "tokens")
         self._curve(run, total, high=4.0, low=2.9, total=total)
@@ -240,12 +217,13 @@ class _Author:
             )
             evaluated = []
             for text in (self.texts[domain], self.texts[BASE]):
-                mean = law.predict_loss(text.role, n_params, ptpp, tokens, replay_ratio)
-                mean *= wobble
+                mean = wobble * law.predict_loss(text.role, n_params, ptpp, tokens, replay_ratio)
                 losses = make_losses(text, mean, seed=int(atpp), newline_factor=1.9)
                 evaluated.append((model_id, text, losses))
                 if domain == "docs" and method.name == "full":
-                    self._keep_point(run.run_id, text.role, n_params, ptpp, atpp, replay_ratio, losses)
+                    zero_shot = mean_loss(self._before(text, n_params, ptpp))
+                    cell = (run.run_id, text.role, n_params, ptpp, atpp, replay_ratio)
+                    self.measured.append(Measured(*cell, mean_loss(losses), zero_shot))
             _evaluate(run, evaluated)
         run.emit(
             "mixture",
@@ -292,26 +270,24 @@ class _Author:
         run.end("done", seconds=5)
 
     def fit(self) -> None:
-        job = FitJob(
-            forms=("dcpt", "ptpp_gated_floor"), fit_ptpp=law.FIT_PTPP, score_ptpp=law.SCORE_PTPP, domain="docs"
-        )
+        job = FitJob(forms=("dcpt", TRUE_FORM), fit_ptpp=law.FIT_PTPP, score_ptpp=law.SCORE_PTPP, domain="docs")
         run = RunWriter(self.workspace, make_spec("fit-docs", job, {"domain": "docs"}), self.clock)
         run.start(4, "fits")
         for form in job.forms:
             for role in job.roles:
-                self._fit(run, form, role)
+                write_fit(run, form, role, self.measured)
         run.end("done", seconds=8)
 
     def unfinished(self) -> None:
         """A run that is running (in this process), one that failed, one that waits."""
-        running = RunWriter(self.workspace, self._adapt_spec("docs", "xs", 5.0, 0.0, Method()), self.clock)
+        running = RunWriter(self.workspace, adapt_spec(self.base_runs, "docs", "xs", 5.0, 0.0, Method()), self.clock)
         me = Identity.current()
         identity = {"host": me.host, "pid": me.pid, "pid_started": me.pid_started, "boot_id": me.boot_id}
         running.start(400_000, "tokens", identity)
         self._curve(running, 160_000, high=4.4, low=3.6, total=400_000, eta_s=90.0)
         running.emit("heartbeat")
         running.end(None)
-        failed = RunWriter(self.workspace, self._adapt_spec("headers", "xs", 5.0, 0.0, Method()), self.clock)
+        failed = RunWriter(self.workspace, adapt_spec(self.base_runs, "headers", "xs", 5.0, 0.0, Method()), self.clock)
         failed.start(400_000, "tokens")
         self._curve(failed, 40_000, high=4.4, low=4.1, total=400_000)
         failed.end(
@@ -323,34 +299,11 @@ class _Author:
         failed.attempt.console.write_text(
             "".join(f"step {step} loss {4.4 - step / 20:.3f}\n" for step in range(6)) + "step 6 loss nan\n"
         )
-        queued = RunWriter(self.workspace, self._adapt_spec("tests", "xs", 5.0, 0.0, Method()), self.clock)
+        queued = RunWriter(self.workspace, adapt_spec(self.base_runs, "tests", "xs", 5.0, 0.0, Method()), self.clock)
         queued.end(None)
 
-    def _adapt_spec(self, domain: str, size: str, ptpp: float, replay_ratio: float, method: Method) -> RunSpec:
-        job = AdaptJob(
-            base=Model(run=self.base_runs[size], state=f"ptpp{ptpp:g}"),
-            tokenizer=TOKENIZER,
-            target=CORPORA[domain],
-            replay=(CORPORA[BASE],),
-            replay_ratio=replay_ratio,
-            atpp=law.ATPP,
-            method=method,
-            training=TRAINING,
-            evaluation=Evaluation(sets=(SETS[domain], SETS[BASE]), scheme=SCHEME),
-        )
-        labels = {
-            "domain": domain,
-            "replay_ratio": replay_ratio,
-            "ptpp": ptpp,
-            "size": size,
-            "method": method.name,
-            "rank": None if method.name == "full" else method.rank,
-            "lr": TRAINING.lr,
-            "seed": 0,
-        }
-        suffix = "" if method.name == "full" else f"-{method.name}{method.rank}"
-        name = f"adapt-{domain}-r{replay_ratio:g}-p{ptpp:g}-{size}{suffix}"
-        return make_spec(name, job, labels, (self.base_runs[size],))
+    def _before(self, text: Text, n_params: int, ptpp: float) -> Losses:
+        return make_losses(text, law.zero_shot_loss(text.role, text.name, n_params, ptpp), seed=0)
 
     def _curve(self, run: RunWriter, tokens: int, *, high: float, low: float, total: int, eta_s: float = 0.0) -> None:
         rng = np.random.default_rng([3, *run.spec.name.encode()])
@@ -369,92 +322,6 @@ class _Author:
                 },
             )
         run.emit("progress", done=tokens, total=total, phase="training", eta_s=eta_s)
-
-    def _keep_point(
-        self,
-        run_id: str,
-        role: str,
-        n_params: int,
-        ptpp: float,
-        atpp: float,
-        replay_ratio: float,
-        losses: Losses,
-    ) -> None:
-        before = make_losses(
-            self.texts["docs" if role == "target" else BASE],
-            law.zero_shot_loss(role, "docs", n_params, ptpp),
-            seed=0,
-        )
-        self.points.append(
-            {
-                "role": role,
-                "run_id": run_id,
-                "n_params": n_params,
-                "ptpp": ptpp,
-                "atpp": atpp,
-                "adapt_tokens": int(n_params * atpp),
-                "replay_ratio": replay_ratio,
-                "share": law.share_of(role, replay_ratio),
-                "loss": losses.sum_loss / losses.predicted,
-                "zero_shot_loss": before.sum_loss / before.predicted,
-            }
-        )
-
-    def _fit(self, run: RunWriter, form: str, role: str) -> None:
-        fit_id = content_key([run.run_id, form, role])
-        truth = dict(law.PARAMETERS[role])
-        names = [name for name in truth if form == "ptpp_gated_floor" or name not in ("F", "phi", "kappa")]
-        params = {name: truth[name] for name in names}
-        if form == "dcpt":
-            params["E"] += 0.3
-        points = [point for point in self.points if point["role"] == role]
-        rows, errors = [], []
-        for number, point in enumerate(points):
-            split = "score" if point["ptpp"] in law.SCORE_PTPP else "fit"
-            predicted = _predict(params, point)
-            if split == "score":
-                errors.append(predicted / float(point["loss"]) - 1.0)
-            row = {name: value for name, value in point.items() if name != "role"}
-            rows.append(
-                {
-                    "fit_id": fit_id,
-                    "point": number,
-                    "split": split,
-                    **row,
-                    "predicted": predicted,
-                    "reason": "",
-                    "weight": 1.0,
-                }
-            )
-        rng = np.random.default_rng([5, *fit_id.encode()])
-        draws = np.array(list(params.values())) * rng.normal(1.0, 0.01, (DRAWS, len(params)))
-        run.emit(
-            "fit",
-            fit_id=fit_id,
-            form=form,
-            role=role,
-            domain="docs",
-            params=params,
-            objective=0.0012,
-            n_points=sum(row["split"] == "fit" for row in rows),
-            n_excluded=0,
-            starts_agreeing=0.9,
-            at_bound=[],
-            condition=1.5e4,
-            fit_ptpp=list(law.FIT_PTPP),
-            score_ptpp=list(law.SCORE_PTPP),
-            delta=1e-3,
-            P0=law.P0 if form == "ptpp_gated_floor" else None,
-            scores={"n": len(errors), "anchors": 0, "saw": "nothing", "mape": 100 * float(np.mean(np.abs(errors)))},
-            identifiability=["The data do not determine phi."] if form == "ptpp_gated_floor" else [],
-            n_params_distinct=2,
-            code_version="0.1.0",
-            shard=run.shard("fit_points", pa.Table.from_pylist(rows)),
-            shard_draws=run.shard(
-                "fit_draws",
-                pa.table({"fit_id": [fit_id] * DRAWS, "draw": list(range(DRAWS)), "params": draws.tolist()}),
-            ),
-        )
 
 
 def _evaluate(run: RunWriter, evaluated: list[tuple[str, Text, Losses]]) -> None:
@@ -480,19 +347,6 @@ def _evaluate(run: RunWriter, evaluated: list[tuple[str, Text, Losses]]) -> None
     shard = run.shard("token_losses", pa.concat_tables(tables))
     for event in events:
         run.emit("evaluation", **event, shard=shard)
-
-
-def _predict(params: dict[str, float], point: dict[str, object]) -> float:
-    n, d, p, r = (float(point[name]) for name in ("n_params", "adapt_tokens", "ptpp", "share"))
-    floor = params.get("F", 0.0) / (p * n) ** params.get("phi", 1.0)
-    gate = (p / law.P0) ** params.get("kappa", 0.0)
-    return (
-        params["E"]
-        + floor
-        + params["A"] / n ** params["alpha"]
-        + gate * params["B"] * r ** params["eta"] / d ** params["beta"]
-        + params["C"] / (r + params["eps"]) ** params["gamma"]
-    )
 
 
 def find_run_dir(workspace: Workspace, beginning: str) -> RunDir:
