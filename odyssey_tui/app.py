@@ -87,6 +87,8 @@ class OdysseyApp(App[None], inherit_bindings=False):
     @on(Pulsed)
     def receive_pulse(self, message: Pulsed) -> None:
         """Keep the pulse, tell the screen when there is something new, and ask for the next look."""
+        if not self.screen_stack:  # the application is closing
+            return
         before, now = self.pulse, message.pulse
         screen = self.base_screen
         if now is not None:
