@@ -1,4 +1,4 @@
-"""Fits of the synthetic points: the true parameters for the form behind them, a level off for the form blind to PTPP."""
+"""Fits of the synthetic points: the true parameters for the form behind them, a level off for the other."""
 
 from __future__ import annotations
 
