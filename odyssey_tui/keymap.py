@@ -91,6 +91,21 @@ ACTIONS: tuple[Action, ...] = (
     Action("similarity.open", ("enter",), "Tokens", "which tokens carry ΔL on this domain"),
     Action("similarity.measure", ("m",), "Measure", "the next measure of similarity"),
     Action("similarity.embedder", ("e",), "Embedder", "the same measure through the next embedder"),
+    Action("compare.open", ("enter",), "Open", "the run of the row under the cursor"),
+    Action("compare.tokens", ("t",), "Tokens", "which tokens carry ΔL of the row under the cursor"),
+    Action("compare.chart", ("v",), "Chart", "curves, or learning and forgetting"),
+    Action("tokens.mask", ("m",), "Mask", "the type or class under the cursor, or unmask it"),
+    Action("tokens.unmask", ("U",), "Unmask all", "forget every mask", footer=False),
+    Action("tokens.next_passage", ("J",), "Next passage", "the next worst passage of the text"),
+    Action("tokens.previous_passage", ("K",), "Passage before", "back towards the worst one", footer=False),
+    Action("tokens.set", ("s",), "Set", "the same state on its other evaluation set"),
+    Action("tokens.pair", ("p",), "Pair", "choose another adapted state"),
+    Action("forecast.form", ("f",), "Form", "the next law"),
+    Action("forecast.anchors", ("a",), "Anchors", "the fit with anchors, or without"),
+    Action("forecast.role", ("t",), "Loss", "of the target or of the base text"),
+    Action("forecast.x_axis", ("x",), "X axis", "tokens, tokens per parameter, replay ratio or size"),
+    Action("forecast.size", ("s",), "Size", "the next model size"),
+    Action("forecast.replay", ("v",), "Replay", "the next replay ratio"),
 )
 
 

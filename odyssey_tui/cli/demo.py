@@ -123,7 +123,8 @@ def print_tables(context: click.Context, workspace: Workspace, run_ids: Sequence
         ("Runs", lambda: call(context, "runs")),
         ("Evaluations, zero-shot and adapted", lambda: emit_table(EVALUATIONS, evaluation_rows(evaluations))),
         ("Similarity against ΔL", lambda: call(context, "similarity")),
-        ("Laws", lambda: call(context, "fit")),
+        ("Laws", lambda: call(context, "forecast")),
+        ("Plan", lambda: call(context, "plan")),
     ]
     if pair is not None:
         sections.insert(4, ("Tokens of the pair that worsened most", lambda: call(context, "tokens", *pair)))

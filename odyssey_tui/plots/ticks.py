@@ -23,15 +23,28 @@ def linear_ticks(low: float, high: float, count: int) -> list[Tick]:
     span = high - low
     if not math.isfinite(span) or span <= abs(high) * 1e-13:
         return [Tick(low, short(low))]
-    raw = span / count
-    power = 10.0 ** math.floor(math.log10(raw))
-    step = next(s * power for s in _STEPS if s * power >= raw * 0.999)
-    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    values = [index * step for index in range(first, last + 1)]
+    steps = _round_steps(span / count)
+    # A short axis may hold no multiple, or a lonely one, of the step it has room for: then a finer step says more.
+    for step in steps:
+        values = _multiples(step, low, high)
+        if len(values) >= min(2, count):
+            break
     if not values:
         middle = low + span / 2
         return [Tick(middle, short(middle))]
     return [Tick(value, label) for value, label in zip(values, _same_form(values, step), strict=True)]
+
+
+def _round_steps(least: float) -> list[float]:
+    """The smallest round step that is at least ``least``, then three finer ones."""
+    power = 10.0 ** math.floor(math.log10(least))
+    ladder = [step * scale for scale in (power / 10, power) for step in _STEPS[:-1]] + [power * 10]
+    first = next(index for index, step in enumerate(ladder) if step >= least * 0.999)
+    return ladder[first : first - 4 : -1] if first > 3 else ladder[first::-1]
+
+
+def _multiples(step: float, low: float, high: float) -> list[float]:
+    return [index * step for index in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
 
 
 def log_ticks(low: float, high: float, count: int) -> list[Tick]:

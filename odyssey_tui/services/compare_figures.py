@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from odyssey_tui.plots.figure import Figure
 from odyssey_tui.plots.palette import RUNS
 from odyssey_tui.services.compare import Comparison
 
 
-def draw_curves(found: Comparison) -> Figure:
-    """Training loss of every run against tokens; empty where losses cannot be compared."""
+def draw_curves(found: Comparison, labels: Mapping[str, str] | None = None) -> Figure:
+    """Training loss of every run against tokens; empty where losses cannot be compared. ``labels``: by run."""
     figure = Figure("Training loss", "training tokens", "loss (nats/token)")
     colors = RUNS.indices([run.run_id for run in found.runs])
-    labels = {run.run_id: run.label for run in found.runs}
+    labels = labels or {run.run_id: run.label for run in found.runs}
     for curve in found.curves:
         figure.line(curve.tokens, curve.loss, labels[curve.run_id], color=colors[curve.run_id])
     return figure
 
 
-def draw_plane(found: Comparison) -> Figure:
+def draw_plane(found: Comparison, labels: Mapping[str, str] | None = None) -> Figure:
     """Each run's path over its adaptation budgets: left is learning, up is forgetting; its last state is marked."""
     figure = Figure("Learning and forgetting", f"target ΔL ({found.unit})", f"base ΔL ({found.unit})")
     colors = RUNS.indices([run.run_id for run in found.runs])
-    labels = {run.run_id: run.label for run in found.runs}
+    labels = labels or {run.run_id: run.label for run in found.runs}
     drawn = {run_id: steps for run_id, steps in found.planes.items() if steps}
     if drawn:
         figure.vline(0.0).hline(0.0)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from store.queries.tokens import BlockTokens
     from store.queries.tokens import Passage as Place
 
-CONTEXT_BEFORE, CONTEXT_AFTER = 64, 192
+CONTEXT_BEFORE, CONTEXT_AFTER = 16, 192
 """Tokens shown around a passage, as far as its block reaches."""
 
 
