@@ -14,7 +14,7 @@ import numpy as np
 from engine.laws.errors import LawError
 from engine.laws.features import Features, Scales, features
 from engine.laws.form import Form, Role
-from engine.laws.huber import log_residuals, objective
+from engine.laws.huber import log_residuals
 from engine.laws.law import Law, fitted_ranges
 from engine.laws.optimise import Problem, minimise
 from engine.laws.points import Floats, Points
@@ -95,7 +95,7 @@ def fit(form: Form, points: Points, options: FitOptions | None = None) -> Fit:
     require_enough(form, used, dropped, reasons)
     scales = Scales.of(used)
     x = features(used, scales)
-    lower, upper = bounds_of(form, options.role, dropped)
+    lower, upper = bounds_of(form, dropped)
     problem = Problem(form, x, np.log(used.loss), options.delta)
     ends, costs = _descend(problem, used, lower, upper, options)
     first = ends[[np.argmin(costs)]]
@@ -183,10 +183,3 @@ def _condition(form: Form, u: Floats, x: Features, used: Points, delta: float, f
     weight = np.sqrt(used.weight * np.minimum(1.0, delta / np.maximum(residuals, 1e-300)))
     singular = np.linalg.svd(jacobian[0][free] / predicted[0] * weight, compute_uv=False)
     return float(singular[0] / max(singular[-1], 1e-300 + singular[0] * 1e-16))
-
-
-def objective_at(fitted: Fit, u: Floats) -> Floats:
-    """The objective (S,) of scaled parameter vectors ``u`` (S, p) on the fitted points."""
-    problem = fitted.problem
-    residuals = log_residuals(problem.form.value(u, problem.x), problem.ln_loss)
-    return objective(residuals, fitted.points.weight, fitted.options.delta)

@@ -51,11 +51,11 @@ class Parameter:
     """Dropped (set to ``neutral``) when the data hold too few values along this axis."""
     neutral: float = 0.0
     scaling: tuple[Scaling, ...] = ()
-    role_bounds: tuple[tuple[Role, Bounds], ...] = ()
 
-    def limits(self, role: Role) -> Bounds:
-        """Bounds of ``u`` for the loss of ``role``."""
-        low, high = dict(self.role_bounds).get(role, self.bounds)
+    @property
+    def limits(self) -> Bounds:
+        """Bounds of ``u``."""
+        low, high = self.bounds
         return (float(np.log(low)), float(np.log(high))) if self.log else (low, high)
 
 

@@ -159,7 +159,6 @@ GADRE = SumForm(
         _power("eta", "exponent of the compute C", start=(0.02, 0.6)),
     ),
     needs=("n_params", "adapt_tokens"),
-    roles=("target", "base"),
     # M^η·C^−η = 6^−η·N^−2η and M^−η·C^−η = 6^−η·D^−2η.
     terms=(
         E,

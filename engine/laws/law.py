@@ -12,6 +12,7 @@ from engine.laws.features import Scales, features
 from engine.laws.form import Form, Role
 from engine.laws.forms import find_form
 from engine.laws.points import DISTINCT, Floats, Points
+from engine.laws.usable import drop_parameters
 
 RANGE_COLUMNS = {
     "N": "n_params",
@@ -113,8 +114,6 @@ def law_from_record(
         raise LawError(
             f"The stored fit of {form} lacks {', '.join(missing)}.", "It was made by another version: fit again."
         )
-    from engine.laws.usable import drop_parameters
-
     rows = np.asarray(draws, dtype=np.float64).reshape(-1, len(known.names))
     values = {name: float(params[name]) for name in known.names}
     return Law(known, role, values, rows, p0, fitted_ranges(fitted), drop_parameters(known, fitted).axes)

@@ -19,7 +19,8 @@ from engine.laws.law import Law
 from engine.laws.points import Floats, Points
 
 Goal = Literal["cheapest", "best"]
-SAME_RESOLUTION = 41
+CELLS = 41
+"""Replay ratios and budgets of the default grid."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ def plan(
     limits on forgetting need a base law that is exact at D = 0.
     """
     _check(target, base, limits)
-    ratios = np.linspace(0.0, 0.9, SAME_RESOLUTION) if replay_ratio is None else np.asarray(replay_ratio, dtype=float)
+    ratios = np.linspace(0.0, 0.9, CELLS) if replay_ratio is None else np.asarray(replay_ratio, dtype=float)
     budgets = _default_atpp(target) if atpp is None else np.asarray(atpp, dtype=float)
     if not (len(ratios) and len(budgets) and (ratios >= 0).all() and (ratios <= 1).all() and (budgets > 0).all()):
         raise LawError("A plan needs replay ratios within [0, 1] and positive ATPP.")
@@ -209,7 +210,7 @@ def _check(target: Law, base: Law, limits: Limits) -> None:
 
 def _default_atpp(law: Law) -> Floats:
     low, high = law.ranges["A"]
-    return np.geomspace(low / 2, high * 2, SAME_RESOLUTION)
+    return np.geomspace(low / 2, high * 2, CELLS)
 
 
 def _losses(

@@ -100,9 +100,9 @@ def count_reasons(reasons: NDArray[np.str_]) -> list[tuple[str, int]]:
     return sorted(zip(names.tolist(), counts.tolist(), strict=True), key=lambda pair: (-pair[1], pair[0]))
 
 
-def bounds_of(form: Form, role: str, dropped: Dropped) -> tuple[Floats, Floats]:
-    """Lower and upper ``u`` (p,) for the loss of ``role``; dropped parameters have no room."""
-    limits = np.array([parameter.limits(role) for parameter in form.parameters], dtype=np.float64)
+def bounds_of(form: Form, dropped: Dropped) -> tuple[Floats, Floats]:
+    """Lower and upper ``u`` (p,); dropped parameters have no room."""
+    limits = np.array([parameter.limits for parameter in form.parameters], dtype=np.float64)
     for parameter, row in zip(form.parameters, limits, strict=True):
         if parameter.name in dropped.neutral:
             value = dropped.neutral[parameter.name]
