@@ -37,6 +37,9 @@ class Journal:
             try:
                 _write_all(self._descriptor, text.encode())
             except OSError as error:
+                # The disk may have taken a part of the line: opening anew closes it before the next event.
+                os.close(self._descriptor)
+                self._descriptor = None
                 raise cannot_write(self.path, error) from error
             self._seq += 1
             return line

@@ -53,6 +53,10 @@ class RunRow:
     tokens_per_s: float | None
     step: int | None
     tokens: int | None
+    atpp: float | None
+    """Largest ATPP measured on the target set."""
+    target_loss: float | None
+    """Loss on the target set there."""
     target_delta: float | None
     """Adapted minus zero-shot loss on the target set at the largest ATPP measured."""
     base_delta: float | None
@@ -77,9 +81,11 @@ class RunRow:
 
 _LIST = """
 WITH finals AS (
-    SELECT run_id, arg_max(delta, atpp) FILTER (role = 'target') AS target_delta,
+    SELECT run_id, max(atpp) FILTER (role = 'target') AS atpp,
+        arg_max(loss, atpp) FILTER (role = 'target') AS target_loss,
+        arg_max(delta, atpp) FILTER (role = 'target') AS target_delta,
         arg_max(delta, atpp) FILTER (role = 'base') AS base_delta
-    FROM adaptation_points WHERE delta IS NOT NULL GROUP BY run_id
+    FROM adaptation_points GROUP BY run_id
 ), marks AS (
     SELECT run_id, event, text,
         arg_max(event, seq) OVER (PARTITION BY run_id, event IN ('tag', 'untag'), text) AS newest
@@ -94,7 +100,7 @@ WITH finals AS (
 SELECT r.run_id, r.name, r.experiment, r.kind, r.domain, r.size, r.method, r.replay_ratio, r.ptpp, r.seed,
     r.labels::VARCHAR AS labels_json, r.state, r.attempt, r.reason, r.hint, r.done, r.total, r.unit, r.phase, r.eta_s,
     r.queued, r.started, r.ended, r.heartbeat, r.host, r.pid, r.device, r.cost_flops,
-    r.train_loss, r.tokens_per_s, r.step, r.tokens, f.target_delta, f.base_delta,
+    r.train_loss, r.tokens_per_s, r.step, r.tokens, f.atpp, f.target_loss, f.target_delta, f.base_delta,
     coalesce(n.tags, []) AS tags, coalesce(n.pinned, false) AS pinned, coalesce(n.n_notes, 0) AS n_notes,
     coalesce(w.n_warnings, 0) AS n_warnings
 FROM runs r LEFT JOIN finals f USING (run_id) LEFT JOIN noted n USING (run_id) LEFT JOIN warned w USING (run_id)

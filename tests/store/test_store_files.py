@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from pathlib import Path
 
@@ -113,6 +114,27 @@ def test_threads_share_a_journal_without_tearing_lines(tmp_path: Path) -> None:
         thread.join()
     journal.close()
     assert [event["seq"] for event in read_events(journal.path)[0]] == list(range(200))
+
+
+def test_a_line_that_the_disk_took_in_part_does_not_spoil_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = Journal(tmp_path / "events.jsonl")
+    journal.append("a")
+    true_write = os.write
+
+    def write_part(descriptor: int, data: bytes) -> int:
+        true_write(descriptor, data[:10])
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("os.write", write_part)
+        with pytest.raises(WorkspaceError, match="No space left"):
+            journal.append("b")
+    journal.append("c")
+    events = read_events(journal.path)[0]
+    assert [event["event"] for event in events] == ["a", MALFORMED, "c"]
+    assert [event["seq"] for event in events] == [0, -1, 1]
 
 
 def test_a_missing_journal_is_empty(tmp_path: Path) -> None:

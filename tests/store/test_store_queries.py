@@ -37,6 +37,8 @@ def test_runs_come_with_everything_a_table_shows(con: duckdb.DuckDBPyConnection)
     assert adapted.progress == 1.0
     assert adapted.train_loss == pytest.approx(2.9, abs=0.1)
     assert adapted.tokens_per_s == pytest.approx(15_000, rel=0.2)
+    assert adapted.atpp == 4.0
+    assert adapted.target_loss == pytest.approx(law.predict_loss("target", 400_000, 15.0, 1_600_000, 0.0), rel=0.02)
     assert adapted.target_delta < -0.3
     assert adapted.base_delta > 0.3
     assert run_named(con, "adapt-tables-r0-p15-s").n_warnings == 1
