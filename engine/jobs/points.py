@@ -53,10 +53,12 @@ def read_records(workspace: Workspace, run_ids: Iterable[str]) -> Records:
 
 
 def _take(records: Records, run_id: str, event: dict[str, Any]) -> None:
+    if not isinstance(event.get("model_id"), str):
+        return
     if event["event"] == "model":
         known = records.models.setdefault(event["model_id"], {"run_id": run_id})
         known.update({name: value for name, value in event.items() if value is not None})
-    elif event["event"] == "evaluation":
+    elif event["event"] == "evaluation" and isinstance(event.get("eval_set_id"), str):
         key = (event["model_id"], event["eval_set_id"], canonical_scheme(event.get("scheme")))
         records.evaluations[key] = event
 
