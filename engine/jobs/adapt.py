@@ -11,10 +11,10 @@ from engine.data.mixture import Mixture
 from engine.data.tokenizer import load_tokenizer
 from engine.data.tokens import token_stream
 from engine.evaluate.record import Examiner
-from engine.jobs.checks import check_lengths
 from engine.models.adapter import attach_method
 from engine.models.count import count_parameters
 from engine.models.decoder import Decoder
+from engine.models.lengths import check_lengths
 from engine.models.load import load_model, read_facts
 from engine.models.save import save_state
 from engine.train.loop import Trainer

@@ -8,8 +8,8 @@ import torch
 
 from engine.data.tokenizer import load_tokenizer
 from engine.evaluate.record import Examiner
-from engine.jobs.checks import check_lengths
 from engine.models.decoder import Decoder
+from engine.models.lengths import check_lengths
 from engine.models.load import load_model, read_facts
 
 if TYPE_CHECKING:

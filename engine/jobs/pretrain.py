@@ -10,10 +10,10 @@ from engine.data.mixture import Mixture
 from engine.data.tokenizer import load_tokenizer
 from engine.data.tokens import token_stream
 from engine.evaluate.record import Examiner
-from engine.jobs.checks import check_lengths
 from engine.models.build import build_model
 from engine.models.count import count_parameters
 from engine.models.decoder import Decoder
+from engine.models.lengths import check_lengths
 from engine.models.load import ModelFacts
 from engine.models.save import save_state
 from engine.train.loop import Trainer

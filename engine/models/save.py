@@ -30,9 +30,19 @@ def save_state(folder: Path, model: PreTrainedModel, tokenizer: LoadedTokenizer,
             if file.is_file() and file.name != FACTS_FILE:
                 shutil.copyfile(file, temporary / file.name)
         write_json(temporary / FACTS_FILE, facts.content())
+        _settle(temporary)
         shutil.rmtree(folder, ignore_errors=True)
         os.rename(temporary, folder)
     except OSError as error:
         raise cannot_write(folder, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _settle(folder: Path) -> None:
+    """Sync every file to disk, readable by whom the configuration is (weights are written for their owner alone)."""
+    mode = (folder / "config.json").stat().st_mode
+    for path in folder.iterdir():
+        path.chmod(mode)
+        with open(path, "rb") as file:
+            os.fsync(file.fileno())

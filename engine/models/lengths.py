@@ -1,4 +1,4 @@
-"""Checks that need the model and the tokenizer at hand, made before any work."""
+"""Whether sequences, windows and vocabulary fit a model: checked once it is loaded, before any work."""
 
 from __future__ import annotations
 
