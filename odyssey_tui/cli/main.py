@@ -131,15 +131,16 @@ def report(error: BaseException) -> int:
     match error:
         case click.exceptions.Exit():
             return error.exit_code
+        case BrokenPipeError():
+            return leave_pipe()
+        # click turns a broken pipe into a plain exit with status 1.
+        case SystemExit(__context__=BrokenPipeError()):
+            return leave_pipe()
         case SystemExit():
             return error.code if isinstance(error.code, int) else Exit.FAILED
         case KeyboardInterrupt() | click.Abort():
             click.echo("interrupted", err=True)
             return Exit.INTERRUPTED
-        case BrokenPipeError():
-            # The interpreter flushes stdout once more at exit; give it somewhere to go.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return Exit.BROKEN_PIPE
         case OdysseyError():
             say_error(error.message, error.hint)
             return error.exit_code
@@ -147,6 +148,12 @@ def report(error: BaseException) -> int:
             return say_usage(error)
         case _:
             return say_bug(error)
+
+
+def leave_pipe() -> int:
+    """The reader of stdout has left: no error. The interpreter flushes once more at exit; give it somewhere to go."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno() if sys.__stdout__ else 1)
+    return Exit.BROKEN_PIPE
 
 
 def say_error(message: str, hint: str = "") -> None:

@@ -61,6 +61,7 @@ class RunsScreen(OdysseyScreen):
     """Runs by group; marks, filter, sort; cancelling and retrying."""
 
     SCOPE = "runs"
+    AUTO_FOCUS = "#runs"
     CSS_PATH = "runs.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("screen", "runs")]
 
@@ -76,7 +77,7 @@ class RunsScreen(OdysseyScreen):
         self._asked_preview: tuple[str, ...] = ()
 
     def compose_body(self) -> ComposeResult:
-        yield Input(id="filter", placeholder="domain=tests and replay>=0.1 · tag:x · ~text", compact=True)
+        yield Input(id="filter", placeholder="domain=tests and replay>=0.1 · tag:x · ~text", compact=True, disabled=True)
         yield Static("", id="filter-trouble", classes="trouble", markup=False)
         yield Static(WELCOME, id="welcome")
         yield Static("No run passes the filter; Esc clears it.", id="nothing", classes="hint")
@@ -125,6 +126,8 @@ class RunsScreen(OdysseyScreen):
         table = self.query_one(KeyedTable)
         table.show(table_columns(name_width, columns), lines)
         self.query_one("#nothing", Static).display = bool(snapshot.total) and not snapshot.shown
+        if self.focused is None and snapshot.total:
+            table.focus()
         self._draw_preview(snapshot)
         self.refresh_bindings()
 
@@ -230,6 +233,7 @@ class RunsScreen(OdysseyScreen):
         """Open the filter line."""
         line = self.query_one("#filter", Input)
         line.add_class("-shown")
+        line.disabled = False
         line.focus()
         self.refresh_bindings()
 
@@ -260,6 +264,7 @@ class RunsScreen(OdysseyScreen):
         line = self.query_one("#filter", Input)
         line.value = ""
         line.remove_class("-shown")
+        line.disabled = True
         self.query_one(KeyedTable).focus()
         self.refresh_bindings()
 

@@ -1,0 +1,87 @@
+"""What the commands print on a workspace with results."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from odyssey_tui.cli.main import COMMANDS, LazyGroup, odyssey, run
+from store.workspace import Workspace
+
+
+def call(capsys, workspace: Workspace, *arguments: str) -> tuple[str, str]:
+    """Standard output and error of a command that succeeds."""
+    status = run(["-w", str(workspace.root), *arguments])
+    out, err = capsys.readouterr()
+    assert status == 0, err
+    return out, err
+
+
+def test_every_listed_command_exists() -> None:
+    assert isinstance(odyssey, LazyGroup)
+    for name in COMMANDS:
+        command = odyssey.get_command(None, name)
+        assert command is not None
+        assert command.help, name
+
+
+def test_runs_filters_and_fits_80_columns(voyage, capsys) -> None:
+    out, _ = call(capsys, voyage, "runs", "-f", "domain=docs and replay>=0.25 and state=done")
+    lines = out.splitlines()
+    assert len(lines) == 1 + 8
+    assert max(map(len, lines)) <= 80
+    assert all("docs" in line and "0.25" in line or "0.5" in line for line in lines[1:])
+
+
+def test_runs_json_has_every_field(voyage, capsys) -> None:
+    found = json.loads(call(capsys, voyage, "runs", "--json", "-f", "state=failed")[0])
+    assert len(found) == 1
+    assert found[0]["reason"] == "the loss became NaN at step 6"
+    assert {"run", "experiment", "kind", "lr", "ppl", "tags", "delta_base"} <= found[0].keys()
+
+
+def test_runs_are_in_plan_order(voyage, capsys) -> None:
+    found = json.loads(call(capsys, voyage, "runs", "--json")[0])
+    assert [row["kind"] for row in found[:3]] == ["prepare", "pretrain", "pretrain"]
+
+
+def test_show_tells_before_and_after(voyage, capsys) -> None:
+    out, _ = call(capsys, voyage, "show", "adapt-docs-r0-p5-s")
+    assert "✓ done" in out
+    assert "PPL before" in out
+    assert "job.replay_ratio: 0.0" in out
+    found = json.loads(call(capsys, voyage, "show", "adapt-docs-r0-p5-s", "--json")[0])
+    line = next(line for line in found["evaluations"] if line["state"] == "atpp4" and line["role"] == "target")
+    assert abs(line["loss"] - line["before"] - line["delta"]) < 1e-9
+
+
+def test_show_a_failed_run_gives_reason_and_hint(voyage, capsys) -> None:
+    out, _ = call(capsys, voyage, "show", "adapt-headers-r0-p5-xs")
+    assert "✗ failed" in out
+    assert "the loss became NaN at step 6" in out
+
+
+def test_queue_lists_what_is_not_finished(voyage, capsys) -> None:
+    out, err = call(capsys, voyage, "queue")
+    assert [line.split()[1] for line in out.splitlines()[1:]] == ["running", "queued"]
+    assert "no scheduler runs" in err
+    view = json.loads(call(capsys, voyage, "queue", "--json")[0])
+    assert view["scheduler"] is False
+    assert [row["state"] for row in view["runs"]] == ["running", "queued"]
+
+
+def test_launch_dry_run_changes_nothing(tmp_path: Path, capsys) -> None:
+    root = tmp_path / "none"
+    status = run(["launch", "demo", "--dry-run", "--json", "-w", str(root), "--set", "adapt.0.replay_ratio=[0,0.5]"])
+    plan = json.loads(capsys.readouterr().out)
+    assert status == 0
+    assert not root.exists()
+    assert plan["queued"] is False
+    assert plan["new"] == len(plan["runs"]) > 20
+    assert plan["flops"] == sum(row["flops"] for row in plan["runs"]) > 0
+
+
+def test_logs_print_the_console(own_voyage: Workspace, capsys) -> None:
+    run_id = next(name for name in own_voyage.run_ids() if name.startswith("adapt-docs-r0-p5-s-"))
+    own_voyage.run(run_id).latest_attempt().console.write_text("hello\nworld\n")
+    assert call(capsys, own_voyage, "logs", run_id)[0] == "hello\nworld\n"

@@ -1,0 +1,89 @@
+"""Tables: the same rows as text, JSON, CSV and LaTeX."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import click
+import pytest
+
+from odyssey_tui.cli.output import Column, emit_json, emit_table
+
+COLUMNS = (
+    Column("name", "name"),
+    Column("delta", "ΔL", "+.3f"),
+    Column("note", "note", drop=1),
+)
+ROWS = [
+    {"name": "first_run", "delta": 0.0123456789, "note": "50% & more"},
+    {"name": "second", "delta": None, "note": ""},
+]
+
+
+def test_text_is_aligned_and_rounded(capsys) -> None:
+    emit_table(COLUMNS, ROWS)
+    assert capsys.readouterr().out.splitlines() == [
+        "name           ΔL  note",
+        "first_run  +0.012  50% & more",
+        "second          –",
+    ]
+
+
+def test_json_and_csv_keep_full_precision(capsys) -> None:
+    emit_table(COLUMNS, ROWS, json=True)
+    assert json.loads(capsys.readouterr().out) == ROWS
+    emit_table(COLUMNS, ROWS, csv=True)
+    read = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert read[0] == {"name": "first_run", "delta": "0.0123456789", "note": "50% & more"}
+    assert read[1]["delta"] == ""
+
+
+def test_latex_is_escaped(capsys) -> None:
+    emit_table(COLUMNS, ROWS, latex=True)
+    out = capsys.readouterr().out
+    assert r"name & $\Delta$L & note \\" in out
+    assert r"first\_run & +0.012 & 50\% \& more \\" in out
+    assert out.startswith(r"\begin{tabular}{lrl}")
+
+
+def test_a_wide_table_cuts_texts_then_drops_columns_and_says_so(capsys) -> None:
+    columns = [Column("name"), *(Column(f"number{index}", drop=index) for index in range(1, 9))]
+    rows = [["n" * 60, *[123456.0] * 8]]
+    emit_table(columns, rows)
+    out, err = capsys.readouterr()
+    assert max(map(len, out.splitlines())) <= 80
+    assert out.splitlines()[1].startswith("n" * 25 + "…")
+    assert "number8" in err
+    assert "number1" in out
+    assert "number8" not in out
+
+
+def test_texts_of_a_table_without_droppable_columns_shrink_further(capsys) -> None:
+    emit_table([Column(f"text{index}") for index in range(6)], [["x" * 40] * 6])
+    out = capsys.readouterr().out
+    assert max(map(len, out.splitlines())) <= 80
+    assert len(out.splitlines()[0].split()) == 6
+
+
+def test_no_rows_say_so_in_text_only(capsys) -> None:
+    emit_table(COLUMNS, [], empty="no runs yet")
+    assert capsys.readouterr().out == "no runs yet\n"
+    emit_table(COLUMNS, [], json=True)
+    assert json.loads(capsys.readouterr().out) == []
+
+
+def test_json_has_no_nan(capsys) -> None:
+    emit_json({"a": float("nan"), "b": [float("inf"), 1.5]})
+    assert json.loads(capsys.readouterr().out) == {"a": None, "b": [None, 1.5]}
+
+
+def test_forms_exclude_each_other() -> None:
+    with pytest.raises(click.UsageError):
+        emit_table(COLUMNS, ROWS, json=True, csv=True)
+
+
+def test_a_row_of_the_wrong_length_is_a_bug() -> None:
+    with pytest.raises(ValueError, match="2 values under 3 columns"):
+        emit_table(COLUMNS, [["a", 1.0]])

@@ -1,0 +1,281 @@
+"""The Runs screen and the shell around it, by keys: state and messages at both sizes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Input, Static
+
+from odyssey_tui.app import OdysseyApp
+from odyssey_tui.screens.confirm import ConfirmScreen, TypedConfirmScreen
+from odyssey_tui.screens.help import HelpScreen
+from odyssey_tui.screens.run import RunScreen
+from odyssey_tui.screens.runs import RunsScreen
+from odyssey_tui.settings import Settings
+from odyssey_tui.widgets.banner import Banner
+from odyssey_tui.widgets.bars import StatusBar
+from odyssey_tui.widgets.keyed_table import KeyedTable
+from store.workspace import Workspace
+
+SMALL, LARGE = (80, 24), (120, 40)
+
+
+async def settle(pilot: Pilot) -> None:
+    """Wait until nothing is being read."""
+    await pilot.pause()
+    await pilot.app.workers.wait_for_complete()
+    await pilot.pause()
+
+
+@asynccontextmanager
+async def opened(
+    workspace: Workspace, size: tuple[int, int] = SMALL, settings: Settings | None = None
+) -> AsyncIterator[Pilot]:
+    """The application on a workspace, with its first data on screen."""
+    async with OdysseyApp(workspace, settings).run_test(size=size) as pilot:
+        await settle(pilot)
+        yield pilot
+
+
+async def press(pilot: Pilot, *keys: str) -> None:
+    await pilot.press(*keys)
+    await settle(pilot)
+
+
+def table(pilot: Pilot) -> KeyedTable:
+    return pilot.app.screen.query_one(KeyedTable)
+
+
+def names(pilot: Pilot) -> list[str]:
+    """Names in the table, headings left out."""
+    rows = table(pilot)
+    return [str(rows.get_cell(row.key, "name")) for row in rows._rows if not row.key.startswith("group:")]
+
+
+def columns(pilot: Pilot) -> list[str]:
+    return [str(column.key.value) for column in table(pilot).ordered_columns]
+
+
+async def to_row(pilot: Pilot, name: str) -> None:
+    """Put the cursor on a run."""
+    rows = table(pilot)
+    index = next(i for i, row in enumerate(rows._rows) if str(rows.get_cell(row.key, "name")) == name)
+    rows.move_cursor(row=index)
+    await settle(pilot)
+
+
+@pytest.mark.parametrize("size", [SMALL, LARGE])
+async def test_runs_are_listed_under_their_experiment(voyage, size) -> None:
+    async with opened(voyage, size) as pilot:
+        assert isinstance(pilot.app.screen, RunsScreen)
+        assert len(names(pilot)) == 25
+        assert table(pilot).current == "group:demo"
+        assert ("size" in columns(pilot)) == (size == LARGE)
+        assert {"state", "name", "delta_target", "delta_base"} <= set(columns(pilot))
+        width = sum(column.get_render_width(table(pilot)) for column in table(pilot).ordered_columns)
+        assert width <= size[0]
+        assert "22 done" in str(pilot.app.screen.query_one(StatusBar).render())
+
+
+@pytest.mark.parametrize("size", [(20, 5), (40, 10), (200, 60)])
+async def test_any_size_is_survived(voyage, size) -> None:
+    async with opened(voyage, size) as pilot:
+        await press(pilot, "j", "j", "enter")
+        assert isinstance(pilot.app.screen, RunScreen)
+        await press(pilot, "escape", "3")
+        assert pilot.app.screen.SCOPE == "launch"
+
+
+async def test_a_filter_narrows_and_escape_takes_it_back(voyage) -> None:
+    async with opened(voyage) as pilot:
+        await press(pilot, "slash", *"replay=0.5", "enter")
+        assert [name for name in names(pilot) if "r0.5" in name] == names(pilot) != []
+        await press(pilot, "escape")
+        assert len(names(pilot)) == 25
+
+
+async def test_a_wrong_filter_says_where_and_keeps_the_rows(voyage) -> None:
+    async with opened(voyage) as pilot:
+        await press(pilot, "slash", *"relpay=1")
+        trouble = pilot.app.screen.query_one("#filter-trouble", Static)
+        assert trouble.display
+        assert "column 1" in str(trouble.render())
+        assert "'replay'" in str(trouble.render())
+        assert len(names(pilot)) == 25
+
+
+async def test_a_filter_that_nothing_passes_says_so(voyage) -> None:
+    async with opened(voyage) as pilot:
+        await press(pilot, "slash", *"state=lost")
+        assert pilot.app.screen.query_one("#nothing").display
+        assert names(pilot) == []
+
+
+async def test_digits_and_letters_are_text_while_a_field_has_the_focus(voyage) -> None:
+    async with opened(voyage) as pilot:
+        await press(pilot, "slash", *"3q?")
+        assert isinstance(pilot.app.screen, RunsScreen)
+        assert pilot.app.screen.query_one("#filter", Input).value == "3q?"
+
+
+async def test_marks_survive_refresh_and_grouping(voyage) -> None:
+    async with opened(voyage) as pilot:
+        await press(pilot, "j", "space", "space", "r", "b")
+        assert len(pilot.app.marked) == 2
+        rows = table(pilot)
+        marked = [row.key for row in rows._rows if str(rows.get_cell(row.key, "mark")) == "●"]
+        assert sorted(marked) == sorted(pilot.app.marked)
+        await press(pilot, "U")
+        assert pilot.app.marked == []
+
+
+async def test_groups_fold(voyage) -> None:
+    async with opened(voyage) as pilot:
+        await press(pilot, "enter")
+        assert names(pilot) == []
+        await press(pilot, "enter")
+        assert len(names(pilot)) == 25
+
+
+async def test_the_cursor_stays_on_its_run_when_the_order_changes(voyage) -> None:
+    async with opened(voyage) as pilot:
+        await to_row(pilot, "adapt-tests-r0-p15-s")
+        current = table(pilot).current
+        await press(pilot, "o", "o", "o")
+        assert table(pilot).current == current
+
+
+async def test_there_and_back(voyage) -> None:
+    async with opened(voyage) as pilot:
+        await to_row(pilot, "adapt-docs-r0-p5-s")
+        await press(pilot, "enter")
+        assert isinstance(pilot.app.screen, RunScreen)
+        await press(pilot, "escape")
+        assert isinstance(pilot.app.screen, RunsScreen)
+        assert table(pilot).current.startswith("adapt-docs-r0-p5-s-")
+
+
+async def test_help_lists_the_keys_that_act(voyage) -> None:
+    async with opened(voyage, LARGE, Settings(keys={"runs.mark": "v"})) as pilot:
+        await press(pilot, "question_mark")
+        assert isinstance(pilot.app.screen, HelpScreen)
+        rows = {action.id: keys for _, keys, action in pilot.app.screen._rows}
+        assert rows["runs.mark"] == "v"
+        assert rows["table.cursor_down"] == "j ↓"
+        assert "runs.demo" not in rows
+        await press(pilot, "escape")
+        assert isinstance(pilot.app.screen, RunsScreen)
+
+
+async def test_rebound_keys_act_and_the_old_ones_do_not(voyage) -> None:
+    async with opened(voyage, settings=Settings(theme="odyssey-light", keys={"runs.mark": "v"})) as pilot:
+        assert pilot.app.theme == "odyssey-light"
+        await press(pilot, "j", "v")
+        assert len(pilot.app.marked) == 1
+        await press(pilot, "space")
+        assert len(pilot.app.marked) == 1
+
+
+async def test_the_palette_has_every_action(voyage) -> None:
+    async with opened(voyage) as pilot:
+        titles = {command.title for command in pilot.app.get_system_commands(pilot.app.screen)}
+        assert {"Open", "Mark", "Filter", "Group", "Cancel run", "Launch", "Refresh", "Theme"} <= titles
+
+
+async def test_an_empty_workspace_offers_the_demo(empty) -> None:
+    async with opened(empty) as pilot:
+        assert pilot.app.screen.query_one("#welcome").display
+        assert pilot.app.screen.check_action("demo", ())
+        assert not pilot.app.screen.check_action("mark", ())
+
+
+async def test_cancelling_a_live_run_asks_for_the_word(own_voyage, monkeypatch) -> None:
+    monkeypatch.setattr("engine.launch.scheduler.ensure_running", lambda workspace: False)
+    async with opened(own_voyage) as pilot:
+        await to_row(pilot, "adapt-docs-r0-p5-xs")
+        await press(pilot, "X")
+        assert isinstance(pilot.app.screen, TypedConfirmScreen)
+        await press(pilot, *"yes", "enter")
+        assert isinstance(pilot.app.screen, TypedConfirmScreen)
+        pilot.app.screen.query_one(Input).value = ""
+        await press(pilot, *"cancel", "enter")
+        assert isinstance(pilot.app.screen, RunsScreen)
+        (request,) = (own_voyage.queue / "requests").glob("*.json")
+        content = json.loads(request.read_text())
+        assert content["action"] == "cancel"
+        assert content["runs"][0].startswith("adapt-docs-r0-p5-xs-")
+
+
+async def test_cancelling_a_waiting_run_asks_and_n_means_no(own_voyage) -> None:
+    async with opened(own_voyage) as pilot:
+        await to_row(pilot, "adapt-tests-r0-p5-xs")
+        await press(pilot, "X")
+        assert isinstance(pilot.app.screen, ConfirmScreen)
+        await press(pilot, "n")
+        assert isinstance(pilot.app.screen, RunsScreen)
+        assert not list((own_voyage.queue / "requests").glob("*.json"))
+
+
+async def test_a_failed_run_is_retried_and_a_done_one_is_not(own_voyage, monkeypatch) -> None:
+    monkeypatch.setattr("engine.launch.scheduler.ensure_running", lambda workspace: False)
+    async with opened(own_voyage) as pilot:
+        await to_row(pilot, "adapt-docs-r0-p5-s")
+        await press(pilot, "R")
+        assert not list((own_voyage.queue / "requests").glob("*.json"))
+        await to_row(pilot, "adapt-headers-r0-p5-xs")
+        await press(pilot, "R")
+        (request,) = (own_voyage.queue / "requests").glob("*.json")
+        assert json.loads(request.read_text())["action"] == "retry"
+
+
+async def test_a_vanished_workspace_is_told_and_the_rows_stay(own_voyage) -> None:
+    async with opened(own_voyage) as pilot:
+        shutil.rmtree(own_voyage.root)
+        await press(pilot, "r")
+        assert pilot.app.screen.query_one(Banner).text
+        assert len(names(pilot)) == 25
+
+
+async def test_a_screen_that_shows_the_same_draws_nothing(voyage, monkeypatch) -> None:
+    async with opened(voyage) as pilot:
+        drawn: list[object] = []
+        monkeypatch.setattr(RunsScreen, "show", lambda self, snapshot: drawn.append(snapshot))
+        await press(pilot, "r")
+        await press(pilot, "r")
+        assert drawn == []
+
+
+async def test_a_change_in_the_files_reaches_the_table(own_voyage) -> None:
+    async with opened(own_voyage) as pilot:
+        run_id = next(name for name in own_voyage.run_ids() if name.startswith("adapt-docs-r0-p5-xs"))
+        with own_voyage.run(run_id).latest_attempt().events.open("a") as journal:
+            journal.write('{"seq": 9999, "t": 1800000000.0, "event": "done", "seconds": 1.0}\n')
+        pilot.app.look_now()
+        await settle(pilot)
+        await settle(pilot)
+        assert str(table(pilot).get_cell(run_id, "state")) == "✓ done"
+
+
+async def test_marked_curves_are_drawn_where_there_is_room(voyage) -> None:
+    async with opened(voyage, LARGE) as pilot:
+        await to_row(pilot, "pretrain-s")
+        screen = pilot.app.screen
+        assert screen.query_one("#preview").display
+        assert {curve.branch for curve in screen._snapshot.curves} >= {"trunk"}
+        await pilot.resize_terminal(80, 24)
+        await settle(pilot)
+        assert not screen.query_one("#preview").display
+
+
+async def test_q_leaves_and_ctrl_c_says_that_it_interrupted(voyage) -> None:
+    async with opened(voyage) as pilot:
+        await pilot.press("ctrl+c")
+    assert pilot.app.return_code == 130
+    async with opened(voyage) as pilot:
+        await pilot.press("q")
+    assert pilot.app.return_code == 0
