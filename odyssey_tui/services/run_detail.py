@@ -62,13 +62,12 @@ def read_detail(workspace: Workspace, run_id: str, *, log_lines: int) -> RunDeta
     """The run with the last ``log_lines`` lines of its console. Raises OdysseyError when there is no such run."""
     from store.database import lease
     from store.ingest import ingest
-    from store.queries import curves, evaluations, points, runs
+    from store.queries import curves, evaluations, runs
 
     ingest(workspace)
     with lease(workspace) as con:
         run = runs.find_run(con, run_id)
         found = evaluations.list_evaluations(con, [run_id])
-        final = [point for point in points.adaptation_points(con, role="target") if point.run_id == run_id]
         parents = [found[-1].parent] if found and found[-1].parent else []
         lineage = [model.model_id for parent in parents for model in runs.trace_lineage(con, parent)]
         metrics = curves.list_metrics(con, [run_id])
@@ -80,7 +79,7 @@ def read_detail(workspace: Workspace, run_id: str, *, log_lines: int) -> RunDeta
         facts.insert(0, f"replay realised: {mixture.replay_realised:.4f} of {mixture.sequences} sequences")
     attempt = workspace.run(run_id).latest_attempt()
     return RunDetail(
-        row=as_row(run, final[-1] if final else None),
+        row=as_row(run),
         attempt=run.attempt,
         hint=run.hint,
         where=_where(run),

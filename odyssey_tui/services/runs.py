@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from odyssey_tui.services.filter import Filter, parse_filter
 
 if TYPE_CHECKING:
-    from store.queries.points import AdaptationPoint
     from store.queries.runs import RunRow as StoredRun
     from store.workspace import Workspace
 
@@ -149,21 +148,19 @@ def list_runs(workspace: Workspace) -> list[RunRow]:
     from engine.launch.experiments import read_launches
     from store.database import lease
     from store.ingest import ingest
-    from store.queries import points, runs
+    from store.queries import runs
 
     ingest(workspace)
     with lease(workspace) as con:
         found = runs.list_runs(con)
-        # Points come by run and ATPP, so the last one of a run is its most adapted state.
-        finals = {point.run_id: point for point in points.adaptation_points(con, role="target")}
     planned = [run_id for launched in reversed(read_launches(workspace)) for run_id in launched.runs]
     place = {run_id: index for index, run_id in reversed(list(enumerate(planned)))}
     found.sort(key=lambda run: place.get(run.run_id, len(place)))
-    return [as_row(run, finals.get(run.run_id)) for run in found]
+    return [as_row(run) for run in found]
 
 
-def as_row(run: StoredRun, final: AdaptationPoint | None) -> RunRow:
-    """A stored run with its most adapted state, as lists show it."""
+def as_row(run: StoredRun) -> RunRow:
+    """A stored run as lists show it."""
     labels = run.labels
     return RunRow(
         run_id=run.run_id,
@@ -174,7 +171,7 @@ def as_row(run: StoredRun, final: AdaptationPoint | None) -> RunRow:
         domain=run.domain,
         replay=run.replay_ratio,
         ptpp=run.ptpp,
-        atpp=final.atpp if final is not None else None,
+        atpp=run.atpp,
         size=run.size,
         method=run.method,
         rank=labels.get("rank"),
@@ -183,7 +180,7 @@ def as_row(run: StoredRun, final: AdaptationPoint | None) -> RunRow:
         share=run.progress,
         eta_s=run.eta_s,
         phase=run.phase,
-        loss=final.loss if final is not None else run.train_loss,
+        loss=run.target_loss if run.target_loss is not None else run.train_loss,
         delta_target=run.target_delta,
         delta_base=run.base_delta,
         reason=run.reason,
