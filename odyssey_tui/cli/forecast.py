@@ -83,7 +83,9 @@ def print_figure_and_words(found: Forecast) -> None:
         print_figure(draw_forecast(found), height=22)
     else:
         click.echo(f"{found.reason}\n  {found.hint}")
-    print(f"\nL = {found.formula}\n({found.source})")
+    print()
+    print_wrapped(f"L = {found.formula}")
+    print_wrapped(f"({found.source})")
     for sentence in (*found.facts, *found.warnings, *([found.stale] if found.stale else [])):
         print_wrapped(sentence, bullet="- ")
     print()

@@ -366,7 +366,10 @@ def find_news(fit: FitRow, stored: list[FitPoint], measured: list[AdaptationPoin
     """A sentence when runs were measured that the fit does not know; empty when it knows all."""
     known = {point.run_id for point in stored}
     new = {point.run_id for point in measured if point.run_id not in known and point.method in (None, "full")}
-    return f"{len(new)} newer runs are not in this fit: `odyssey fit` fits again." if new else ""
+    if not new:
+        return ""
+    runs = "1 newer run is" if len(new) == 1 else f"{len(new)} newer runs are"
+    return f"{runs} not in this fit: `odyssey fit` fits again."
 
 
 def list_sizes(points: Points, measured: list[AdaptationPoint]) -> tuple[tuple[float, str], ...]:

@@ -17,6 +17,18 @@ def voyage(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     return synthetic_workspace(tmp_path_factory.mktemp("voyage") / "workspace")
 
 
+@pytest.fixture(scope="session")
+def fitted(voyage: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A copy of ``voyage`` with laws fitted for real, without and with three anchors."""
+    from tests.odyssey_tui.real_fits import fit_for_real
+
+    root = tmp_path_factory.mktemp("fitted") / "workspace"
+    shutil.copytree(voyage.root, root)
+    workspace = Workspace.open(root)
+    fit_for_real(workspace, anchors=3)
+    return workspace
+
+
 @pytest.fixture
 def own_voyage(voyage: Workspace, tmp_path: Path) -> Workspace:
     """A copy of ``voyage`` that a test may change."""

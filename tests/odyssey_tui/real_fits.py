@@ -14,7 +14,7 @@ FORMS = ("chinchilla", "dcpt", "ptpp_gated_floor", "zero_shot")
 
 
 def fit_for_real(workspace: Workspace, *, anchors: int = 0, forms: tuple[str, ...] = FORMS) -> str:
-    """Fit the laws to the workspace's ``docs`` runs (full fine-tuning), ingest them, return the fit run's identifier."""
+    """Fit the laws to the workspace's ``docs`` runs (full fine-tuning) and ingest them; returns the fit's run_id."""
     job = FitJob(
         forms=forms,
         fit_ptpp=law.FIT_PTPP,

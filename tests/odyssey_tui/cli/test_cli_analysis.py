@@ -1,0 +1,106 @@
+"""compare, tokens, fit, forecast and plan as text and JSON."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import pytest
+
+from odyssey_tui.cli.main import run
+from store.workspace import Workspace
+
+
+def call(capsys: pytest.CaptureFixture[str], workspace: Workspace, *arguments: str) -> str:
+    """Standard output of a command that succeeds."""
+    status = run(["-w", str(workspace.root), *arguments])
+    out, err = capsys.readouterr()
+    assert status == 0, err
+    return out
+
+
+def refuse(capsys: pytest.CaptureFixture[str], workspace: Workspace, *arguments: str) -> str:
+    """Standard error of a command that fails in one clear way."""
+    assert run(["-w", str(workspace.root), *arguments]) in (1, 2, 3, 4)
+    err = capsys.readouterr().err
+    assert "Traceback" not in err
+    return err
+
+
+def adapted(workspace: Workspace, name: str = "adapt-docs-r0-p15-s") -> str:
+    return next(run_id for run_id in workspace.run_ids() if run_id.startswith(f"{name}-") and "lora" not in run_id)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("tokens", "RUN", "--mask", "newline,#3"),
+        ("compare", "RUN", "OTHER"),
+        ("forecast",),
+        ("forecast", "--x", "replay_ratio", "--role", "base", "--anchors"),
+        ("plan", "--forgetting", "0.2", "--target", "2.6"),
+        ("plan",),
+    ],
+    ids=lambda arguments: " ".join(arguments),
+)
+def test_text_fits_80_columns_without_escapes(fitted, capsys, arguments) -> None:
+    names = {"RUN": adapted(fitted), "OTHER": adapted(fitted, "adapt-docs-r0.25-p45-s")}
+    out = call(capsys, fitted, *(names.get(argument, argument) for argument in arguments))
+    assert "\x1b" not in out
+    assert max(map(len, out.splitlines())) <= 80
+    assert len(out.splitlines()) > 3
+
+
+def test_tokens_json_adds_up(fitted, capsys) -> None:
+    found = json.loads(call(capsys, fitted, "tokens", adapted(fitted), "--top", "1000", "--mask", "newline", "--json"))
+    assert sum(row["contribution"] for row in found["types"]) == pytest.approx(found["delta"])
+    assert sum(row["contribution"] for row in found["classes"]) == pytest.approx(found["delta"])
+    assert found["interval"]["low"] < found["delta"] < found["interval"]["high"]
+    assert found["masked"]["predicted"] < found["predicted"]
+    assert found["types"][0]["text"] == "\\n"
+
+
+def test_tokens_csv_has_one_row_per_type(fitted, capsys) -> None:
+    rows = list(csv.DictReader(io.StringIO(call(capsys, fitted, "tokens", adapted(fitted), "--top", "5", "--csv"))))
+    assert [row["rank"] for row in rows] == ["1", "2", "3", "4", "5"]
+
+
+def test_compare_json_has_differences_and_intervals(fitted, capsys) -> None:
+    runs = adapted(fitted), adapted(fitted, "adapt-docs-r0.25-p15-s")
+    found = json.loads(call(capsys, fitted, "compare", *runs, "--json"))
+    assert {row["key"] for row in found["differences"]} >= {"replay_ratio"}
+    assert all(row["low"] < row["delta"] < row["high"] for row in found["evaluations"])
+    assert set(found["plane"]) == set(runs)
+
+
+def test_forecast_json_has_curves_points_and_scores(fitted, capsys) -> None:
+    found = json.loads(call(capsys, fitted, "forecast", "--form", "ptpp_gated_floor", "--json"))
+    assert len(found["tracks"]) == 3
+    assert found["marks"]
+    assert {"form", "mape", "slope", "n"} <= found["scores"][0].keys()
+
+
+def test_plan_json_has_the_choice(fitted, capsys) -> None:
+    found = json.loads(call(capsys, fitted, "plan", "--forgetting", "0.2", "--target", "2.6", "--json"))
+    assert found["choice"]["forgetting"] <= 0.2
+    assert found["model"]["label"] == "s"
+
+
+def test_fit_queues_once(own_voyage, capsys, monkeypatch) -> None:
+    monkeypatch.setattr("engine.launch.scheduler.ensure_running", lambda workspace: True)
+    first = json.loads(call(capsys, own_voyage, "fit", "--forms", "dcpt,zero_shot", "--score-ptpp", "45", "--json"))
+    assert first["queued"]
+    assert first["job"]["forms"] == ["dcpt", "zero_shot"]
+    assert "is there already (queued)" in call(
+        capsys, own_voyage, "fit", "--forms", "dcpt,zero_shot", "--score-ptpp", "45"
+    )
+
+
+def test_mistakes_are_one_message_with_what_to_do(fitted, capsys) -> None:
+    assert "Did you mean 'newline'" in refuse(capsys, fitted, "tokens", adapted(fitted), "--mask", "newlin")
+    assert "two runs or more" in refuse(capsys, fitted, "compare", adapted(fitted))
+    assert "Did you mean 'dcpt'" in refuse(capsys, fitted, "forecast", "--form", "dcptt")
+    assert "too few values of N" in refuse(capsys, fitted, "plan", "--size", "8.1e9")
+    assert "not a list of numbers" in refuse(capsys, fitted, "fit", "--fit-ptpp", "8,x")
+    assert "exclude each other" in refuse(capsys, fitted, "tokens", adapted(fitted), "--csv", "--latex")

@@ -1,0 +1,88 @@
+"""Runs side by side."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from odyssey_tui.services.compare import BYTE_UNIT, TOKEN_UNIT, compare, find_differences, flatten
+from odyssey_tui.services.compare_figures import draw_curves, draw_plane
+from store.database import lease
+from store.errors import OdysseyError
+from store.workspace import Workspace
+
+
+def named(workspace: Workspace, *beginnings: str) -> list[str]:
+    return [next(run for run in workspace.run_ids() if run.startswith(f"{name}-")) for name in beginnings]
+
+
+def test_only_differing_keys_are_listed() -> None:
+    one = {"run_id": "a", "seed": 0, "job": {"kind": "adapt", "lr": 1e-3, "atpp": [1, 2], "sets": [{"name": "x"}]}}
+    other = {
+        "run_id": "b",
+        "seed": 0,
+        "job": {"kind": "adapt", "lr": 2e-3, "atpp": [1, 2], "sets": [{"name": "y"}], "r": 8},
+    }
+    found = {difference.key: difference.values for difference in find_differences([one, other])}
+    assert found == {"lr": ("0.001", "0.002"), "sets.0.name": ("x", "y"), "r": ("–", "8")}
+
+
+def test_lists_of_plain_values_are_one_value() -> None:
+    assert flatten({"job": {"ptpp": [8, 16.0], "none": None, "empty": []}}) == [
+        ("job.ptpp", "8, 16"),
+        ("job.none", "–"),
+        ("job.empty", "none"),
+    ]
+
+
+def test_losses_intervals_and_curves_of_adapted_runs(voyage: Workspace) -> None:
+    found = compare(voyage, named(voyage, "adapt-docs-r0-p15-s", "adapt-docs-r0.25-p15-s"))
+    assert "replay_ratio" in {difference.key for difference in found.differences}
+    assert [outcome.role for outcome in found.outcomes] == ["target", "target", "base", "base"]
+    for outcome in found.outcomes:
+        assert outcome.interval.low < outcome.delta < outcome.interval.high
+        assert outcome.interval.mean == pytest.approx(outcome.delta, abs=1e-6)
+        assert outcome.bits == pytest.approx(outcome.loss / math.log(2) * 2_490 / 10_000, rel=1e-2)
+    first, second = found.outcomes[0], found.outcomes[1]
+    assert first.against_first is None
+    assert second.against_first.mean == pytest.approx(second.loss - first.loss, abs=1e-6)
+    assert len(found.curves) == 2
+    assert all(len(steps) == 3 for steps in found.planes.values())
+    assert found.unit == TOKEN_UNIT
+    assert found.notes == ()
+
+
+def test_figures_hold_every_run(voyage: Workspace) -> None:
+    found = compare(voyage, named(voyage, "adapt-docs-r0-p15-s", "adapt-docs-r0.25-p15-s"))
+    curves, plane = draw_curves(found), draw_plane(found)
+    assert [line.label for line in curves.lines] == [run.label for run in found.runs]
+    assert [scatter.label for scatter in plane.scatters if scatter.label] == [run.label for run in found.runs]
+    assert {line.color for line in curves.lines} == {scatter.color for scatter in plane.scatters}
+
+
+def test_other_tokenizers_are_not_overlaid(own_voyage: Workspace) -> None:
+    with lease(own_voyage, write=True) as con:
+        con.execute("UPDATE eval_sets SET tokenizer_id = 'other' WHERE eval_set_id = 'set-headers'")
+    runs = named(own_voyage, "adapt-docs-r0-p15-s", "adapt-headers-r0-p15-s")
+    found = compare(own_voyage, runs)
+    assert found.unit == BYTE_UNIT
+    assert found.curves == ()
+    assert "different tokenizers" in found.notes[0]
+    last = found.planes[runs[0]][-1]
+    outcome = next(o for o in found.outcomes if o.run_id == runs[0] and o.role == "target")
+    assert last.target_delta == pytest.approx(outcome.bits - outcome.bits_before)
+
+
+def test_different_sets_and_unfinished_runs_are_told(voyage: Workspace) -> None:
+    found = compare(voyage, named(voyage, "adapt-docs-r0-p15-s", "adapt-headers-r0-p15-s", "adapt-headers-r0-p5-xs"))
+    notes = " ".join(found.notes)
+    assert "target sets differ (docs, headers)" in notes
+    assert "Not done yet" in notes
+
+
+def test_a_run_named_twice_counts_once_and_an_unknown_one_is_an_error(voyage: Workspace) -> None:
+    run = named(voyage, "adapt-docs-r0-p15-s")[0]
+    assert len(compare(voyage, [run, run]).runs) == 1
+    with pytest.raises(OdysseyError, match="nope"):
+        compare(voyage, [run, "nope"])

@@ -1,0 +1,65 @@
+"""Asking for fits: one run over everything measured, queued once."""
+
+from __future__ import annotations
+
+import pytest
+
+from engine.laws.errors import LawError
+from engine.spec.run import RunSpec
+from odyssey_tui.services.fitting import fit_again
+from odyssey_tui.services.forecast import forecast
+from store.workspace import Workspace
+
+
+@pytest.fixture(autouse=True)
+def started(monkeypatch: pytest.MonkeyPatch) -> list[Workspace]:
+    """Workspaces whose scheduler was asked to run; none is started."""
+    asked: list[Workspace] = []
+    monkeypatch.setattr("engine.launch.scheduler.ensure_running", asked.append)
+    return asked
+
+
+def test_a_fit_takes_the_options_of_the_newest_one(own_voyage: Workspace, started: list[Workspace]) -> None:
+    fitting = fit_again(own_voyage, forms=("dcpt", "zero_shot"))
+    spec = RunSpec.model_validate(own_voyage.run(fitting.run_id).spec())
+    assert fitting.queued
+    assert started == [own_voyage]
+    assert (own_voyage.queue / "tickets" / f"{fitting.run_id}.json").exists()
+    assert spec.job.forms == ("dcpt", "zero_shot")
+    assert spec.job.fit_ptpp == (5.0, 15.0)
+    assert spec.job.score_ptpp == (45.0,)
+    assert fitting.n_points == 3 * fitting.n_runs
+    adapted = [need for need in spec.needs if need.startswith("adapt-")]
+    assert all("lora" not in need for need in adapted)
+    assert len(adapted) == fitting.n_runs
+    assert len([need for need in spec.needs if need.startswith("pretrain-")]) == 2
+
+
+def test_the_same_fit_is_queued_once(own_voyage: Workspace) -> None:
+    first = fit_again(own_voyage, forms=("dcpt",))
+    second = fit_again(own_voyage, forms=("dcpt",))
+    assert second.run_id == first.run_id
+    assert not second.queued
+    assert second.state == "queued"
+    assert fit_again(own_voyage, forms=("dcpt",), anchors=2).run_id != first.run_id
+
+
+def test_the_highest_ptpp_is_held_out_of_a_new_domain(own_voyage: Workspace) -> None:
+    fitting = fit_again(own_voyage, domain="docs", score_ptpp=(15.0,), fit_ptpp=(5.0,))
+    assert (fitting.job.fit_ptpp, fitting.job.score_ptpp) == ((5.0,), (15.0,))
+
+
+def test_unknown_domains_and_forms_are_refused_before_anything_is_queued(own_voyage: Workspace) -> None:
+    with pytest.raises(LawError) as error:
+        fit_again(own_voyage, domain="poems")
+    assert "docs" in error.value.hint
+    with pytest.raises(LawError, match="no law form"):
+        fit_again(own_voyage, forms=("dcptt",))
+
+
+def test_newer_runs_make_a_forecast_stale(own_voyage: Workspace) -> None:
+    from store.database import lease
+
+    with lease(own_voyage, write=True) as con:
+        con.execute("DELETE FROM fit_points WHERE starts_with(run_id, 'adapt-docs-r0.5-p5-s')")
+    assert "1 newer run is not in this fit" in forecast(own_voyage).stale

@@ -1,0 +1,141 @@
+"""Forecasts and plans from stored fits."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+
+from engine.laws.errors import LawError
+from odyssey_tui.services.forecast import AXES, forecast
+from odyssey_tui.services.forecast_figure import draw_forecast
+from odyssey_tui.services.plan import cheapest, tell_answer
+from store.workspace import Workspace
+
+
+def test_curves_points_and_bands(fitted: Workspace) -> None:
+    found = forecast(fitted)
+    assert [round(track.ptpp) for track in found.tracks] == [5, 15, 45]
+    assert [track.held_out for track in found.tracks] == [False, False, True]
+    assert {mark.split for mark in found.marks if mark.track == 2} <= {"score", "anchor"}
+    assert {mark.split for mark in found.marks if mark.track < 2} == {"fit"}
+    for track in found.tracks:
+        assert all(low <= high for low, high in zip(track.low, track.high, strict=True))
+        assert all(math.isfinite(loss) for loss in track.loss)
+
+
+def test_the_curve_goes_through_what_the_fit_predicted(fitted: Workspace) -> None:
+    from store.database import lease
+    from store.queries.fits import read_points
+
+    found = forecast(fitted, form="ptpp_gated_floor", size="s", replay_ratio=0.25)
+    with lease(fitted) as con:
+        fit_id = con.execute(
+            "SELECT fit_id FROM fits WHERE form = 'ptpp_gated_floor' AND role = 'target' AND run_id = 'fit-docs-real3' "
+            "AND scores->>'anchors' = '0'"
+        ).fetchall()[0][0]
+        stored = read_points(con, fit_id)
+    track = found.tracks[2]
+    for point in stored:
+        if point.split == "score" and point.n_params == 400_000 and point.replay_ratio == 0.25:
+            nearest = min(range(len(track.x)), key=lambda i: abs(track.x[i] - point.adapt_tokens))
+            assert track.loss[nearest] == pytest.approx(point.predicted, rel=0.01)
+
+
+def test_the_default_form_is_the_best_on_held_out_points(fitted: Workspace) -> None:
+    found = forecast(fitted)
+    without = [row for row in found.scores if row.anchors == 0 and "shift" not in row.form]
+    assert found.form == min(without, key=lambda row: row.mape).form
+    assert [row.form for row in found.scores if row.shown] == [found.form]
+    assert len({row.n for row in found.scores}) == 1
+
+
+@pytest.mark.parametrize("axis", list(AXES))
+def test_every_axis_draws_or_says_why_not(fitted: Workspace, axis: str) -> None:
+    found = forecast(fitted, x=axis, form="ptpp_gated_floor")
+    if not found.tracks:
+        assert "too few values of N" in found.reason
+        assert axis == "n_params"
+        return
+    figure = draw_forecast(found)
+    assert AXES[axis] in figure.render(100, 24, color=False)
+    assert any(scatter.marker == "○" for scatter in figure.scatters)
+
+
+def test_anchors_roles_sizes_and_replay_ratios_can_be_chosen(fitted: Workspace) -> None:
+    found = forecast(fitted, form="dcpt", anchors=True, role="base", size="xs", replay_ratio=0.4)
+    assert found.anchors == 3
+    assert found.at.n_params == 100_000
+    assert found.at.replay_ratio == 0.5
+    assert found.choices.roles == ("target", "base")
+    assert "chinchilla" not in found.choices.forms
+    assert any("chinchilla on base states" in fact for fact in found.facts)
+
+
+def test_what_the_data_leave_open_is_told(fitted: Workspace) -> None:
+    found = forecast(fitted)
+    assert any("do not determine" in fact for fact in found.facts)
+    assert any("3× in P" in warning for warning in found.warnings)
+    assert "Fitted at P = 5, 15 to 24 points of 8 runs" in found.facts[0]
+    assert found.stale == ""
+
+
+def test_unknown_names_are_errors_with_the_known_ones(fitted: Workspace) -> None:
+    with pytest.raises(LawError, match="no law form 'dcptt'"):
+        forecast(fitted, form="dcptt")
+    with pytest.raises(LawError) as error:
+        forecast(fitted, form="gadre")
+    assert "dcpt" in error.value.hint
+    with pytest.raises(LawError) as error:
+        forecast(fitted, domain="poems")
+    assert "docs" in error.value.hint
+    with pytest.raises(LawError) as error:
+        forecast(fitted, size="xxl")
+    assert "xs, s" in error.value.hint
+
+
+def test_an_empty_workspace_says_what_to_do(tmp_path: Path) -> None:
+    workspace = Workspace.create(tmp_path / "w")
+    found = forecast(workspace)
+    assert "No law" in found.reason
+    assert "odyssey fit" in found.hint
+    assert draw_forecast(found).is_empty
+    assert cheapest(workspace).reason == found.reason
+
+
+def test_the_plan_meets_its_limits(fitted: Workspace) -> None:
+    answer = cheapest(fitted, forgetting=0.2, target_loss=2.6)
+    cell = answer.choice
+    assert answer.goal == "cheapest"
+    assert cell.forgetting <= 0.2
+    assert cell.target_loss <= 2.6
+    assert 0 <= cell.probability <= 1
+    costs = [option.cell.flops for option in answer.options if option.cell is not None]
+    assert cell.flops <= min(costs) * 1.0001
+    assert answer.base_form == "zero_shot"
+    assert f"ρ = {cell.replay_ratio:.3g}" in tell_answer(answer)[0]
+
+
+def test_a_limit_that_cannot_be_met_says_by_how_much(fitted: Workspace) -> None:
+    answer = cheapest(fitted, forgetting=0.0001)
+    assert answer.choice is None
+    assert "Nothing in the grid meets forgetting" in tell_answer(answer)[0]
+    assert any("exceeds it by" in line for line in answer.shortfalls)
+
+
+def test_the_best_plan_stays_within_the_measured_budgets(fitted: Workspace) -> None:
+    answer = cheapest(fitted, forgetting=5.0)
+    assert answer.goal == "best"
+    assert answer.choice.atpp == pytest.approx(4.0)
+    assert answer.model.n_params == 400_000
+    assert answer.model.ptpp == pytest.approx(45)
+
+
+def test_plans_that_the_laws_cannot_serve_are_refused(voyage: Workspace, fitted: Workspace) -> None:
+    with pytest.raises(LawError, match="exact at D = 0"):
+        cheapest(voyage)
+    with pytest.raises(LawError, match="no size 'huge'"):
+        cheapest(fitted, size="huge")
+    with pytest.raises(LawError, match="too few values of N"):
+        cheapest(fitted, size="8.1e9", ptpp=30)
