@@ -133,7 +133,7 @@ def _split(corpus: Corpus, read: ReadCorpus) -> list[tuple[Split, ReadDocument]]
         return _by_position(corpus, documents[0])
     groups = [document.group for document in documents]
     if len(set(groups)) == 1 and corpus.test_share + corpus.valid_share > 0:
-        read.notes.append(f"a single group ('{groups[0]}'): split by document; name a `group_field` where there is one")
+        read.notes.append(f"a single group ('{groups[0]}'): split by document")
         groups = [document.doc_id for document in documents]
     sizes: Counter[str] = Counter()
     for group, document in zip(groups, documents, strict=True):

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 SHORTEST_DOCSTRING = 120
 """Characters; shorter docstrings are one-line labels rather than prose."""
+_BRANCHES = ("body", "orelse", "handlers", "finalbody", "cases")
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -63,7 +64,7 @@ def _docstring_nodes(source: str) -> list[ast.Expr]:
     except (SyntaxError, ValueError):
         return []
     nodes = []
-    for node in ast.walk(tree):
+    for node in _blocks(tree):
         if isinstance(node, _DOCUMENTED) and node.body:
             first = node.body[0]
             if (
@@ -73,3 +74,13 @@ def _docstring_nodes(source: str) -> list[ast.Expr]:
             ):
                 nodes.append(first)
     return sorted(nodes, key=lambda node: node.lineno)
+
+
+def _blocks(tree: ast.Module) -> Iterator[ast.AST]:
+    """The module and every statement in it. Expressions, most of the tree, hold no docstrings."""
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        block = waiting.pop()
+        yield block
+        for branch in _BRANCHES:
+            waiting.extend(getattr(block, branch, ()))

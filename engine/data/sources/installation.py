@@ -21,8 +21,9 @@ from engine.spec.run import Corpus
 from store.errors import ConfigError
 
 DEFAULT_BYTES = 4_000_000
-FILE_BYTES = 32768
+FILE_BYTES = 32_768
 """A file is cut at a line end below this size, so that no document outweighs the rest of its split."""
+LISTING_LINES = 128
 GROUP_SHARE = 8
 """One group holds at most this fraction (1/8) of the corpus."""
 NO_GROUP = ("tests", "test", "testing", "include", "src", "licenses", "third_party")
@@ -34,7 +35,6 @@ T = TypeVar("T")
 class Part:
     """A kind of text: which files hold it, what is taken from each, and how deep a folder makes a group."""
 
-    about: str
     holds: Callable[[InstalledFile], bool]
     take: Callable[[str], str] = str
     depth: int = 2
@@ -80,19 +80,29 @@ def _table(file: InstalledFile) -> bool:
 
 
 PARTS: dict[str, Part] = {
-    "source": Part("standard library source, as it is", _python("stdlib", tests=False), depth=1),
-    "docs": Part("docstrings of installed packages", _python("site", tests=False), docstrings),
-    "library": Part("code of installed packages, docstrings removed", _python("site", tests=False), without_docstrings),
-    "tests": Part("test code of the standard library and of installed packages", _test_code, without_docstrings),
-    "stubs": Part("type stubs (.pyi)", _suffix(".pyi")),
-    "headers": Part("C and C++ headers", _suffix(".h", ".hpp", ".cuh", ".hh"), depth=3),
-    "cython": Part("Cython source", _suffix(".pyx", ".pxd", ".pxi"), depth=2),
-    "licences": Part("licence texts, repeated paragraphs once", _licence, depth=1, distinct_paragraphs=True),
-    "readmes": Part("readmes of installed distributions", _readme, long_description, depth=1, distinct_paragraphs=True),
-    "tables": Part("numeric tables (test data of scientific packages)", _table, depth=0),
-    "unicode": Part("the Unicode character table", lambda file: False),
+    # Standard library source, as it is.
+    "source": Part(_python("stdlib", tests=False), depth=1),
+    # Docstrings of installed packages, and the code of those packages without them.
+    "docs": Part(_python("site", tests=False), docstrings),
+    "library": Part(_python("site", tests=False), without_docstrings),
+    # Test code of the standard library, which some distributions leave out, and of installed packages.
+    "tests": Part(_test_code, without_docstrings),
+    # Type stubs, C and C++ headers, Cython.
+    "stubs": Part(_suffix(".pyi")),
+    "headers": Part(_suffix(".h", ".hpp", ".cuh", ".hh"), depth=3),
+    "cython": Part(_suffix(".pyx", ".pxd", ".pxi")),
+    # Licences and readmes of distributions: paragraphs that many of them quote come once.
+    "licences": Part(_licence, depth=1, distinct_paragraphs=True),
+    "readmes": Part(_readme, long_description, depth=1, distinct_paragraphs=True),
+    # Numeric tables: test data of scientific packages.
+    "tables": Part(_table, depth=0),
 }
-GENERATED: dict[str, Callable[[], Iterator[tuple[str, int, str]]]] = {"unicode": character_names}
+GENERATED: dict[str, Callable[[], Iterator[tuple[str, int, str]]]] = {
+    # Path and size of every installed file; the Unicode character table.
+    "listing": lambda: _listing(),
+    "unicode": character_names,
+}
+"""Parts that are no files: each yields (group, piece, text)."""
 
 
 def open_source(corpus: Corpus, name: str, log: ReadLog) -> Source:
@@ -100,11 +110,12 @@ def open_source(corpus: Corpus, name: str, log: ReadLog) -> Source:
 
     Raises ConfigError for an unknown part, with the nearest.
     """
-    if name not in PARTS:
-        hint = did_you_mean(name, PARTS)
+    known = (*PARTS, *GENERATED)
+    if name not in known:
+        hint = did_you_mean(name, known)
         raise ConfigError(
             f"corpus '{corpus.name}': the installation has no part '{name}'",
-            f"{hint} Parts: {', '.join(PARTS)}.".strip(),
+            f"{hint} Parts: {', '.join(known)}.".strip(),
         )
     max_bytes = corpus.max_bytes or DEFAULT_BYTES
     documents = _generated(name) if name in GENERATED else _from_files(PARTS[name], log)
@@ -146,7 +157,16 @@ def _generated(name: str) -> Iterator[RawDocument]:
     for group, piece, text in GENERATED[name]():
         groups.setdefault(group, []).append((piece, text))
     for group, (piece, text) in _in_turn(groups, lambda entry: f"{entry[0]}"):
-        yield RawDocument(f"{name}/{group}/{piece}", group, text, f"python:{name}data")
+        yield RawDocument(f"{name}/{group}/{piece}", group, text, f"python:{name}")
+
+
+def _listing() -> Iterator[tuple[str, int, str]]:
+    lines: dict[str, list[str]] = {}
+    for file in sorted(installed_files(), key=lambda file: file.doc_id):
+        lines.setdefault(_group(file, 2), []).append(f"{file.relative},{file.size}\n")
+    for group, table in lines.items():
+        for piece in range(0, len(table), LISTING_LINES):
+            yield group, piece // LISTING_LINES, "".join(table[piece : piece + LISTING_LINES])
 
 
 def _in_turn(groups: dict[str, list[T]], key: Callable[[T], str]) -> Iterator[tuple[str, T]]:
@@ -187,9 +207,12 @@ def _read(file: InstalledFile, log: ReadLog) -> str | None:
 
 
 def _cut(text: str) -> str:
-    if len(text) <= FILE_BYTES:
+    """The text up to a line end; a file of one long line is cut inside it."""
+    content = text.encode()
+    if len(content) <= FILE_BYTES:
         return text
-    return text[: text.rfind("\n", 0, FILE_BYTES) + 1]
+    end = content.rfind(b"\n", 0, FILE_BYTES) + 1
+    return content[: end or FILE_BYTES].decode(errors="ignore")
 
 
 def _distinct(text: str, seen: set[str]) -> str:

@@ -9,12 +9,12 @@ import pytest
 
 from engine.data.reading import read_corpus
 from engine.data.sources.extract import docstrings, without_docstrings
-from engine.data.sources.installation import PARTS
+from engine.data.sources.installation import GENERATED, PARTS
 from engine.data.sources.installed import installed_files
 from engine.spec.run import Corpus
 from store.errors import ConfigError
 
-LARGE = [part for part in PARTS if part != "licences"]
+LARGE = [part for part in (*PARTS, *GENERATED) if part != "licences"]
 MODULE = '''"""A module that explains itself at some length, so that its docstring counts as prose and not as
 a mere label for what follows below."""
 
@@ -94,6 +94,8 @@ def test_code_without_docstrings_keeps_everything_else() -> None:
     text = without_docstrings(MODULE)
     assert "explain" not in text.lower()
     assert 'return "text"' in text
+    nested = "if a:\n    def f():\n        'doc'\n        return 1\nelse:\n    class C:\n        'doc'\n        y = 2\n"
+    assert "doc" not in without_docstrings(nested)
     assert without_docstrings("x = 1\n") == "x = 1\n"
     assert without_docstrings("not python (") == "not python ("
     assert without_docstrings("def f():\n    'doc'\n    return 1\n") == "def f():\n    return 1\n"
