@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from engine.launch.entry import Entry, say
 from engine.launch.mailbox import Slot
+from engine.launch.needs import UNMENDABLE, Needs
 from engine.launch.requests import Request, read_requests
 from engine.launch.tickets import Ticket, read_ticket, remove_ticket, ticketed, write_ticket
 from engine.launch.workers import WORKER_COMMAND, Pool, Worker, tail
@@ -25,8 +26,6 @@ from store.run_dir import RunDir
 from store.workspace import Workspace
 
 _LOG = logging.getLogger(__name__)
-UNMENDABLE = frozenset({"failed", "cancelled", "lost"})
-"""States of a needed run that hold whatever needs it."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ class Dispatcher:
         self._workspace = workspace
         self._timing = timing
         self._ended = ended
-        self._needed: dict[str, str] = {}
+        self._needs = Needs(workspace, self.slots, self.entries)
         self._broken: set[str] = set()
         self._dirty = True
         self._was_paused = False
@@ -87,7 +86,7 @@ class Dispatcher:
     @property
     def busy(self) -> bool:
         """Whether a run runs, or one could start."""
-        return bool(self.assigned) or (not self.paused and any(self._ready(entry) for entry in self.queued()))
+        return bool(self.assigned) or (not self.paused and any(self._needs.met(entry) for entry in self.queued()))
 
     def tick(self) -> bool:
         """Look at requests, tickets and workers once, and act."""
@@ -146,7 +145,7 @@ class Dispatcher:
         state = run.state()
         if state.state in UNMENDABLE:
             say(run, "retried", attempt=state.attempt + 1, by="user")
-            self._needed.pop(run_id, None)
+            self._needs.forget(run_id)
             priority = float(run.spec().get("cost_flops", 0.0))
             write_ticket(self._workspace, Ticket(run_id, priority, time.time()))
 
@@ -212,7 +211,7 @@ class Dispatcher:
         """Take an entry whose run is finished out of the queue."""
         self.entries.pop(entry.run_id, None)
         remove_ticket(self._workspace, entry.run_id)
-        self._needed.pop(entry.run_id, None)
+        self._needs.forget(entry.run_id)
         self._ended(entry.spec, entry.run)
         self._dirty = True
 
@@ -302,43 +301,13 @@ class Dispatcher:
             for entry in self.entries.values():
                 if entry.worker is not None:
                     continue
-                reason = self._obstacle(entry)
+                reason = self._needs.obstacle(entry)
                 if reason != entry.held:
                     entry.held, progressed = reason, True
                     if reason:
                         entry.say("held", reason=reason)
                     else:
                         entry.say("queued")
-
-    def _obstacle(self, entry: Entry) -> str:
-        gpus = {slot.gpu for slot in self.slots if slot.gpu is not None}
-        wanted = entry.spec.resources
-        if wanted.gpus > min(1, len(gpus)):
-            return f"it wants {wanted.gpus} GPUs; a slot here has {min(1, len(gpus))}"
-        if wanted.nodes > 1:
-            return f"it wants {wanted.nodes} machines; this queue has one"
-        for need in entry.spec.needs:
-            state = self._state_of(need)
-            if state in UNMENDABLE or state in ("held", "absent"):
-                return f"needs {need}, which is {state}"
-        return ""
-
-    def _ready(self, entry: Entry) -> bool:
-        return all(self._state_of(need) == "done" for need in entry.spec.needs)
-
-    def _state_of(self, run_id: str) -> str:
-        """State of a needed run; final ones are remembered."""
-        if run_id in self.entries:
-            return self.entries[run_id].waiting
-        if run_id in self._needed:
-            return self._needed[run_id]
-        run = self._workspace.run(run_id)
-        if not run.exists():
-            return "absent"
-        state = run.state()
-        if state.finished:
-            self._needed[run_id] = state.state
-        return state.state
 
     def _start(self) -> None:
         cores = None if self.slots[0].gpu is not None else len(self.slots)
@@ -347,7 +316,7 @@ class Dispatcher:
             threads = sum(running.spec.resources.cpu_threads for running in self.assigned)
             if len(taken) == len(self.slots):
                 break
-            if not self._ready(entry):
+            if not self._needs.met(entry):
                 continue
             if cores is not None and taken and threads + entry.spec.resources.cpu_threads > cores:
                 break

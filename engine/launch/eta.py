@@ -10,7 +10,7 @@ from engine.spec.run import RunSpec
 
 PRIOR_FLOPS_PER_S = {"cpu": 1.5e10, "gpu": 2e13}
 """Before anything was observed: one core on models of a tenth of a million parameters; one GPU on larger ones."""
-PRIOR_S = {"prepare": 15.0, "similarity": 20.0, "fit": 20.0, "evaluate": 30.0}
+PRIOR_S = {"prepare": 15.0, "similarity": 20.0, "fit": 20.0}
 OVERHEAD_S = 1.5
 """Opening data, building the model, writing results."""
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 
 from store.ingest import has_news, ingest
 from store.workspace import Workspace
 
 _LOG = logging.getLogger(__name__)
-EVERY_S = 1.5
+EVERY_S = 2.0
+LONGEST_S = 5.0
+REST = 20
+"""Waits at least this many times as long as the last ingest took: at most one twentieth of a core."""
 
 
 class Ingester:
@@ -40,8 +44,9 @@ class Ingester:
         while not self._closed.is_set():
             self._due.wait()
             self._due.clear()
+            started = time.monotonic()
             self._ingest()
-            self._closed.wait(EVERY_S)
+            self._closed.wait(min(max(EVERY_S, REST * (time.monotonic() - started)), LONGEST_S))
 
     def _ingest(self) -> None:
         try:

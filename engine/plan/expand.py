@@ -1,4 +1,5 @@
-"""Experiment → runs: one preparation, a trajectory per base model, a trajectory per adaptation cell, then analyses.
+"""Experiment → runs: one preparation, a trajectory per base model, its zero-shot scores, a trajectory per adaptation
+cell, then analyses.
 
 A run's identifier is readable and ends in a key of its content (job, seed, format), so that the same work has the
 same identifier in every experiment and is never done twice.
@@ -13,18 +14,16 @@ from dataclasses import dataclass, field
 import yaml
 
 from engine.plan.cells import Cell, cross
-from engine.plan.cost import count_evaluated, count_parameters, estimate_flops, plan_trajectory
+from engine.plan.cost import count_evaluated, estimate_flops, plan_trajectory
+from engine.plan.parts import Parts
 from engine.plan.plan import Plan, RunTokens
 from engine.spec.check import cautions, law_ptpp
 from engine.spec.experiment import Experiment, PretrainedBase
 from engine.spec.run import (
     RUN_FORMAT,
     AdaptJob,
-    Architecture,
-    Corpus,
     EvalSet,
     EvaluateJob,
-    Evaluation,
     FitJob,
     Job,
     Model,
@@ -32,17 +31,13 @@ from engine.spec.run import (
     PretrainJob,
     Resources,
     RunSpec,
-    Scheme,
     SimilarityJob,
-    Tokenizer,
     Training,
 )
 from engine.spec.strict import content_key
 from store.errors import ConfigError
 
-DEFAULT_WINDOW = 1024
 DEFAULT_SAMPLE_TOKENS = 64
-BASE_SET = "base"
 
 
 def expand(experiment: Experiment) -> Plan:
@@ -85,62 +80,50 @@ class _Builder:
     tokens: dict[str, RunTokens] = field(default_factory=dict)
     prepare_id: str = ""
     base_ids: dict[tuple[str | None, int], str] = field(default_factory=dict)
-    """(size, seed) → the run a base state comes from; (None, seed) → the zero-shot evaluation of an existing base."""
+    """(size, seed) → the run that its base states come from."""
     adapted: list[tuple[Cell, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.base_corpora = self._corpora(self.experiment.base.corpora)
-        self.tokenizer = self._tokenizer()
+        self.parts = Parts(self.experiment)
 
     def add_prepare(self) -> None:
         experiment = self.experiment
         similar = experiment.similarity.domains or () if experiment.similarity else ()
-        trained_on = (corpus.name for corpus in self.tokenizer.train_on)
+        trained_on = (corpus.name for corpus in self.parts.tokenizer.train_on)
         names = dict.fromkeys((*trained_on, *experiment.base.corpora, *experiment.domains, *similar))
-        sequences = [self._scheme().window]
+        sequences = [self.parts.scheme.window]
         if isinstance(experiment.base, PretrainedBase):
             sequences.append(experiment.base.training.sequence)
         if experiment.training:
             sequences.append(experiment.training.sequence)
         job = PrepareJob(
-            corpora=self._corpora(tuple(names)),
-            tokenizer=self.tokenizer,
-            sets=self._sets(experiment.domains),
+            corpora=self.parts.corpora(tuple(names)),
+            tokenizer=self.parts.tokenizer,
+            sets=(*self.parts.base_sets, *self.parts.domain_sets(experiment.domains, "other")),
             minimum_tokens=max(sequences),
         )
         self.prepare_id = self._add("prepare", job)
 
     def add_bases(self) -> None:
+        """Only base text is scored here: what is adapted to later must not change what a base model is."""
         base = self.experiment.base
-        evaluation = self._evaluation(self._sets(self.experiment.domains))
-        if not isinstance(base, PretrainedBase):
-            job = EvaluateJob(model=self._existing(), tokenizer=self.tokenizer, evaluation=evaluation)
-            labels = {"size": self._base_label()}
-            run_id = self._add(f"evaluate-{self._base_label()}", job, needs=(self.prepare_id,), labels=labels)
-            self.base_ids = {(None, seed): run_id for seed in self.experiment.seeds}
-            return
-        for seed in self.experiment.seeds:
-            for size in base.sizes:
-                self.base_ids[size, seed] = self._add_pretraining(base, size, seed, evaluation)
+        if isinstance(base, PretrainedBase):
+            for seed in self.experiment.seeds:
+                for size in base.sizes:
+                    self.base_ids[size, seed] = self._add_pretraining(base, size, seed)
 
-    def _add_pretraining(self, base: PretrainedBase, size: str, seed: int, evaluation: Evaluation) -> str:
-        shape = base.sizes[size]
+    def _add_pretraining(self, base: PretrainedBase, size: str, seed: int) -> str:
+        evaluation = self.parts.evaluation(self.parts.base_sets)
         job = PretrainJob(
             size=size,
-            architecture=Architecture(
-                family=base.family,
-                n_layer=shape.n_layer,
-                n_embd=shape.n_embd,
-                n_head=shape.n_head,
-                context=base.context,
-            ),
-            tokenizer=self.tokenizer,
-            corpora=self.base_corpora,
+            architecture=self.parts.architecture(size),
+            tokenizer=self.parts.tokenizer,
+            corpora=self.parts.base_corpora,
             ptpp=tuple(sorted(base.ptpp)),
             training=base.training,
             evaluation=evaluation,
         )
-        n_params = count_parameters(job.architecture, self.tokenizer)
+        n_params = self.parts.n_params(size)
         budgets = [ptpp * n_params for ptpp in job.ptpp]
         self._check_budgets("base.ptpp", job.ptpp, budgets, size, job.training)
         trajectory = plan_trajectory(budgets, job.training)
@@ -161,17 +144,21 @@ class _Builder:
 
     def _add_adaptation(self, cell: Cell) -> str:
         experiment = self.experiment
-        source = self.base_ids[cell.size, cell.seed]
-        base = self._existing() if cell.ptpp is None else Model(run=source, state=state_name("ptpp", cell.ptpp))
+        base = self._base_of(cell)
         others = tuple(name for name in experiment.domains if name != cell.domain)
-        evaluation = self._evaluation(
-            self._sets((cell.domain,), others if experiment.evaluate.other_domains else (), role="target")
+        sets = (
+            *self.parts.base_sets,
+            *self.parts.domain_sets((cell.domain,), "target"),
+            *self.parts.domain_sets(others if experiment.evaluate.other_domains else (), "other"),
         )
+        unscored = [chosen for chosen in sets if base.run is None or chosen.role != "base"]
+        zero_shots = [self._add_zero_shot(cell, base, chosen) for chosen in unscored]
+        evaluation = self.parts.evaluation(sets)
         job = AdaptJob(
             base=base,
-            tokenizer=self.tokenizer,
+            tokenizer=self.parts.tokenizer,
             target=experiment.corpora[cell.domain],
-            replay=self.base_corpora if cell.replay_ratio else (),
+            replay=self.parts.base_corpora if cell.replay_ratio else (),
             replay_ratio=cell.replay_ratio,
             atpp=cell.atpp,
             adapt_tokens=cell.adapt_tokens,
@@ -180,7 +167,7 @@ class _Builder:
             evaluation=evaluation,
             keep=cell.keep,
         )
-        n_params = self._n_params(cell.size)
+        n_params = self.parts.n_params(cell.size)
         budgets = [atpp * n_params for atpp in cell.atpp] if cell.atpp else list(cell.adapt_tokens)
         axis = "atpp" if cell.atpp else "adapt_tokens"
         self._check_budgets(f"adapt: {axis}", cell.atpp or cell.adapt_tokens, budgets, cell.size, job.training)
@@ -189,12 +176,34 @@ class _Builder:
             self._cell_name(cell),
             job,
             seed=cell.seed,
-            needs=(self.prepare_id, source),
-            labels={**cell.labels, "size": cell.size or self._base_label()},
+            needs=(self.prepare_id, *([base.run] if base.run else []), *zero_shots),
+            labels={**cell.labels, "size": cell.size or self.parts.base_label},
             cost_flops=estimate_flops(n_params, trajectory.trained, len(budgets) * count_evaluated(evaluation)),
         )
         self.tokens[run_id] = RunTokens(trajectory.trained, trajectory.separate, len(budgets))
         return run_id
+
+    def _base_of(self, cell: Cell) -> Model:
+        if cell.ptpp is None:
+            return self.parts.existing_model()
+        return Model(run=self.base_ids[cell.size, cell.seed], state=state_name("ptpp", cell.ptpp))
+
+    def _add_zero_shot(self, cell: Cell, base: Model, chosen: EvalSet) -> str:
+        """The base state scored on one set before adaptation: one run, however many cells start from it."""
+        job = EvaluateJob(
+            model=base,
+            tokenizer=self.parts.tokenizer,
+            evaluation=self.parts.evaluation((chosen.model_copy(update={"role": "other"}),)),
+        )
+        state = [f"p{cell.ptpp:g}", cell.size] if cell.ptpp is not None else [self.parts.base_label]
+        labels = {"domain": chosen.name, "ptpp": cell.ptpp, "size": cell.size or self.parts.base_label}
+        return self._add(
+            "-".join(["evaluate", chosen.name, *state]) + (_seed_suffix(cell.seed) if base.run else ""),
+            job,
+            needs=(self.prepare_id, *([base.run] if base.run else [])),
+            labels={**labels, "seed": cell.seed} if base.run else labels,
+            cost_flops=estimate_flops(self.parts.n_params(cell.size), 0, count_evaluated(job.evaluation)),
+        )
 
     def add_similarity(self) -> None:
         experiment, chosen = self.experiment, self.experiment.similarity
@@ -202,14 +211,14 @@ class _Builder:
             return
         encoder = self._encoder() if "model" in chosen.embedders else None
         job = SimilarityJob(
-            reference=self.base_corpora,
-            domains=self._corpora(chosen.domains or experiment.domains),
-            tokenizer=self.tokenizer,
+            reference=self.parts.base_corpora,
+            domains=self.parts.corpora(chosen.domains or experiment.domains),
+            tokenizer=self.parts.tokenizer,
             measures=chosen.measures,
             embedders=chosen.embedders,
             encoder=encoder,
             samples=chosen.samples,
-            sample_tokens=chosen.sample_tokens or min(DEFAULT_SAMPLE_TOKENS, self._context()),
+            sample_tokens=chosen.sample_tokens or min(DEFAULT_SAMPLE_TOKENS, self.parts.context),
             bootstrap=chosen.bootstrap,
         )
         needs = (self.prepare_id, *((encoder.run,) if encoder and encoder.run else ()))
@@ -237,6 +246,15 @@ class _Builder:
             )
             needs = (*(need for need in sources if need != self.prepare_id), *adapted)
             self._add(f"fit-{domain}", job, needs=needs, labels={"domain": domain}, depends_on_needs=True)
+
+    def _encoder(self) -> Model:
+        """The strongest base there is: the largest size at the highest PTPP."""
+        base = self.experiment.base
+        if not isinstance(base, PretrainedBase):
+            return self.parts.existing_model()
+        largest = max(base.sizes, key=self.parts.n_params)
+        source = self.base_ids[largest, self.experiment.seeds[0]]
+        return Model(run=source, state=state_name("ptpp", max(base.ptpp)))
 
     def _check_budgets(
         self, key: str, values: Sequence[float], budgets: Sequence[float], size: str | None, training: Training
@@ -286,85 +304,10 @@ class _Builder:
         self.runs.setdefault(run_id, spec)
         return run_id
 
-    def _corpora(self, names: tuple[str, ...]) -> tuple[Corpus, ...]:
-        return tuple(self.experiment.corpora[name] for name in names)
-
-    def _tokenizer(self) -> Tokenizer:
-        chosen, base = self.experiment.tokenizer, self.experiment.base
-        if chosen.model:
-            return Tokenizer(model=chosen.model, revision=chosen.revision)
-        if not isinstance(base, PretrainedBase):
-            return Tokenizer(model=base.model, revision=base.revision)
-        trained_on = self._corpora(chosen.train_on or base.corpora)
-        return Tokenizer(train_on=trained_on, vocab_size=chosen.vocab_size, train_bytes=chosen.train_bytes)
-
-    def _existing(self) -> Model:
-        base = self.experiment.base
-        return Model(
-            source=base.model,
-            revision=base.revision,
-            tokens_seen=base.tokens_seen,
-            trust_remote_code=base.trust_remote_code,
-            allow_pickle=base.allow_pickle,
-        )
-
-    def _encoder(self) -> Model:
-        """The strongest base there is: the largest size at the highest PTPP."""
-        base = self.experiment.base
-        if not isinstance(base, PretrainedBase):
-            return self._existing()
-        largest = max(base.sizes, key=self._n_params)
-        source = self.base_ids[largest, self.experiment.seeds[0]]
-        return Model(run=source, state=state_name("ptpp", max(base.ptpp)))
-
-    def _n_params(self, size: str | None) -> int:
-        """N of a size; 0 for an existing base, whose weights are only opened when a run starts."""
-        if size is None:
-            return 0
-        base = self.experiment.base
-        shape = base.sizes[size]
-        architecture = Architecture(
-            family=base.family, n_layer=shape.n_layer, n_embd=shape.n_embd, n_head=shape.n_head, context=base.context
-        )
-        return count_parameters(architecture, self.tokenizer)
-
-    def _scheme(self) -> Scheme:
-        chosen = self.experiment.evaluate
-        return Scheme(
-            kind=chosen.scheme,
-            window=chosen.window or self._context(),
-            stride=chosen.stride,
-            bos=chosen.bos,
-            precision=chosen.precision,
-        )
-
-    def _context(self) -> int:
-        base = self.experiment.base
-        return base.context if isinstance(base, PretrainedBase) else DEFAULT_WINDOW
-
-    def _sets(self, domains: tuple[str, ...], others: tuple[str, ...] = (), role: str = "other") -> tuple[EvalSet, ...]:
-        """The base corpora together, then each domain: the same sets for every run, whatever the role."""
-        chosen = self.experiment.evaluate
-        parts = [(BASE_SET, "base", self.base_corpora)] if self.base_corpora else []
-        parts += [(name, role, self._corpora((name,))) for name in domains]
-        parts += [(name, "other", self._corpora((name,))) for name in others]
-        return tuple(
-            EvalSet(name=name, role=part_role, corpora=corpora, split=chosen.split, max_tokens=chosen.max_tokens)
-            for name, part_role, corpora in parts
-        )
-
-    def _evaluation(self, sets: tuple[EvalSet, ...]) -> Evaluation:
-        return Evaluation(sets=sets, scheme=self._scheme(), batch_tokens=self.experiment.evaluate.batch_tokens)
-
-    def _base_label(self) -> str:
-        base = self.experiment.base
-        revision = f"-{base.revision}" if base.revision else ""
-        return f"{base.model.rstrip('/').rpartition('/')[2]}{revision}"
-
     def _cell_name(self, cell: Cell) -> str:
         """From the cell alone: a name that depended on the rest of the experiment would do the same work twice."""
         parts = [f"adapt-{cell.domain}-r{cell.replay_ratio:g}"]
         parts += [f"p{cell.ptpp:g}"] if cell.ptpp is not None else []
-        parts += [cell.size or self._base_label()]
+        parts += [cell.size or self.parts.base_label]
         parts += [f"{cell.method.name}{cell.method.rank}"] if cell.method.name != "full" else []
         return "-".join(parts) + _seed_suffix(cell.seed)

@@ -46,7 +46,14 @@ def only(found, kind):
 
 def test_one_trajectory_per_model_and_per_cell():
     found = plan()
-    assert found.totals.by_kind == {"prepare": 1, "pretrain": 2, "adapt": 8 + 1 + 2, "similarity": 1, "fit": 1}
+    assert found.totals.by_kind == {
+        "prepare": 1,
+        "pretrain": 2,
+        "evaluate": 4 + 1,
+        "adapt": 8 + 1 + 2,
+        "similarity": 1,
+        "fit": 1,
+    }
     assert only(found, "pretrain")[0].job.ptpp == (4, 8)
 
 
@@ -68,7 +75,7 @@ def test_needs_of_each_kind():
     found = plan()
     prepare, ids = only(found, "prepare")[0].run_id, {run.name: run.run_id for run in found.runs}
     adapt = next(run for run in found.runs if run.name == "adapt-law-r0.5-p4-m")
-    assert adapt.needs == (prepare, ids["pretrain-m"])
+    assert adapt.needs == (prepare, ids["pretrain-m"], ids["evaluate-law-p4-m"])
     assert (adapt.job.base.run, adapt.job.base.state) == (ids["pretrain-m"], "ptpp4")
     similarity = only(found, "similarity")[0]
     assert similarity.job.encoder.model_id == f"{ids['pretrain-m']}@ptpp8"
@@ -103,18 +110,25 @@ def test_labels_say_what_varies():
 
 def test_base_and_adapted_state_are_scored_on_the_same_sets():
     found = plan()
-    pretrain, adapt = only(found, "pretrain")[0].job.evaluation, only(found, "adapt")[0].job.evaluation
-    assert pretrain.scheme == adapt.scheme
-    before = {chosen.name: chosen for chosen in pretrain.sets}
-    for chosen in adapt.sets:
+    adapt, specs = only(found, "adapt")[0], {run.run_id: run for run in found.runs}
+    scored = [specs[need].job.evaluation for need in adapt.needs if specs[need].job.kind != "prepare"]
+    assert all(evaluation.scheme == adapt.job.evaluation.scheme for evaluation in scored)
+    before = {chosen.name: chosen for evaluation in scored for chosen in evaluation.sets}
+    for chosen in adapt.job.evaluation.sets:
         assert before[chosen.name].model_copy(update={"role": chosen.role}) == chosen
-    assert [(chosen.name, chosen.role) for chosen in adapt.sets] == [("base", "base"), ("law", "target")]
+    assert [(chosen.name, chosen.role) for chosen in adapt.job.evaluation.sets] == [("base", "base"), ("law", "target")]
 
 
 def test_the_same_work_has_the_same_identifier_in_another_experiment():
     one, other = plan(), plan(TEXT.replace("name: voyage", "name: return"), "adapt.0.replay_ratio=[0.5, 0.75]")
     shared = {run.run_id for run in one.runs} & {run.run_id for run in other.runs}
-    assert {run.job.kind for run in one.runs if run.run_id in shared} == {"prepare", "pretrain", "adapt", "similarity"}
+    assert {run.job.kind for run in one.runs if run.run_id in shared} == {
+        "prepare",
+        "pretrain",
+        "evaluate",
+        "adapt",
+        "similarity",
+    }
     assert sum(run_id.startswith("adapt-law-r0.5") for run_id in shared) == 4
 
 
@@ -126,10 +140,19 @@ def test_what_changes_results_changes_identifiers(override):
     assert not before & after
 
 
-@pytest.mark.parametrize("override", ["seeds=[0, 1]", "adapt.0.lr=[3e-3, 1e-3]", "name=return", "limits.forgetting=1"])
+@pytest.mark.parametrize(
+    "override",
+    [
+        "adapt.1.domain=[law, code, books]",
+        "seeds=[0, 1]",
+        "adapt.0.lr=[3e-3, 1e-3]",
+        "name=return",
+        "limits.forgetting=1",
+    ],
+)
 def test_more_of_something_repeats_nothing(override):
     def work(found):
-        return {run.run_id for run in found.runs if run.job.kind != "fit"}
+        return {run.run_id for run in found.runs if run.job.kind in ("pretrain", "evaluate", "adapt")}
 
     assert work(plan()) <= work(plan(TEXT, override))
 
@@ -146,12 +169,16 @@ def test_an_existing_base_is_scored_once_and_adapted():
         "adapt_training: {lr: 5e-5, sequence: 128}\nseeds: [0, 1]\n"
     )
     found = plan(text)
-    assert found.totals.by_kind == {"prepare": 1, "evaluate": 1, "adapt": 8}
+    assert found.totals.by_kind == {"prepare": 1, "evaluate": 3, "adapt": 8}
     adapt = only(found, "adapt")[0]
     assert adapt.name == "adapt-law-r0-pythia-70m-step8000"
     assert adapt.job.base.model_id == "EleutherAI/pythia-70m@step8000"
     assert adapt.job.tokenizer == Tokenizer(model="EleutherAI/pythia-70m", revision="step8000")
-    assert set(adapt.needs) == {only(found, "prepare")[0].run_id, only(found, "evaluate")[0].run_id}
+    assert [need.rpartition("-")[0] for need in adapt.needs] == [
+        "prepare",
+        "evaluate-base-pythia-70m-step8000",
+        "evaluate-law-pythia-70m-step8000",
+    ]
     assert adapt.cost_flops == 0
 
 
@@ -160,7 +187,8 @@ def test_priority_is_the_longest_chain_of_work():
     priorities, cost = found.priorities(), {run.run_id: run.cost_flops for run in found.runs}
     ids = {run.name: run.run_id for run in found.runs}
     longest = max(cost[run.run_id] for run in only(found, "adapt") if ids["pretrain-m"] in run.needs)
-    assert priorities[ids["pretrain-m"]] == pytest.approx(cost[ids["pretrain-m"]] + longest)
+    scored = cost[ids["evaluate-law-p4-m"]]
+    assert priorities[ids["pretrain-m"]] == pytest.approx(cost[ids["pretrain-m"]] + scored + longest)
     assert priorities[ids["prepare"]] == pytest.approx(priorities[ids["pretrain-m"]])
     assert priorities[ids["pretrain-m"]] > priorities[ids["pretrain-s"]]
 

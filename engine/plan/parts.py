@@ -1,0 +1,103 @@
+"""Parts that several runs of an experiment share, resolved: tokenizer, evaluation sets and scheme, base shapes."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from engine.plan.cost import count_parameters
+from engine.spec.experiment import Experiment, PretrainedBase
+from engine.spec.run import Architecture, Corpus, EvalSet, Evaluation, Model, Scheme, Tokenizer
+
+DEFAULT_WINDOW = 1024
+BASE_SET = "base"
+
+
+class Parts:
+    """Everything that follows from the experiment alone, whatever the run."""
+
+    def __init__(self, experiment: Experiment) -> None:
+        self._experiment = experiment
+
+    def corpora(self, names: tuple[str, ...]) -> tuple[Corpus, ...]:
+        return tuple(self._experiment.corpora[name] for name in names)
+
+    @cached_property
+    def base_corpora(self) -> tuple[Corpus, ...]:
+        return self.corpora(self._experiment.base.corpora)
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        """The chosen one; else an existing base's own, or one trained on the base's corpora."""
+        chosen, base = self._experiment.tokenizer, self._experiment.base
+        if chosen.model:
+            return Tokenizer(model=chosen.model, revision=chosen.revision)
+        if not isinstance(base, PretrainedBase):
+            return Tokenizer(model=base.model, revision=base.revision)
+        trained_on = self.corpora(chosen.train_on or base.corpora)
+        return Tokenizer(train_on=trained_on, vocab_size=chosen.vocab_size, train_bytes=chosen.train_bytes)
+
+    @property
+    def context(self) -> int:
+        """Context of the base; of an existing one, what a window may safely hold."""
+        base = self._experiment.base
+        return base.context if isinstance(base, PretrainedBase) else DEFAULT_WINDOW
+
+    @cached_property
+    def scheme(self) -> Scheme:
+        chosen = self._experiment.evaluate
+        return Scheme(
+            kind=chosen.scheme,
+            window=chosen.window or self.context,
+            stride=chosen.stride,
+            bos=chosen.bos,
+            precision=chosen.precision,
+        )
+
+    @cached_property
+    def base_sets(self) -> tuple[EvalSet, ...]:
+        """The base corpora together, as one set; none for a base without corpora."""
+        return (self._set(BASE_SET, "base", self.base_corpora),) if self.base_corpora else ()
+
+    def domain_sets(self, names: tuple[str, ...], role: str) -> tuple[EvalSet, ...]:
+        """One set for each domain: the same for every run, whatever the role."""
+        return tuple(self._set(name, role, self.corpora((name,))) for name in names)
+
+    def _set(self, name: str, role: str, corpora: tuple[Corpus, ...]) -> EvalSet:
+        chosen = self._experiment.evaluate
+        return EvalSet(name=name, role=role, corpora=corpora, split=chosen.split, max_tokens=chosen.max_tokens)
+
+    def evaluation(self, sets: tuple[EvalSet, ...]) -> Evaluation:
+        return Evaluation(sets=sets, scheme=self.scheme, batch_tokens=self._experiment.evaluate.batch_tokens)
+
+    def architecture(self, size: str) -> Architecture:
+        base = self._experiment.base
+        shape = base.sizes[size]
+        return Architecture(
+            family=base.family,
+            n_layer=shape.n_layer,
+            n_embd=shape.n_embd,
+            n_head=shape.n_head,
+            context=base.context,
+        )
+
+    def n_params(self, size: str | None) -> int:
+        """N of a size; 0 for an existing base, whose weights are only opened when a run starts."""
+        return 0 if size is None else count_parameters(self.architecture(size), self.tokenizer)
+
+    def existing_model(self) -> Model:
+        """An existing base."""
+        base = self._experiment.base
+        return Model(
+            source=base.model,
+            revision=base.revision,
+            tokens_seen=base.tokens_seen,
+            trust_remote_code=base.trust_remote_code,
+            allow_pickle=base.allow_pickle,
+        )
+
+    @property
+    def base_label(self) -> str:
+        """An existing base in a word: ``pythia-70m-step8000``."""
+        base = self._experiment.base
+        revision = f"-{base.revision}" if base.revision else ""
+        return f"{base.model.rstrip('/').rpartition('/')[2]}{revision}"
