@@ -67,6 +67,7 @@ class CompareScreen(OdysseyScreen):
 
     def on_resize(self) -> None:
         if self._found is not None:
+            self.query_one("#runs", Static).update(self._legend(self._found))
             self._draw_tables(self._found)
 
     def arrive(self, context: object) -> None:
@@ -141,15 +142,19 @@ class CompareScreen(OdysseyScreen):
         self.query_one("#same", Static).display = not found.differences
 
     def _legend(self, found: Comparison) -> Text:
-        """The runs with their numbers, colours and marks, as the charts draw them."""
+        """The runs with their numbers, colours and marks, as the charts draw them; a run is never split over lines."""
         dark = self.app.current_theme.dark
         indices = RUNS.indices([run.run_id for run in found.runs])
-        line = Text(no_wrap=False)
+        lines, room = Text(), self.size.width - 2
         for position, run in enumerate(found.runs, 1):
             index = indices[run.run_id]
             red, green, blue = color_of(index, dark=dark)
-            line.append(f"{SeriesStyle(index).marker}\u00a0", style=f"#{red:02x}{green:02x}{blue:02x}")
-            line.append(f"{position}\u00a0", style="bold")
-            line.append(run.label.replace(" ", "\u00a0"))
-            line.append("   ")
-        return line
+            entry = Text(f"{SeriesStyle(index).marker} ", style=f"#{red:02x}{green:02x}{blue:02x}")
+            entry.append(f"{position} ", style="bold").append(run.label, style="default")
+            last = lines.plain.rpartition("\n")[2]
+            if last and len(last) + 3 + entry.cell_len > room:
+                lines.append("\n")
+            elif last:
+                lines.append("   ")
+            lines.append_text(entry)
+        return lines

@@ -1,0 +1,198 @@
+"""Compare, Tokens and Forecast on a screen, driven by keys."""
+
+from __future__ import annotations
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Static
+
+from odyssey_tui.app import OdysseyApp
+from odyssey_tui.screens.compare import CompareScreen
+from odyssey_tui.screens.forecast import ForecastScreen
+from odyssey_tui.screens.run import RunScreen
+from odyssey_tui.screens.tokens import TokensScreen
+from odyssey_tui.widgets.chart import Chart
+from odyssey_tui.widgets.keyed_table import KeyedTable
+from store.workspace import Workspace
+
+
+async def settle(pilot: Pilot) -> None:
+    await pilot.pause()
+    await pilot.app.workers.wait_for_complete()
+    await pilot.pause()
+
+
+async def open_screen(pilot: Pilot, key: str) -> object:
+    await settle(pilot)
+    await pilot.press(key)
+    await settle(pilot)
+    return pilot.app.base_screen
+
+
+def text_of(screen: object, selector: str) -> str:
+    return str(screen.query_one(selector, Static).render())
+
+
+def adapted(workspace: Workspace, *names: str) -> list[str]:
+    return [
+        next(run for run in workspace.run_ids() if run.startswith(f"{name}-") and "lora" not in run) for name in names
+    ]
+
+
+@pytest.mark.parametrize("size", [(80, 24), (20, 5)])
+async def test_every_screen_survives_every_size_full_and_empty(fitted, empty, size) -> None:
+    for workspace in (fitted, empty):
+        async with OdysseyApp(workspace).run_test(size=size) as pilot:
+            full = workspace is fitted
+            pilot.app.marked = adapted(workspace, "adapt-docs-r0-p15-s", "adapt-docs-r0-p5-s") if full else []
+            for key in ("2", "6", "7"):
+                screen = await open_screen(pilot, key)
+                assert screen.has_class("-empty") is not full
+                assert not screen._troubles
+
+
+class TestTokens:
+    async def test_a_mask_changes_the_masked_perplexity_at_once(self, fitted) -> None:
+        async with OdysseyApp(fitted).run_test(size=(120, 40)) as pilot:
+            screen = await open_screen(pilot, "6")
+            assert isinstance(screen, TokensScreen)
+            assert "nothing is masked" in text_of(screen, "#masked")
+            ledger = screen._snapshot.report.ledger
+            screen.query_one("#classes", KeyedTable).focus()
+            await pilot.press("m")
+            token_class = screen.query_one("#classes", KeyedTable).current.removeprefix("class:")
+            found = ledger.masked(ledger.types_of(token_class))
+            assert f"{found.ppl_before:.3f} → {found.ppl_after:.3f}" in text_of(screen, "#masked")
+            await pilot.press("m")
+            assert "nothing is masked" in text_of(screen, "#masked")
+
+    async def test_types_mask_one_by_one_and_U_forgets(self, fitted) -> None:
+        async with OdysseyApp(fitted).run_test(size=(80, 24)) as pilot:
+            screen = await open_screen(pilot, "6")
+            await pilot.press("m", "j", "m")
+            assert "without 2 types" in text_of(screen, "#masked")
+            await pilot.press("U")
+            assert screen._masked == frozenset()
+
+    async def test_masks_survive_a_move_to_another_passage(self, fitted) -> None:
+        async with OdysseyApp(fitted).run_test(size=(80, 24)) as pilot:
+            screen = await open_screen(pilot, "6")
+            await pilot.press("m", "J", "J")
+            await settle(pilot)
+            assert "Worst passage 3 of" in text_of(screen, "#place")
+            assert len(screen._masked) == 1
+            await pilot.press("K")
+            await settle(pilot)
+            assert "Worst passage 2 of" in text_of(screen, "#place")
+
+    async def test_the_heat_map_shows_the_passage_and_nothing_raw(self, fitted) -> None:
+        async with OdysseyApp(fitted).run_test(size=(120, 40)) as pilot:
+            screen = await open_screen(pilot, "6")
+            heat = screen.query_one("#heat", Static).content
+            passage = screen._snapshot.passage
+            words = [token.text for token in passage.tokens if token.token_class == "word"]
+            assert all(word in heat.plain for word in words)
+            assert "⏎" in heat.plain
+            assert not any(ord(char) < 32 and char != "\n" for char in heat.plain)
+            assert any("on #" in str(span.style) for span in heat.spans)
+
+    async def test_the_set_key_goes_to_the_base_text_and_back(self, fitted) -> None:
+        async with OdysseyApp(fitted).run_test(size=(80, 24)) as pilot:
+            screen = await open_screen(pilot, "6")
+            before = screen._snapshot.report.name
+            roles = set()
+            for _ in range(len([pair for pair in screen._snapshot.pairs if pair.after == before.after])):
+                roles.add(screen._snapshot.report.name.eval_set)
+                await pilot.press("s")
+                await settle(pilot)
+            assert "base" in roles
+            assert screen._snapshot.report.name == before
+
+    async def test_another_screen_hands_over_its_pair(self, fitted) -> None:
+        async with OdysseyApp(fitted).run_test(size=(80, 24)) as pilot:
+            run = adapted(fitted, "adapt-docs-r0-p5-s")[0]
+            await settle(pilot)
+            await pilot.app.go("tokens", run)
+            await settle(pilot)
+            assert pilot.app.base_screen._snapshot.report.name.run_id == run
+
+
+class TestCompare:
+    async def test_marked_runs_stand_side_by_side(self, fitted) -> None:
+        async with OdysseyApp(fitted).run_test(size=(120, 40)) as pilot:
+            pilot.app.marked = adapted(fitted, "adapt-docs-r0-p15-s", "adapt-docs-r0.25-p45-s")
+            screen = await open_screen(pilot, "2")
+            assert isinstance(screen, CompareScreen)
+            assert screen.query_one("#outcomes", KeyedTable).row_count == 4
+            differing = {row.key for row in screen.query_one("#differences", KeyedTable)._rows}
+            assert {"replay_ratio", "base.state"} <= differing
+            assert "1 adapt-docs-r0-p15-s" in text_of(screen, "#runs")
+            assert len(screen.query_one("#curves", Chart).figure.lines) == 2
+            assert not screen.query_one("#plane", Chart).figure.is_empty
+
+    async def test_one_mark_is_not_enough(self, fitted) -> None:
+        async with OdysseyApp(fitted).run_test(size=(80, 24)) as pilot:
+            pilot.app.marked = adapted(fitted, "adapt-docs-r0-p15-s")
+            screen = await open_screen(pilot, "2")
+            assert screen.has_class("-empty")
+            assert "Mark two runs or more" in text_of(screen, "#empty")
+
+    async def test_keys_swap_the_chart_and_open_tokens_and_run(self, fitted) -> None:
+        async with OdysseyApp(fitted).run_test(size=(80, 24)) as pilot:
+            pilot.app.marked = adapted(fitted, "adapt-docs-r0-p15-s", "adapt-docs-r0.25-p45-s")
+            screen = await open_screen(pilot, "2")
+            assert screen.query_one("#curves", Chart).display
+            await pilot.press("v")
+            assert screen.query_one("#plane", Chart).display
+            assert not screen.query_one("#curves", Chart).display
+            await pilot.press("enter")
+            await settle(pilot)
+            assert isinstance(pilot.app.screen, RunScreen)
+            assert pilot.app.screen._run_id == pilot.app.marked[0]
+            await pilot.press("escape", "j", "t")
+            await settle(pilot)
+            tokens = pilot.app.base_screen
+            assert isinstance(tokens, TokensScreen)
+            assert tokens._snapshot.report.name.run_id == pilot.app.marked[1]
+
+
+class TestForecast:
+    async def test_keys_change_form_loss_axis_anchors_size_and_replay(self, fitted) -> None:
+        async with OdysseyApp(fitted).run_test(size=(120, 40)) as pilot:
+            screen = await open_screen(pilot, "7")
+            assert isinstance(screen, ForecastScreen)
+            first = screen._found
+            await pilot.press("f")
+            await settle(pilot)
+            assert screen._found.form != first.form
+            await pilot.press("a")
+            await settle(pilot)
+            assert screen._found.anchors == 3
+            await pilot.press("t")
+            await settle(pilot)
+            assert screen._found.role == "base"
+            await pilot.press("v")
+            await settle(pilot)
+            assert screen._found.at.replay_ratio != first.at.replay_ratio
+            await pilot.press("s")
+            await settle(pilot)
+            assert screen._found.at.n_params != first.at.n_params
+            await pilot.press("x", "x")
+            await settle(pilot)
+            assert screen._found.x == "replay_ratio"
+
+    async def test_scores_plan_and_what_is_left_open_are_there(self, fitted) -> None:
+        async with OdysseyApp(fitted).run_test(size=(120, 40)) as pilot:
+            screen = await open_screen(pilot, "7")
+            scores = text_of(screen, "#scores")
+            assert all(row.form in scores for row in screen._found.scores)
+            assert f"▸ {screen._found.form}" in scores
+            assert "forgetting" in text_of(screen, "#plan")
+            assert "do not determine" in text_of(screen, "#facts")
+            assert len(screen.query_one(Chart).figure.lines) == 3
+
+    async def test_without_a_law_fit_for_planning_the_reason_is_told(self, voyage) -> None:
+        async with OdysseyApp(voyage).run_test(size=(120, 40)) as pilot:
+            screen = await open_screen(pilot, "7")
+            assert "exact at D = 0" in text_of(screen, "#plan")
+            assert not screen._troubles
