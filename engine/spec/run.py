@@ -1,7 +1,8 @@
 """The resolved, immutable description of one run: what a worker executes and nothing else.
 
 An experiment (``engine.spec.experiment``) is what a researcher writes; planning expands it into these.
-Symbols follow the scaling-law literature: N ``n_params``, P ``ptpp``, A ``atpp``, D ``adapt_tokens``, rho ``replay_ratio``.
+Symbols follow the scaling-law literature: N ``n_params``, P ``ptpp``, A ``atpp``, D ``adapt_tokens``,
+rho ``replay_ratio``.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ class Corpus(Strict):
 
     name: str
     source: str
-    """``installation:PART``, ``hf:DATASET_ID``, ``m2d2:DOMAIN``, or a path (file, folder, .jsonl[.gz|.xz|.zst], .parquet, .txt)."""
+    """``installation:PART``, ``hf:DATASET_ID``, ``m2d2:DOMAIN``, or a path: a text file, a folder, ``.jsonl`` (also
+    ``.gz``, ``.xz``, ``.zst``), ``.parquet``."""
     glob: str = "**/*"
     config: str | None = None
     revision: str | None = None
@@ -29,7 +31,7 @@ class Corpus(Strict):
     text_field: str = "text"
     group_field: str | None = None
     """Documents of one group never cross a split; without it the group is the document's file or package."""
-    where: dict[str, str] = {}
+    where: dict[str, str] = Field(default_factory=dict)
     """Keep only records whose fields have these values (JSONL, Parquet and hub sources)."""
     newlines: Literal["keep", "strip"] = "keep"
     max_bytes: PositiveInt | None = None
@@ -61,7 +63,8 @@ class EvalSet(Strict):
 class Scheme(Strict):
     """How losses are computed. Two evaluations may be compared only when eval set and scheme are the same.
 
-    ``blocks``: non-overlapping windows, the first token of a window is not predicted (M2D2's convention, each prediction counted once);
+    ``blocks``: non-overlapping windows, the first token of a window is not predicted (M2D2's convention, each
+    prediction counted once);
     ``strided``: windows advance by ``stride``, each token predicted once with the longest context available;
     ``rolling``: every token predicted, the first from BOS (lm-evaluation-harness's rolling log-likelihood).
     """
@@ -82,7 +85,7 @@ class Evaluation(Strict):
 
 
 class Model(Strict):
-    """A causal LM: by hub id or folder (``source``), or a state of another run of this workspace (``run``, ``state``)."""
+    """A causal LM: by hub id or folder (``source``), or a state of another run here (``run``, ``state``)."""
 
     source: str | None = None
     revision: str | None = None
@@ -95,7 +98,7 @@ class Model(Strict):
 
     @property
     def model_id(self) -> str:
-        """``RUN@STATE`` for a state of a run, ``SOURCE@REVISION`` otherwise: the primary key of the store's ``models``."""
+        """``RUN@STATE`` for a state of a run, else ``SOURCE@REVISION``: the primary key of the store's ``models``."""
         return f"{self.run}@{self.state}" if self.run else f"{self.source}@{self.revision or 'main'}"
 
 
@@ -221,9 +224,7 @@ class FitJob(Strict):
     anchors: NonNegativeInt = 0
 
 
-Job = Annotated[
-    PrepareJob | PretrainJob | AdaptJob | EvaluateJob | SimilarityJob | FitJob, Field(discriminator="kind")
-]
+Job = Annotated[PrepareJob | PretrainJob | AdaptJob | EvaluateJob | SimilarityJob | FitJob, Field(discriminator="kind")]
 
 
 class Resources(Strict):
@@ -244,7 +245,7 @@ class RunSpec(Strict):
     """Name of the experiment (sweep) that first asked for the run."""
     needs: tuple[str, ...] = ()
     """Runs that must be done before this one starts."""
-    labels: dict[str, str | int | float | None] = {}
+    labels: dict[str, str | int | float | None] = Field(default_factory=dict)
     """Axis values to group and filter by: domain, replay_ratio, ptpp, size, method, rank, lr, seed."""
     seed: int = 0
     resources: Resources = Resources()

@@ -21,7 +21,7 @@ from engine.spec.run import Corpus
 from store.errors import ConfigError
 
 DEFAULT_BYTES = 4_000_000
-FILE_BYTES = 32_768
+FILE_BYTES = 12_288
 """A file is cut at a line end below this size, so that no document outweighs the rest of its split."""
 LISTING_LINES = 128
 GROUP_SHARE = 8
