@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
+from dataclasses import replace
 
 import numpy as np
 
 from odyssey_tui.plots.page import Page
-from odyssey_tui.plots.palette import HOLLOW, SeriesStyle
+from odyssey_tui.plots.palette import DASHES, HOLLOW, MARKERS, SeriesStyle
 from odyssey_tui.plots.series import ALL, Band, Color, Line, Reference, Scatter, View, as_floats
 
 Values = Sequence[float] | np.ndarray
@@ -118,19 +120,42 @@ class Figure:
         ``colors``: 2**24, or 256 for terminals without 24-bit colour. ``dark``: the background it will stand on.
         Parts give way as the size falls: x title, legend, y title, title, tick labels; it never raises for its size.
         """
-        return self.page(width, height, dark=dark, view=view).text(colors if color else 0)
+        return self.page(width, height, dark=dark, view=view, mono=not color).text(colors if color else 0)
 
-    def page(self, width: int, height: int, *, dark: bool = True, view: View = ALL) -> Page:
-        """The chart as a page of coloured cells, for widgets."""
+    def page(self, width: int, height: int, *, dark: bool = True, view: View = ALL, mono: bool = False) -> Page:
+        """The chart as a page of coloured cells, for widgets. ``mono``: series are told apart without colours."""
         from odyssey_tui.plots.layout import draw
 
-        return draw(self, max(1, width), max(1, height), dark=dark, view=view)
+        figure = self.without_color() if mono else self
+        return draw(figure, max(1, width), max(1, height), dark=dark, view=view)
+
+    def without_color(self) -> Figure:
+        """The same figure with a dash and a marker of its own for each colour, as far as there are any."""
+        plain = copy(self)
+        plain.lines = [
+            replace(line, style=DASHES[line.color % len(DASHES)])
+            if isinstance(line.color, int) and line.style == "solid"
+            else line
+            for line in self.lines
+        ]
+        plain.scatters = [
+            replace(scatter, marker=_marker_of(scatter.color, scatter.marker))
+            if isinstance(scatter.color, int)
+            else scatter
+            for scatter in self.scatters
+        ]
+        return plain
 
     def _color(self, color: Color | None) -> Color:
         if color is not None:
             return color
         self._next += 1
         return self._next - 1
+
+
+def _marker_of(index: int, marker: str) -> str:
+    glyph = MARKERS[index % len(MARKERS)]
+    return {"●": glyph, "○": HOLLOW[glyph]}.get(marker, marker)
 
 
 def _pair(x: Values, y: Values) -> tuple[np.ndarray, np.ndarray]:

@@ -24,15 +24,22 @@ READING = "Reading the workspace…"
 KEYS = "3  launch an experiment        1  watch its runs"
 
 
-class Request(NamedTuple):
+class Wanted(NamedTuple):
     """What to draw; None leaves the choice to the service."""
 
-    form: str | None
-    role: str
-    x: Axis
-    size: str | None
-    replay_ratio: float | None
-    anchors: bool
+    form: str | None = None
+    role: str = "target"
+    x: Axis = "adapt_tokens"
+    size: str | None = None
+    replay_ratio: float | None = None
+    anchors: bool = False
+
+
+class Request(NamedTuple):
+    """``known``: what is on screen, when only the drawing changes and the plan does not."""
+
+    wanted: Wanted
+    known: Snapshot | None
 
 
 class Snapshot(NamedTuple):
@@ -52,8 +59,10 @@ class ForecastScreen(OdysseyScreen):
 
     def __init__(self) -> None:
         super().__init__()
-        self._wanted = Request(None, "target", "adapt_tokens", None, None, False)
+        self._wanted = Wanted()
         self._found: Forecast | None = None
+        self._snapshot: Snapshot | None = None
+        self._redrawing = False
 
     def compose_body(self) -> ComposeResult:
         yield Chart(empty=READING, id="forecast")
@@ -72,14 +81,17 @@ class ForecastScreen(OdysseyScreen):
             self._draw_scores(self._found)
 
     def request(self) -> Request:
-        return self._wanted
+        known, self._redrawing = (self._snapshot if self._redrawing else None), False
+        return Request(self._wanted, known)
 
     def load(self, request: Request) -> Snapshot:
         from odyssey_tui.services.forecast import forecast
         from odyssey_tui.services.plan import cheapest
 
         workspace = self.odyssey.workspace
-        found = forecast(workspace, **request._asdict())
+        found = forecast(workspace, **request.wanted._asdict())
+        if request.known is not None:
+            return request.known._replace(forecast=found)
         try:
             return Snapshot(found, cheapest(workspace), "")
         except OdysseyError as refusal:
@@ -89,7 +101,7 @@ class ForecastScreen(OdysseyScreen):
         from odyssey_tui.services.forecast_figure import draw_forecast
 
         found, before = snapshot.forecast, self._found
-        self._found = found
+        self._found, self._snapshot = found, snapshot
         self.set_class(not found.scores, "-empty")
         empty = f"{found.reason}\n\n{found.hint}\n\n{KEYS}" if not found.scores else f"{found.reason}\n{found.hint}"
         same = before is not None and (before.form, before.role, before.x) == (found.form, found.role, found.x)
@@ -160,6 +172,7 @@ class ForecastScreen(OdysseyScreen):
 
     def _look(self, **changes: Any) -> None:
         self._wanted = self._wanted._replace(**changes)
+        self._redrawing = True
         self.reload()
 
     def _draw_law(self, found: Forecast) -> None:

@@ -120,7 +120,7 @@ class Chart(Widget, can_focus=True):
             return []
         if self._figure is None or self._figure.is_empty:
             return self._draw_empty(width, height, dark)
-        page = self._figure.page(width, height, dark=dark, view=self._view)
+        page = self._figure.page(width, height, dark=dark, view=self._view, mono=self.app.no_color)
         return [Strip([Segment(text, _style(ink)) for text, ink in page.runs(row)], width) for row in range(height)]
 
     def _draw_empty(self, width: int, height: int, dark: bool) -> list[Strip]:

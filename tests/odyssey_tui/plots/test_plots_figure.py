@@ -45,7 +45,7 @@ def test_smallest_useful_size_has_axis_ticks_and_data() -> None:
 
 def test_titles_units_legend_and_reference_labels_are_there() -> None:
     text = "\n".join(plain(busy()))
-    for words in ("Loss against tokens", "adaptation tokens", "loss (nats/token)", "━━● PTPP 15", "━━○ PTPP 279"):
+    for words in ("Loss against tokens", "adaptation tokens", "loss (nats/token)", "━━● PTPP 15", "┈┈△ PTPP 279"):
         assert words in text
     assert "limit" in text
     assert "target" in text
@@ -89,13 +89,15 @@ def test_long_lines_say_how_many_points_and_keep_their_spikes() -> None:
     assert sum(len(BRAILLE.findall(line)) for line in top) >= 2
 
 
-def test_without_colour_there_are_no_escapes_and_series_differ_by_dash() -> None:
+def test_series_past_eight_differ_by_dash_and_the_first_ones_too_without_colour() -> None:
     figure = Figure()
     for index in range(24):
         figure.line([0, 1], [index, index], f"s{index}", color=index)
-    text = figure.render(120, 40, color=False)
-    assert "\x1b" not in text
-    assert all(sample in text for sample in ("━━ s0", "╍╍ s8", "┈┈ s16"))
+    plain_text = figure.render(120, 40, color=False)
+    assert "\x1b" not in plain_text
+    assert all(sample in plain_text for sample in ("━━ s0", "╍╍ s1", "┈┈ s2"))
+    colored = re.sub("\x1b\\[[0-9;]*m", "", figure.render(120, 40))
+    assert all(sample in colored for sample in ("━━ s0", "━━ s7", "╍╍ s8", "┈┈ s16"))
 
 
 def test_colour_depth_and_background() -> None:
