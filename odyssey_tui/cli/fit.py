@@ -64,11 +64,7 @@ def fit(
     if wait:
         from odyssey_tui.cli.forecast import forecast
 
-        context.invoke(
-            forecast,
-            **{parameter.name: parameter.get_default(context) for parameter in forecast.params},
-            domain=fitting.domain,
-        )
+        context.invoke(forecast, domain=fitting.domain)
 
 
 def wait_for(workspace: Any, run_id: str) -> None:

@@ -11,6 +11,7 @@ from odyssey_tui.cli.context import Invocation
 from odyssey_tui.cli.output import Column, emit_json, emit_table, table_options
 from odyssey_tui.cli.paragraphs import print_wrapped
 from odyssey_tui.services.format import number, signed
+from odyssey_tui.services.ledger import perplexity, visible
 
 if TYPE_CHECKING:
     from odyssey_tui.services.ledger import Masked
@@ -24,7 +25,7 @@ def percent(value: float) -> str:
 
 TYPE_COLUMNS = (
     Column("rank", "#"),
-    Column("text", "token"),
+    Column("text", "token", visible),
     Column("token_class", "class"),
     Column("count", "count", ",", drop=1),
     Column("loss_before", "before", number, drop=2),
@@ -86,8 +87,6 @@ def tokens(
 
 def record(report: TokenReport, rows: list[dict[str, Any]], masked: Masked | None) -> dict[str, Any]:
     """The report as plain values."""
-    from odyssey_tui.services.ledger import perplexity
-
     ledger = report.ledger
     return {
         **asdict(report.name),
@@ -123,8 +122,6 @@ def print_masked(report: TokenReport, masked: Masked | None) -> None:
     """Perplexities without the masked types."""
     if masked is None:
         return
-    from odyssey_tui.services.ledger import perplexity
-
     ledger = report.ledger
     everything = f"{perplexity(ledger.loss_before):.3f} → {perplexity(ledger.loss_after):.3f}"
     types = "type" if len(masked.token_ids) == 1 else "types"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -15,6 +14,7 @@ from engine.laws.forecast import forecast as predict_curve
 from engine.laws.forms import find_form
 from engine.laws.law import Law
 from engine.laws.points import Points
+from odyssey_tui.services.fit_words import ScoreRow, find_news, is_pretraining, score_rows, tell_curves, tell_facts
 from odyssey_tui.services.format import count
 from odyssey_tui.services.stored_laws import (
     NO_FITS,
@@ -28,7 +28,7 @@ from odyssey_tui.services.stored_laws import (
 )
 
 if TYPE_CHECKING:
-    from store.queries.fits import FitPoint, FitRow
+    from store.queries.fits import FitRow
     from store.queries.points import AdaptationPoint
     from store.workspace import Workspace
 
@@ -65,26 +65,6 @@ class Mark:
     x: float
     loss: float
     run_id: str
-
-
-@dataclass(frozen=True)
-class ScoreRow:
-    """Scores of one stored fit on the held-out points; None where there is none. ``mape`` in percent."""
-
-    form: str
-    anchors: int
-    saw: str
-    n: int
-    mape: float | None
-    mae_rel_mean: float | None
-    mae_rel_sum: float | None
-    rmse: float | None
-    slope: float | None
-    intercept: float | None
-    r2: float | None
-    training_mape: float | None
-    n_fitted: int | None
-    shown: bool
 
 
 @dataclass(frozen=True)
@@ -183,12 +163,6 @@ def forecast(
         ),
     )
     return draw(base, law, points, size, replay_ratio)
-
-
-def is_pretraining(fit: FitRow) -> bool:
-    """Whether the form describes pretraining curves, which have no replay ratio to forecast along."""
-    form = find_form(fit.form)
-    return "share" not in form.needs and "replay_ratio" not in form.needs and "ptpp" not in form.needs
 
 
 def choose_fit(candidates: list[FitRow], form: str | None, anchors: bool) -> FitRow:
@@ -310,66 +284,6 @@ def spread(values: np.ndarray, x: Axis) -> np.ndarray:
     if x == "replay_ratio":
         return np.linspace(max(0.0, low), min(1.0, max(high, 0.5)), SAMPLES)
     return np.geomspace(low / 1.25, high * 1.6, SAMPLES)
-
-
-def score_rows(fits: list[FitRow], chosen: FitRow) -> tuple[ScoreRow, ...]:
-    """One row per stored fit of the role, best first; dcpt moved by the zero-shot loss stands beside dcpt."""
-    rows = []
-    for fit in (fit for fit in fits if not is_pretraining(fit)):
-        rows.append(make_row(fit, fit.form, fit.scores, fit.scores.get("saw", "nothing"), fit is chosen))
-        shifted = fit.scores.get("l0_shift")
-        if shifted:
-            rows.append(make_row(fit, f"{fit.form} + L0 shift", shifted, "its zero-shot loss", False))
-    return tuple(sorted(rows, key=lambda row: (row.anchors > 0, row.mape if row.mape is not None else math.inf)))
-
-
-def make_row(fit: FitRow, name: str, scores: dict, saw: str, shown: bool) -> ScoreRow:
-    """A row of the scores table."""
-    keys = ("mape", "mae_rel_mean", "mae_rel_sum", "rmse", "slope", "intercept", "r2")
-    training = (fit.scores.get("training") or {}).get("mape")
-    values = [scores.get(key) for key in keys]
-    return ScoreRow(name, anchors_of(fit), saw, int(scores.get("n") or 0), *values, training, fit.n_points, shown)
-
-
-def tell_facts(fit: FitRow, points: Points) -> tuple[str, ...]:
-    """What the fit rests on, and what it leaves open, in sentences."""
-    runs = len({run for run, split in zip(points.run, points.split, strict=True) if split in ("fit", "anchor")})
-    scored = int((points.split == "score").sum())
-    facts = [
-        f"Fitted at P = {listed(fit.fit_ptpp)} to {fit.n_points} points of {runs} runs; "
-        f"scored at P = {listed(fit.score_ptpp)} on {scored} points."
-    ]
-    excluded = Counter(
-        str(reason) for reason, split in zip(points.reason, points.split, strict=True) if split == "excluded"
-    )
-    facts += [f"{n} points left out: {reason}." for reason, n in excluded.most_common(2)]
-    if fit.starts_agreeing is not None:
-        facts.append(f"{fit.starts_agreeing:.0%} of the starts followed to the end agree with the best.")
-    return (*facts, *(fit.identifiability or ()))
-
-
-def tell_curves(fits: list[FitRow]) -> list[str]:
-    """How well pretraining curves are described: other points than the table's, so they stand apart from it."""
-    return [
-        f"{fit.form} on base states before adaptation: {fit.scores['mape']:.2f} % on {fit.scores['n']} held-out points."
-        for fit in fits
-        if is_pretraining(fit) and fit.scores.get("n")
-    ]
-
-
-def listed(values: list[float] | None) -> str:
-    """PTPP values as text."""
-    return ", ".join(f"{value:g}" for value in values or ()) or "–"
-
-
-def find_news(fit: FitRow, stored: list[FitPoint], measured: list[AdaptationPoint]) -> str:
-    """A sentence when runs were measured that the fit does not know; empty when it knows all."""
-    known = {point.run_id for point in stored}
-    new = {point.run_id for point in measured if point.run_id not in known and point.method in (None, "full")}
-    if not new:
-        return ""
-    runs = "1 newer run is" if len(new) == 1 else f"{len(new)} newer runs are"
-    return f"{runs} not in this fit: `odyssey fit` fits again."
 
 
 def list_sizes(points: Points, measured: list[AdaptationPoint]) -> tuple[tuple[float, str], ...]:

@@ -178,7 +178,8 @@ class Ledger:
             return self.types_of(mask)
         if mask.startswith("#") and mask[1:].isdigit() and int(mask[1:]) in self.token_ids:
             return frozenset({int(mask[1:])})
-        found = frozenset(int(t) for t, text in zip(self.token_ids, self.texts, strict=True) if text == mask)
+        known = zip(self.token_ids, self.texts, strict=True)
+        found = frozenset(int(token) for token, text in known if mask in (text, visible(text)))
         if not found:
             near = difflib.get_close_matches(mask, [*CLASSES, *self.texts], n=1)
             hint = f"Did you mean {near[0]!r}? " if near else ""
@@ -187,6 +188,15 @@ class Ledger:
                 f"{hint}Classes: {', '.join(CLASSES)}; a token by its text, or #ID.",
             )
         return found
+
+
+def visible(text: str) -> str:
+    """A token with its leading and trailing spaces made visible."""
+    bare = text.strip(" ")
+    if not bare:
+        return "␣" * len(text)
+    before = len(text) - len(text.lstrip(" "))
+    return "␣" * before + bare + "␣" * (len(text) - before - len(bare))
 
 
 def perplexity(loss: float) -> float:

@@ -15,7 +15,8 @@ from engine.laws.planner import Cell, Goal, Limits, Stage
 from engine.laws.planner import Plan as Grid
 from engine.laws.planner import plan as plan_grid
 from engine.laws.points import Points
-from odyssey_tui.services.forecast import is_pretraining, list_sizes, mean_known
+from odyssey_tui.services.fit_words import is_pretraining
+from odyssey_tui.services.forecast import list_sizes, mean_known
 from odyssey_tui.services.format import count
 from odyssey_tui.services.stored_laws import (
     NO_FITS,

@@ -11,7 +11,7 @@ from rich.text import Text
 from odyssey_tui.services.format import number
 
 if TYPE_CHECKING:
-    from odyssey_tui.services.forecast import ScoreRow
+    from odyssey_tui.services.fit_words import ScoreRow
 
 NAME_WIDTH = 22
 

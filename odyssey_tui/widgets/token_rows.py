@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from odyssey_tui.services.format import BLOCKS, number, signed
+from odyssey_tui.services.ledger import visible
 from odyssey_tui.widgets.keyed_table import TableColumn, TableRow
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def type_rows(rows: Sequence[TypeRow], masked: frozenset[int], wide: bool, prefi
     lines = []
     for row in rows:
         style = MASKED if row.token_id in masked else ""
-        name = Text(row.text, style=style, no_wrap=True)
+        name = Text(visible(row.text), style=style, no_wrap=True)
         name.truncate(14 if wide else 11, overflow="ellipsis")
         share = f"{row.share:.0%}" if row.share is not None else "–"
         detail = (

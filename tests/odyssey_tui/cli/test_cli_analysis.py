@@ -104,3 +104,10 @@ def test_mistakes_are_one_message_with_what_to_do(fitted, capsys) -> None:
     assert "too few values of N" in refuse(capsys, fitted, "plan", "--size", "8.1e9")
     assert "not a list of numbers" in refuse(capsys, fitted, "fit", "--fit-ptpp", "8,x")
     assert "exclude each other" in refuse(capsys, fitted, "tokens", adapted(fitted), "--csv", "--latex")
+
+
+def test_fit_waits_and_prints_the_scores(own_voyage, capsys, monkeypatch) -> None:
+    monkeypatch.setattr("engine.launch.scheduler.ensure_running", lambda workspace: True)
+    monkeypatch.setattr("odyssey_tui.cli.fit.wait_for", lambda workspace, run_id: None)
+    out = call(capsys, own_voyage, "fit", "--wait")
+    assert "Held-out scores of the target loss on docs" in out

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.stats import MeanDifference
-from odyssey_tui.services.ledger import CLASSES, Ledger, perplexity
+from odyssey_tui.services.ledger import CLASSES, Ledger, perplexity, visible
 from store.errors import ConfigError
 
 NO_INTERVAL = MeanDifference(None, None, None, 0)
@@ -87,3 +87,7 @@ def test_masks_are_classes_tokens_and_ids() -> None:
     with pytest.raises(ConfigError, match="newlin") as error:
         ledger.resolve_masks(["newlin"])
     assert "newline" in error.value.hint
+
+
+def test_spaces_at_the_ends_of_a_token_are_visible() -> None:
+    assert [visible(text) for text in (" the", "the", "  ", "a b ", "\\n")] == ["␣the", "the", "␣␣", "a b␣", "\\n"]
