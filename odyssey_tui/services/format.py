@@ -40,7 +40,7 @@ def duration(seconds: float) -> str:
 def count(value: float) -> str:
     """A count of tokens, parameters, bytes or FLOPs to three digits: ``1.35M``, ``850``, ``6.2P``."""
     for size, suffix in SUFFIXES:
-        if abs(value) >= size:
+        if abs(value) >= 0.9995 * size:  # three digits of anything closer would round up to 1,000 of the next smaller
             return f"{value / size:.3g}{suffix}"
     return f"{value:.3g}"
 

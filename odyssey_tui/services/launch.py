@@ -139,12 +139,9 @@ def compose(workspace: Workspace, path: Path, form: Mapping[str, str]) -> Compos
     from engine.plan.expand import expand
 
     block = {name: _read(form.get(name, "")) for name in AXES if form.get(name, "").strip()}
-    seeds = _read(form.get("seeds", "")) if form.get("seeds", "").strip() else [0]
-    plans = [expand(_experiment(path, block, [seed])) for seed in (seeds if isinstance(seeds, list) else [seeds])]
-    parts = [_only(plan, _cells(plan, block)) for plan in plans]
-    runs = tuple({run.run_id: run for plan in parts for run in plan.runs}.values())
-    tokens = {run_id: value for plan in parts for run_id, value in plan.tokens.items()}
-    return describe(workspace, replace(parts[0], runs=runs, tokens=tokens))
+    seeds = _read(form.get("seeds", "")) or [0]
+    plan = expand(_experiment(path, block, seeds))
+    return describe(workspace, _only(plan, _cells(plan, block)))
 
 
 def compose_whole(workspace: Workspace, path: Path, overrides: Sequence[str]) -> Composition:
@@ -165,7 +162,7 @@ def launch(workspace: Workspace, composition: Composition) -> Submitted:
     return submitted
 
 
-def _experiment(path: Path, block: Mapping[str, Any], seeds: Sequence[Any]) -> Experiment:
+def _experiment(path: Path, block: Mapping[str, Any], seeds: Any) -> Experiment:
     """The experiment with the typed block in front of its own, without laws and similarity, at the seeds."""
     from engine.spec.load import load_experiment
 
@@ -174,7 +171,7 @@ def _experiment(path: Path, block: Mapping[str, Any], seeds: Sequence[Any]) -> E
     if "atpp" in block:
         rest.pop("adapt_tokens", None)
     typed = {**rest, **block}
-    overrides = [f"adapt={_compact([typed, *written])}", f"seeds={_compact(list(seeds))}"]
+    overrides = [f"adapt={_compact([typed, *written])}", f"seeds={_compact(seeds)}"]
     try:
         return load_experiment(path, [*overrides, "laws=null", "similarity=null"])
     except ConfigError as error:

@@ -30,7 +30,7 @@ def test_runs_filters_and_fits_80_columns(voyage, capsys) -> None:
     lines = out.splitlines()
     assert len(lines) == 1 + 8
     assert max(map(len, lines)) <= 80
-    assert all("docs" in line and "0.25" in line or "0.5" in line for line in lines[1:])
+    assert all("docs" in line and ("0.25" in line or "0.5" in line) for line in lines[1:])
 
 
 def test_runs_json_has_every_field(voyage, capsys) -> None:
