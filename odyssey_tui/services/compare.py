@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from store.queries.runs import RunRow
     from store.workspace import Workspace
 
-IGNORED = ("format", "run_id", "name", "needs", "cost_flops", "labels")
-"""Parts of a specification that name a run instead of describing it; labels repeat what the job says."""
+IGNORED = ("format", "run_id", "name", "needs", "cost_flops")
+"""Parts of a specification that name a run instead of describing it."""
+LABELS = ("size",)
+"""Labels that a job does not repeat."""
 ROLES = ("target", "base", "other")
 TOKEN_UNIT, BYTE_UNIT = "nats/token", "bits/byte"
 
@@ -142,7 +144,10 @@ def find_differences(specs: Sequence[Mapping[str, Any]]) -> list[Difference]:
     """Keys of the flattened specifications whose values are not the same in all runs."""
     flat = [dict(flatten(spec)) for spec in specs]
     keys = dict.fromkeys(key for spec in flat for key in spec)
-    found = [Difference(key.removeprefix("job."), tuple(spec.get(key, "–") for spec in flat)) for key in keys]
+    found = [
+        Difference(key.removeprefix("job.").removeprefix("labels."), tuple(spec.get(key, "–") for spec in flat))
+        for key in keys
+    ]
     return [difference for difference in found if len(set(difference.values)) > 1]
 
 
@@ -153,6 +158,8 @@ def flatten(spec: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
         name = f"{prefix}{key}"
         if not prefix and key in IGNORED:
             continue
+        if not prefix and key == "labels":
+            value = {label: value[label] for label in LABELS if label in value}
         if isinstance(value, Mapping):
             pairs += flatten(value, f"{name}.")
         elif isinstance(value, list) and any(isinstance(item, (Mapping, list)) for item in value):

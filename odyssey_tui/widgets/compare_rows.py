@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.text import Text
@@ -98,12 +99,20 @@ def difference_table(found: Comparison, width: int) -> Table:
             difference.key,
             (
                 Text(_tail(difference.key, key_width)),
-                *(Text(_head(value, one)) for value, one in zip(difference.values, widths, strict=True)),
+                *(Text(cut) for cut in _cut_apart(difference.values, widths)),
             ),
         )
         for difference in found.differences
     ]
     return columns, rows
+
+
+def _cut_apart(values: Sequence[str], widths: Sequence[int]) -> list[str]:
+    """Values cut to their columns; by their ends where cutting the ends off would make different ones look alike."""
+    heads = [_head(value, width) for value, width in zip(values, widths, strict=True)]
+    if len(set(heads)) == len(set(values)):
+        return heads
+    return [_tail(value, width) for value, width in zip(values, widths, strict=True)]
 
 
 def _head(text: str, width: int) -> str:

@@ -9,6 +9,7 @@ from odyssey_tui.services.passages import HeatToken, Passage
 
 _FULL_HEAT = 3.0
 """Nats at which the ground is strongest."""
+TAB = "⇥   "
 _NOTICEABLE = 0.1
 _STRONG = 1.0
 
@@ -18,15 +19,13 @@ def heat_text(passage: Passage, masked: frozenset[int] = frozenset(), *, dark: b
     text = Text(overflow="fold")
     for token in passage.tokens:
         text.append(_shown(token), style=_style(token, token.token_id in masked, dark=dark))
-        if token.token_class == "newline":
-            text.append("\n")
     return text
 
 
 def _shown(token: HeatToken) -> str:
     if token.token_class == "newline":
-        return token.text.replace("\\r\\n", "⏎").replace("\\n", "⏎").replace("\\r", "⏎")
-    return token.text.replace("\\t", "⇥   ") if token.token_class == "whitespace" else token.text
+        return token.text.replace("\\r\\n", "\\n").replace("\\r", "\\n").replace("\\n", "⏎\n").replace("\\t", TAB)
+    return token.text.replace("\\t", TAB) if token.token_class == "whitespace" else token.text
 
 
 def _style(token: HeatToken, masked: bool, *, dark: bool) -> str:

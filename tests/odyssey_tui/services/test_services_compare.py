@@ -18,14 +18,19 @@ def named(workspace: Workspace, *beginnings: str) -> list[str]:
 
 
 def test_only_differing_keys_are_listed() -> None:
-    one = {"run_id": "a", "seed": 0, "job": {"kind": "adapt", "lr": 1e-3, "atpp": [1, 2], "sets": [{"name": "x"}]}}
+    one = {
+        "run_id": "a",
+        "seed": 0,
+        "labels": {"size": "s", "lr": 1},
+        "job": {"kind": "adapt", "lr": 1e-3, "atpp": [1, 2], "sets": [{"name": "x"}]},
+    }
     other = {
         "run_id": "b",
         "seed": 0,
         "job": {"kind": "adapt", "lr": 2e-3, "atpp": [1, 2], "sets": [{"name": "y"}], "r": 8},
     }
     found = {difference.key: difference.values for difference in find_differences([one, other])}
-    assert found == {"lr": ("0.001", "0.002"), "sets.0.name": ("x", "y"), "r": ("–", "8")}
+    assert found == {"size": ("s", "–"), "lr": ("0.001", "0.002"), "sets.0.name": ("x", "y"), "r": ("–", "8")}
 
 
 def test_lists_of_plain_values_are_one_value() -> None:

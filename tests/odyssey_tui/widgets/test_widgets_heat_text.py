@@ -1,0 +1,41 @@
+"""The heat map of a passage."""
+
+from __future__ import annotations
+
+from odyssey_tui.services.passages import HeatToken, Passage
+from odyssey_tui.widgets.heat_text import heat_text
+
+
+def passage(*tokens: tuple[str, str, float | None]) -> Passage:
+    shown = tuple(
+        HeatToken(
+            number, text, token_class, None if delta is None else 1.0, None if delta is None else 1.0 + delta, True
+        )
+        for number, (text, token_class, delta) in enumerate(tokens)
+    )
+    return Passage(0, 0, 0, len(tokens), 0.0, shown)
+
+
+def test_lines_end_where_the_newline_stands_in_its_token() -> None:
+    text = heat_text(
+        passage(("a", "word", 0.0), ("\\n    ", "newline", 0.0), ("b", "word", 0.0), ("\\r\\n", "newline", 0.0))
+    )
+    assert text.plain == "a⏎\n    b⏎\n"
+
+
+def test_rises_falls_and_masks_look_different() -> None:
+    text = heat_text(
+        passage(("up", "word", 2.0), ("down", "word", -2.0), ("same", "word", 0.01), ("first", "word", None)),
+        frozenset({1}),
+    )
+    styles = {text.plain[span.start : span.end]: str(span.style) for span in text.spans}
+    assert "bold underline on #" in styles["up"]
+    assert styles["down"].startswith("strike on #")
+    assert styles["up"].split("on ")[1] != styles["down"].split("on ")[1]
+    assert "same" not in styles
+    assert styles["first"] == "dim"
+
+
+def test_light_and_dark_have_their_own_grounds() -> None:
+    one = passage(("up", "word", 2.0))
+    assert heat_text(one, dark=True).spans != heat_text(one, dark=False).spans
