@@ -12,8 +12,7 @@ import numpy as np
 from engine.stats import MeanDifference, paired_bootstrap
 
 if TYPE_CHECKING:
-    import duckdb
-
+    from store.database import Connection
     from store.queries.evaluations import StateEvaluation
     from store.queries.runs import RunRow
     from store.workspace import Workspace
@@ -178,9 +177,7 @@ def plain(value: Any) -> str:
     return value if isinstance(value, str) else f"{value:g}" if isinstance(value, float) else json.dumps(value)
 
 
-def read_outcomes(
-    con: duckdb.DuckDBPyConnection, run_ids: Sequence[str], evaluations: Sequence[StateEvaluation]
-) -> list[Outcome]:
+def read_outcomes(con: Connection, run_ids: Sequence[str], evaluations: Sequence[StateEvaluation]) -> list[Outcome]:
     """The last state of every run on each of its sets: target first, then base, then the others."""
     outcomes: list[Outcome] = []
     firsts: dict[tuple[str, str], StateEvaluation] = {}
@@ -223,16 +220,14 @@ def reached(evaluation: StateEvaluation) -> tuple[float, float]:
     return evaluation.atpp or 0.0, evaluation.ptpp or 0.0
 
 
-def between(
-    con: duckdb.DuckDBPyConnection, first: StateEvaluation, evaluation: StateEvaluation
-) -> MeanDifference | None:
+def between(con: Connection, first: StateEvaluation, evaluation: StateEvaluation) -> MeanDifference | None:
     """The difference to the first run's evaluation on the same text; None for the first itself."""
     if first is evaluation or not (first.has_tokens and evaluation.has_tokens):
         return None
     return bootstrap(con, first.evaluation_id, evaluation.evaluation_id)
 
 
-def bootstrap(con: duckdb.DuckDBPyConnection, before: str, after: str) -> MeanDifference:
+def bootstrap(con: Connection, before: str, after: str) -> MeanDifference:
     """Mean difference in nats per token with its paired document-bootstrap interval."""
     from store.queries.tokens import open_pair, read_documents
 

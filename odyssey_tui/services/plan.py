@@ -29,9 +29,8 @@ from odyssey_tui.services.stored_laws import (
 )
 
 if TYPE_CHECKING:
-    import duckdb
-
     from odyssey_tui.services.stored_laws import Family
+    from store.database import Connection
     from store.queries.fits import FitRow
     from store.workspace import Workspace
 
@@ -158,7 +157,7 @@ def cheapest(
 
 
 def best_law(
-    con: duckdb.DuckDBPyConnection, family: Family, role: str, qualities: dict[str, float], *, exact: bool
+    con: Connection, family: Family, role: str, qualities: dict[str, float], *, exact: bool
 ) -> tuple[Law, Points]:
     """The law of ``role`` with the lowest held-out error (``exact``: among those exact at D = 0), and its points."""
     fits = [fit for fit in family.of(role) if not is_pretraining(fit) and fit.scores.get("n")]
@@ -191,7 +190,7 @@ def find_size(size: str | None, sizes: tuple[tuple[float, str], ...]) -> tuple[f
 
 
 def zero_shot(
-    con: duckdb.DuckDBPyConnection,
+    con: Connection,
     family: Family,
     role: str,
     points: Points,

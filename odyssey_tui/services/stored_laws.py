@@ -14,8 +14,7 @@ from engine.laws.law import Law, law_from_record
 from engine.laws.points import Points, group_values
 
 if TYPE_CHECKING:
-    import duckdb
-
+    from store.database import Connection
     from store.queries.fits import FitPoint, FitRow
 
 SAME = 0.05
@@ -37,7 +36,7 @@ class Family:
         return sorted((fit for fit in self.fits if fit.role == role), key=lambda fit: anchors_of(fit) > 0)
 
 
-def read_family(con: duckdb.DuckDBPyConnection, domain: str | None, experiment: str | None) -> Family | None:
+def read_family(con: Connection, domain: str | None, experiment: str | None) -> Family | None:
     """The newest fits of ``domain`` (of any, when None) and experiment; None when there are none at all.
 
     Raises LawError naming the domains that have fits when the one asked for has none.
@@ -71,9 +70,7 @@ def held_out_error(fit: FitRow) -> float:
     return math.inf if value is None else float(value)
 
 
-def read_law(
-    con: duckdb.DuckDBPyConnection, fit: FitRow, qualities: Mapping[str, float]
-) -> tuple[Law, list[FitPoint], Points]:
+def read_law(con: Connection, fit: FitRow, qualities: Mapping[str, float]) -> tuple[Law, list[FitPoint], Points]:
     """The law of a stored fit, its points as stored, and the same as columns.
 
     ``qualities``: zero-shot loss on the base corpus of each run's base state, by run.

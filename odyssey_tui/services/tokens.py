@@ -12,8 +12,7 @@ from odyssey_tui.services.passages import Passage, cut_passage
 from store.errors import ConfigError, DataError, OdysseyError
 
 if TYPE_CHECKING:
-    import duckdb
-
+    from store.database import Connection
     from store.queries.evaluations import StateEvaluation
     from store.queries.tokens import Passage as Place
     from store.workspace import Workspace
@@ -98,7 +97,7 @@ def read_passage(workspace: Workspace, name: PairName, place: Place) -> Passage:
     return cut_passage(place, block)
 
 
-def pair_of_run(con: duckdb.DuckDBPyConnection, run_id: str, role: str = "target") -> tuple[str, str]:
+def pair_of_run(con: Connection, run_id: str, role: str = "target") -> tuple[str, str]:
     """Evaluations (zero-shot, final) of an adapted run on ``role``; DataError when there are none."""
     return pair_ids(choose_pair(con, run_id, None, role))
 
@@ -108,7 +107,7 @@ def pair_ids(name: PairName) -> tuple[str, str]:
     return name.before_id, name.after_id
 
 
-def choose_pair(con: duckdb.DuckDBPyConnection, before: str, after: str | None, on: str) -> PairName:
+def choose_pair(con: Connection, before: str, after: str | None, on: str) -> PairName:
     """The pair meant by what the user typed."""
     if after is None:
         adapted = [evaluation for evaluation in meant(con, before, on) if is_adapted(evaluation)]
@@ -138,7 +137,7 @@ def choose_pair(con: duckdb.DuckDBPyConnection, before: str, after: str | None, 
     )
 
 
-def meant(con: duckdb.DuckDBPyConnection, wanted: str, on: str | None) -> list[StateEvaluation]:
+def meant(con: Connection, wanted: str, on: str | None) -> list[StateEvaluation]:
     """Evaluations of what ``wanted`` names: itself, a state's, or a run's last state's; only those on ``on``."""
     from store.queries.evaluations import find_evaluation, list_evaluations, list_model_evaluations
     from store.queries.runs import resolve_run
