@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
     from store.workspace import Workspace
 
-    Connection = duckdb.DuckDBPyConnection
-
 _PAUSE_S = (0.004, 0.03)
 _LOCKED = re.compile(r"Could not set lock on file|Conflicting lock|different configuration than existing")
 _PID = re.compile(r"PID (\d+)")
