@@ -24,9 +24,10 @@ from store.files import cannot_write
 
 if TYPE_CHECKING:
     import duckdb
-    from duckdb import DuckDBPyConnection as Connection
 
     from store.workspace import Workspace
+
+    Connection = duckdb.DuckDBPyConnection
 
 _PAUSE_S = (0.004, 0.03)
 _LOCKED = re.compile(r"Could not set lock on file|Conflicting lock|different configuration than existing")
