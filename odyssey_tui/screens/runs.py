@@ -77,7 +77,8 @@ class RunsScreen(OdysseyScreen):
         self._asked_preview: tuple[str, ...] = ()
 
     def compose_body(self) -> ComposeResult:
-        yield Input(id="filter", placeholder="domain=tests and replay>=0.1 · tag:x · ~text", compact=True, disabled=True)
+        example = "domain=tests and replay>=0.1 · tag:x · ~text"
+        yield Input(id="filter", placeholder=example, compact=True, disabled=True)
         yield Static("", id="filter-trouble", classes="trouble", markup=False)
         yield Static(WELCOME, id="welcome")
         yield Static("No run passes the filter; Esc clears it.", id="nothing", classes="hint")

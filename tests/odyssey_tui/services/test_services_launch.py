@@ -36,7 +36,7 @@ def test_a_sweep_reuses_base_and_corpora(empty: Workspace, form) -> None:
     swept = compose(empty, path, {**form, "replay_ratio": "0.07 .93", "size": "s", "ptpp": "16"})
     new = [run for run in swept.runs if run.run_id not in whole]
     assert [run.labels["replay_ratio"] for run in new] == [0.07, 0.93]
-    assert {run.kind for run in swept.runs} == {"prepare", "pretrain", "adapt"}
+    assert {run.kind for run in swept.runs} == {"prepare", "pretrain", "evaluate", "adapt"}
     assert sum(run.kind == "pretrain" for run in swept.runs) == 1
 
 
