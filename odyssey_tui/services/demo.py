@@ -121,8 +121,10 @@ def list_corpora(workspace: Workspace) -> list[CorpusLine]:
 def final_evaluations(workspace: Workspace, run_ids: Sequence[str]) -> list[StateEvaluation]:
     """The most adapted state of each run on its target and on the base set, in the order of ``run_ids``."""
     from store.database import lease
+    from store.ingest import ingest
     from store.queries.evaluations import list_evaluations
 
+    ingest(workspace)
     with lease(workspace) as con:
         found = list_evaluations(con, list(run_ids))
     finals = {(line.run_id, line.role): line for line in found if line.atpp and line.delta is not None}

@@ -60,14 +60,14 @@ def change(delta: float | None) -> str:
 
 RUN_COLUMNS: tuple[RunColumn, ...] = (
     RunColumn("state", "state", 11, 1, lambda row: Text(state_text(row.state), STATE_STYLES.get(row.state, ""))),
-    RunColumn("domain", "domain", 10, 7, lambda row: row.domain or ""),
+    RunColumn("domain", "domain", 10, 9, lambda row: row.domain or ""),
     RunColumn("replay", "ρ", 5, 5, lambda row: short(row.replay), right=True),
     RunColumn("ptpp", "P", 5, 6, lambda row: short(row.ptpp), right=True),
     RunColumn("atpp", "A", 5, 8, lambda row: short(row.atpp), right=True),
-    RunColumn("size", "size", 6, 9, lambda row: row.size or ""),
-    RunColumn("method", "method", 6, 10, lambda row: row.method or ""),
+    RunColumn("size", "size", 6, 10, lambda row: row.size or ""),
+    RunColumn("method", "method", 6, 11, lambda row: row.method or ""),
     RunColumn("progress", "progress", 12, 4, progress),
-    RunColumn("loss", "loss", 6, 11, lambda row: "" if row.loss is None else number(row.loss), right=True),
+    RunColumn("loss", "loss", 6, 7, lambda row: "" if row.loss is None else number(row.loss), right=True),
     RunColumn("delta_target", "ΔL tgt", 7, 2, lambda row: change(row.delta_target), right=True),
     RunColumn("delta_base", "ΔL base", 7, 3, lambda row: change(row.delta_base), right=True),
 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import re
 import signal
 import subprocess
@@ -17,32 +16,9 @@ import pytest
 from engine.launch.queue_state import queue_state
 from store.workspace import Workspace
 from tests.support.terminal import Terminal
+from tests.support.tiny import write_experiment
 
 ODYSSEY = [sys.executable, "-m", "odyssey_tui"]
-EXPERIMENT = """
-name: tiny
-corpora:
-  base: {source: base.jsonl, test_share: 0.2, valid_share: 0.1}
-  poems: {source: poems.jsonl, test_share: 0.2, valid_share: 0.1}
-tokenizer: {train_on: base, vocab_size: 300}
-base:
-  corpora: base
-  sizes: {xs: {n_layer: 1, n_embd: 16, n_head: 2}}
-  context: 32
-  ptpp: [2]
-  training: {lr: 3e-3, sequence: 32, batch_sequences: 8, log_every: 1}
-adapt:
-  - {domain: poems, replay_ratio: 0, atpp: [0.5, 1]}
-evaluate: {max_tokens: 2000}
-"""
-
-
-def write_corpus(path: Path, seed: int) -> None:
-    """Sixty documents of made-up words."""
-    rng = random.Random(seed)
-    words = ["".join(rng.choices("abcdefghijklmnop", k=rng.randint(2, 7))) for _ in range(300)]
-    verses = (["\n".join(" ".join(rng.choices(words, k=8)) for _ in range(25))] for _ in range(60))
-    path.write_text("".join(json.dumps({"text": text}) + "\n" for (text,) in verses))
 
 
 @pytest.fixture
@@ -61,10 +37,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
 @pytest.fixture
 def launched(tmp_path: Path, environment: dict[str, str]) -> Iterator[Workspace]:
     """A workspace in which the tiny experiment is done; its scheduler is told to leave afterwards."""
-    write_corpus(tmp_path / "base.jsonl", 1)
-    write_corpus(tmp_path / "poems.jsonl", 2)
-    (tmp_path / "tiny.yaml").write_text(EXPERIMENT)
-    odyssey("launch", str(tmp_path / "tiny.yaml"), environment=environment)
+    odyssey("launch", str(write_experiment(tmp_path)), environment=environment)
     workspace = Workspace.open(tmp_path / "workspace")
     wait_for_runs(workspace, environment)
     yield workspace
