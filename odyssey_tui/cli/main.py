@@ -76,6 +76,13 @@ class LazyGroup(click.Group):
             command.params.append(workspace_option())
         return command
 
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            # click itself would make this a failure with status 1.
+            raise SystemExit(leave_pipe()) from None
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
@@ -132,9 +139,6 @@ def report(error: BaseException) -> int:
         case click.exceptions.Exit():
             return error.exit_code
         case BrokenPipeError():
-            return leave_pipe()
-        # click turns a broken pipe into a plain exit with status 1.
-        case SystemExit(__context__=BrokenPipeError()):
             return leave_pipe()
         case SystemExit():
             return error.code if isinstance(error.code, int) else Exit.FAILED
