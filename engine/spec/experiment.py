@@ -205,6 +205,9 @@ class Limits(Written):
     forgetting: float | None = Field(default=None, ge=0)
     """Largest rise of the base loss."""
     target_loss: PositiveFloat | None = None
+    """Largest target loss after adaptation."""
+    target_gain: PositiveFloat | None = None
+    """Least fall of the target loss below its zero-shot value."""
 
 
 class ResourcesChoice(Written):

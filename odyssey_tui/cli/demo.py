@@ -123,7 +123,8 @@ def print_tables(context: click.Context, workspace: Workspace, run_ids: Sequence
         ("Runs", lambda: call(context, "runs")),
         ("Evaluations, zero-shot and adapted", lambda: emit_table(EVALUATIONS, evaluation_rows(evaluations))),
         ("Similarity against ΔL", lambda: call(context, "similarity")),
-        ("Laws", lambda: call(context, "forecast")),
+        ("Laws of the target loss", lambda: call(context, "forecast")),
+        ("Laws of the base loss", lambda: call(context, "forecast", "--role", "base")),
         ("Plan", lambda: call(context, "plan")),
     ]
     if pair is not None:

@@ -23,21 +23,23 @@ COLUMNS = (
 
 
 @click.command()
-@click.option("--forgetting", type=click.FloatRange(min=0), help="Largest rise of the base loss, nats [default: 0.05].")
+@click.option("--forgetting", type=click.FloatRange(min=0), help="Largest rise of the base loss, nats per token.")
 @click.option("--forgetting-share", type=click.FloatRange(min=0), help="The same as a share of the base loss: 0.03.")
 @click.option("--target", "target_loss", type=click.FloatRange(min=0), help="Largest target loss, nats per token.")
+@click.option("--gain", "target_gain", type=click.FloatRange(min=0), help="Least fall below its zero-shot value, nats.")
 @click.option("--flops", type=click.FloatRange(min=0), help="Largest compute, 6·N·D.")
 @click.option("--target-tokens", type=click.FloatRange(min=0), help="Tokens of domain text there are.")
 @click.option("--size", help="Model: a size's label or a number of parameters; default: the largest measured.")
 @click.option("--ptpp", type=click.FloatRange(min=0, min_open=True), help="Its pretraining tokens per parameter.")
 @click.option("--domain", help="Which domain; default: the one fitted last.")
 @click.option("--experiment", help="Only fits of this experiment.")
-@click.option("--goal", type=click.Choice(["cheapest", "best"]), help="Default: cheapest with --target, else best.")
+@click.option("--goal", type=click.Choice(["cheapest", "best"]), help="Default: cheapest with a target, else best.")
 @table_options
 @click.pass_obj
 def plan(invocation: Invocation, json: bool, csv: bool, latex: bool, **options: object) -> None:
     """Find the replay ratio and budget that meet limits, and how sure the laws are of it.
 
+    Without any limit, those of the experiment's `limits:` hold, else a forgetting of 0.05 nats.
     The target and the base law are those that predict their held-out points best; "feasible" is the share of
     bootstrap draws in which all limits hold.
     """

@@ -15,6 +15,7 @@ from engine.laws.planner import Cell, Goal, Limits, Stage
 from engine.laws.planner import Plan as Grid
 from engine.laws.planner import plan as plan_grid
 from engine.laws.points import Points
+from engine.spec.experiment import Limits as Wanted
 from odyssey_tui.services.fit_words import is_pretraining
 from odyssey_tui.services.forecast import list_sizes, mean_known
 from odyssey_tui.services.format import count
@@ -87,6 +88,7 @@ def cheapest(
     forgetting: float | None = None,
     forgetting_share: float | None = None,
     target_loss: float | None = None,
+    target_gain: float | None = None,
     flops: float | None = None,
     target_tokens: float | None = None,
     size: str | None = None,
@@ -97,22 +99,22 @@ def cheapest(
 ) -> Answer:
     """Plan with the laws that predict held-out points best; the base law must be exact at D = 0.
 
-    The default model is the largest measured one at its highest PTPP; the default limit a forgetting of 0.05 nats. The
-    default goal is the cheapest cell where a target loss is asked for, else the best target loss; replay ratios are
-    searched up to the largest measured one, budgets over the measured range (twice that for the cheapest).
-    Raises LawError where the laws cannot serve.
+    The default model is the largest measured one at its highest PTPP. Where no limit is given, those of the experiment
+    that was fitted hold, else a forgetting of 0.05 nats. ``target_gain`` asks for a target loss that far below its
+    zero-shot value, in nats. The default goal is the cheapest cell where a target loss or gain is asked for, else the
+    best target loss; replay ratios are searched up to the largest measured one, budgets over the measured range (twice
+    that for the cheapest). Raises LawError where the laws cannot serve.
     """
     from store.database import lease
     from store.queries.points import adaptation_points
 
-    if (forgetting, forgetting_share, target_loss, flops) == (None, None, None, None):
-        forgetting = DEFAULT_FORGETTING
-    limits = Limits(forgetting, forgetting_share, target_loss, flops, target_tokens)
-    goal = goal or ("cheapest" if target_loss is not None else "best")
     with lease(workspace) as con:
         family = read_family(con, domain, experiment)
         if family is None:
             return Answer(reason=NO_FITS, hint=NO_FITS_HINT)
+        if all(limit is None for limit in (forgetting, forgetting_share, target_loss, target_gain, flops)):
+            chosen = experiment_limits(con, workspace, family)
+            forgetting, target_loss, target_gain = chosen.forgetting, chosen.target_loss, chosen.target_gain
         measured = adaptation_points(con, domain=family.domain)
         qualities = {p.run_id: p.base_zero_shot_loss for p in measured if p.base_zero_shot_loss is not None}
         target, target_points = best_law(con, family, "target", qualities, exact=False)
@@ -123,6 +125,9 @@ def cheapest(
         target_start = zero_shot(con, family, "target", target_points, n_params, ptpp, qualities)
         base_start = zero_shot(con, family, "base", base_points, n_params, ptpp, qualities)
     stage = Stage(n_params, ptpp, target_start, base_start)
+    asked = [limit for limit in (target_loss, gained_loss(target_start, n_params, ptpp, target_gain)) if limit]
+    limits = Limits(forgetting, forgetting_share, min(asked, default=None), flops, target_tokens)
+    goal = goal or ("cheapest" if asked else "best")
     low, high = target.ranges["A"]
     reach = 1.0 if goal == "best" else 2.0
     grid = plan_grid(
@@ -146,7 +151,7 @@ def cheapest(
         family.domain,
         goal,
         model,
-        tell_limits(limits),
+        tell_limits(limits, target_gain),
         target.form.name,
         base.form.name,
         grid.choice,
@@ -154,6 +159,27 @@ def cheapest(
         grid.shortfalls,
         grid.warnings,
     )
+
+
+def experiment_limits(con: Connection, workspace: Workspace, family: Family) -> Wanted:
+    """The limits of the experiment, as launched last, whose points were fitted."""
+    import yaml
+
+    from engine.launch.experiments import read_launches
+    from store.queries.runs import find_run
+
+    name = find_run(con, family.run_id).experiment if family.run_id else None
+    for launched in read_launches(workspace):
+        if launched.name == name:
+            written = yaml.safe_load(launched.document.read_text()).get("limits")
+            if written:
+                return Wanted.model_validate(written)
+    return Wanted(forgetting=DEFAULT_FORGETTING)
+
+
+def gained_loss(start: float | Law, n_params: float, ptpp: float, gain: float | None) -> float | None:
+    """The target loss that lies ``gain`` nats below the zero-shot one; None where no gain is asked for."""
+    return None if gain is None else start_value(start, n_params, ptpp) - gain
 
 
 def best_law(
@@ -237,12 +263,13 @@ def list_options(grid: Grid, goal: Goal) -> tuple[Option, ...]:
     return tuple(options)
 
 
-def tell_limits(limits: Limits) -> tuple[str, ...]:
-    """The limits in words."""
+def tell_limits(limits: Limits, gain: float | None) -> tuple[str, ...]:
+    """The limits in words; a gain that was asked for explains the target loss."""
+    from_gain = f" ({gain:g} below zero-shot)" if gain is not None else ""
     parts = (
         (limits.forgetting, lambda v: f"forgetting ≤ {v:g} nats"),
         (limits.forgetting_share, lambda v: f"forgetting ≤ {v:.1%} of the base loss"),
-        (limits.target_loss, lambda v: f"target loss ≤ {v:g} nats"),
+        (limits.target_loss, lambda v: f"target loss ≤ {v:.4g} nats{from_gain}"),
         (limits.flops, lambda v: f"compute ≤ {count(v)}FLOP"),
         (limits.target_tokens, lambda v: f"domain text ≤ {count(v)} tokens"),
     )

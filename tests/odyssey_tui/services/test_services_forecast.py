@@ -10,7 +10,11 @@ import pytest
 from engine.laws.errors import LawError
 from odyssey_tui.services.forecast import AXES, forecast
 from odyssey_tui.services.forecast_figure import draw_forecast
-from odyssey_tui.services.plan import cheapest, tell_answer
+from odyssey_tui.services.plan import DEFAULT_FORGETTING, cheapest, experiment_limits, tell_answer
+from odyssey_tui.services.stored_laws import read_family
+from store.database import lease
+from store.files import write_atomic, write_json
+from store.queries.runs import find_run
 from store.workspace import Workspace
 
 
@@ -26,7 +30,6 @@ def test_curves_points_and_bands(fitted: Workspace) -> None:
 
 
 def test_the_curve_goes_through_what_the_fit_predicted(fitted: Workspace) -> None:
-    from store.database import lease
     from store.queries.fits import read_points
 
     found = forecast(fitted, form="ptpp_gated_floor", size="s", replay_ratio=0.25)
@@ -115,6 +118,28 @@ def test_the_plan_meets_its_limits(fitted: Workspace) -> None:
     assert cell.flops <= min(costs) * 1.0001
     assert answer.base_form == "zero_shot"
     assert f"ρ = {cell.replay_ratio:.3g}" in tell_answer(answer)[0]
+
+
+def test_a_gain_is_a_target_loss_below_the_zero_shot_one(fitted: Workspace) -> None:
+    gained = cheapest(fitted, forgetting=0.5, target_gain=0.2)
+    target = gained.model.target_zero_shot - 0.2
+    assert gained.goal == "cheapest"
+    assert gained.choice == cheapest(fitted, forgetting=0.5, target_loss=target).choice
+    assert "0.2 below zero-shot" in gained.limits[1]
+
+
+def test_without_limits_those_of_the_launched_experiment_hold(fitted: Workspace) -> None:
+    with lease(fitted) as con:
+        family = read_family(con, None, None)
+        assert experiment_limits(con, fitted, family).forgetting == DEFAULT_FORGETTING
+        name = find_run(con, family.run_id).experiment
+        launched = fitted.experiments / f"{name}-0.yaml"
+        write_atomic(launched, "limits: {forgetting: 0.4, target_gain: 0.1}")
+        write_json(launched.with_suffix(".json"), {"name": name, "key": "0", "launched": 0.0, "runs": []})
+        wanted = experiment_limits(con, fitted, family)
+        launched.unlink()
+        launched.with_suffix(".json").unlink()
+    assert (wanted.forgetting, wanted.target_gain) == (0.4, 0.1)
 
 
 def test_a_limit_that_cannot_be_met_says_by_how_much(fitted: Workspace) -> None:
