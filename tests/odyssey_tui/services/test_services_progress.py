@@ -71,7 +71,10 @@ def test_durations(seconds: float, text: str) -> None:
     assert duration(seconds) == text
 
 
-@pytest.mark.parametrize(("value", "text"), [(12, "12"), (999_700, "1M"), (999_400, "999k"), (1_350_000, "1.35M"), (6.2e15, "6.2P"), (0.5, "0.5")])
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(12, "12"), (999_700, "1M"), (999_400, "999k"), (1_350_000, "1.35M"), (6.2e15, "6.2P"), (0.5, "0.5")],
+)
 def test_counts(value: float, text: str) -> None:
     assert count(value) == text
 
