@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from store.errors import ConfigError
+from store.names import suggest
 
 DEFAULT_THEME = "odyssey-dark"
 FORBIDDEN_KEYS = frozenset({"ctrl+h", "ctrl+i", "ctrl+j", "ctrl+m", "ctrl+s", "ctrl+q", "ctrl+a", "ctrl+b", "ctrl+c"})
@@ -94,6 +94,4 @@ def _together(first: str, second: str) -> bool:
 
 
 def _unknown(path: Path, noun: str, name: str, known: list[str]) -> ConfigError:
-    close = difflib.get_close_matches(name, known, n=1)
-    hint = f"Did you mean '{close[0]}'?" if close else f"Known: {', '.join(known[:12])}."
-    return ConfigError(f"{path}: there is no {noun} '{name}'", hint)
+    return ConfigError(f"{path}: there is no {noun} '{name}'", suggest(name, known, f"Known: {', '.join(known[:12])}."))

@@ -11,6 +11,7 @@ from engine.laws.forgetting import ForgettingForm
 from engine.laws.form import Form, Parameter, Scaling
 from engine.laws.sums import Powers, ShareFloor, SumForm
 from engine.laws.zero_shot import ZeroShotForm
+from store.names import suggest
 
 LEVEL = (1e-6, 20.0)
 """Bounds of a coefficient: its term's size in nats per token at the centre of the data (ln of 262,144 token types is
@@ -237,8 +238,4 @@ def find_form(name: str) -> Form:
     """The form called ``name``; a LawError naming the nearest one otherwise."""
     if name in REGISTRY:
         return REGISTRY[name]
-    import difflib
-
-    near = difflib.get_close_matches(name, REGISTRY, n=1)
-    hint = f"Did you mean {near[0]!r}?" if near else f"Forms: {', '.join(REGISTRY)}."
-    raise LawError(f"There is no law form {name!r}.", hint)
+    raise LawError(f"There is no law form {name!r}.", suggest(name, REGISTRY, f"Forms: {', '.join(REGISTRY)}."))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import os
 import sys
@@ -15,6 +14,7 @@ import click
 from odyssey_tui.cli.context import DEFAULT_WORKSPACE, WORKSPACE_VARIABLE, Invocation
 from odyssey_tui.cli.exits import Exit
 from store.errors import OdysseyError
+from store.names import suggest
 
 
 class Entry(NamedTuple):
@@ -88,9 +88,8 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0]
         if name not in COMMANDS and not name.startswith("-"):
-            close = difflib.get_close_matches(name, COMMANDS, n=1)
-            hint = f" Did you mean '{close[0]}'?" if close else " 'odyssey --help' lists the commands."
-            raise click.UsageError(f"There is no command '{name}'.{hint}", ctx)
+            hint = suggest(name, COMMANDS, "'odyssey --help' lists the commands.")
+            raise click.UsageError(f"There is no command '{name}'. {hint}", ctx)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

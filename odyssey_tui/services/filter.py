@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import operator
 import re
 from collections.abc import Callable, Mapping
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from store.errors import ConfigError
+from store.names import suggest
 
 COMPARISONS: Mapping[str, Callable[[Any, Any], bool]] = {
     "=": operator.eq,
@@ -96,8 +96,7 @@ def _condition(text: str, position: int, fields: Fields) -> tuple[Test, int]:
 def _comparison(text: str, match: re.Match[str], fields: Fields) -> Test:
     key, symbol, raw = match["key"], match["op"], match["value"]
     if key not in fields:
-        close = difflib.get_close_matches(key, fields, n=1)
-        hint = f"Did you mean '{close[0]}'?" if close else "Keys: " + ", ".join(fields)
+        hint = suggest(key, fields, "Keys: " + ", ".join(fields))
         raise FilterError(text, match.start("key"), f"there is no key '{key}'", hint)
     if raw is None:
         raise FilterError(text, match.end(), f"'{key}{symbol}' needs a value")

@@ -6,7 +6,6 @@ expanded, so that corpora, tokenizer and base models keep their identity and not
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from store.errors import ConfigError
+from store.names import suggest
 
 if TYPE_CHECKING:
     from engine.launch.submit import Submitted
@@ -108,8 +108,7 @@ def find_config(name: str) -> Path:
         return path
     ready = {file.stem: file for file in sorted(sample_folder().glob("*.yaml"))}
     if name not in ready:
-        close = difflib.get_close_matches(name, ready, n=1)
-        hint = f"Did you mean '{close[0]}'?" if close else f"Ready ones: {', '.join(ready)}; or give a YAML file."
+        hint = suggest(name, ready, f"Ready ones: {', '.join(ready)}; or give a YAML file.")
         raise ConfigError(f"there is no experiment '{name}'", hint)
     return ready[name]
 

@@ -12,7 +12,6 @@ Everything is computed from per-type sums, so a mask costs no query.
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ import numpy as np
 
 from engine.stats import MeanDifference
 from store.errors import ConfigError
+from store.names import suggest
 
 CLASSES = ("newline", "whitespace", "punctuation", "digits", "function", "word", "special", "other")
 
@@ -181,11 +181,10 @@ class Ledger:
         known = zip(self.token_ids, self.texts, strict=True)
         found = frozenset(int(token) for token, text in known if mask in (text, visible(text)))
         if not found:
-            near = difflib.get_close_matches(mask, [*CLASSES, *self.texts], n=1)
-            hint = f"Did you mean {near[0]!r}? " if near else ""
+            classes = f"Classes: {', '.join(CLASSES)}; a token by its text, or #ID."
             raise ConfigError(
                 f"--mask {mask}: no class, token id or token of this text is called that",
-                f"{hint}Classes: {', '.join(CLASSES)}; a token by its text, or #ID.",
+                f"{suggest(mask, [*CLASSES, *self.texts])} {classes}".lstrip(),
             )
         return found
 
