@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-STATES = ("queued", "held", "starting", "running", "stopping", "done", "failed", "cancelled", "lost")
 TERMINAL = frozenset({"done", "failed", "cancelled", "lost"})
 _CONTROL = frozenset({"queued", "assigned", "held", "lost", "cancelled", "retried"})
 _ATTEMPT = frozenset({"starting", "running", "stopping", "done", "failed", "cancelled"})

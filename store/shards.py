@@ -6,7 +6,7 @@ import os
 import re
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from store.errors import DataError
 from store.files import cannot_write, temporary_name, write_atomic
@@ -14,22 +14,16 @@ from store.files import cannot_write, temporary_name, write_atomic
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    SCHEMAS: dict[str, pa.Schema]
-
+BLOCK_TOKENS = 1024
+"""Consecutive tokens of an evaluation stream in one row of ``eval_set`` and ``token_losses``, whatever the window."""
 SHARD_NAME = re.compile(r"(?P<kind>[a-z_]+)-(?P<number>\d{6,})\.parquet")
 _COUNTER = ".count"
 
 
-def __getattr__(name: str) -> Any:
-    # pyarrow costs 0.15 s, which a process that only writes journals need not pay.
-    if name == "SCHEMAS":
-        return schemas()
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
 @cache
 def schemas() -> dict[str, pa.Schema]:
-    """Arrow schema by kind of shard; also available as ``SCHEMAS``."""
+    """Arrow schema by kind of shard."""
+    # pyarrow costs 0.15 s, which a process that only writes journals need not pay.
     import pyarrow as pa
 
     text, number, whole, big = pa.string(), pa.float64(), pa.int32(), pa.int64()

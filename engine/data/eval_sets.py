@@ -21,13 +21,13 @@ from engine.spec.run import EvalSet
 from engine.spec.strict import content_key
 from store.errors import DataError
 from store.files import read_json, write_json
+from store.shards import BLOCK_TOKENS
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from store.workspace import Workspace
 
-BLOCK_TOKENS = 1024
 EVAL_SET_FORMAT = 1
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from engine.evaluate.losses import per_token_losses
 from engine.spec.strict import content_key
+from store.shards import BLOCK_TOKENS
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
     from engine.models.decoder import Decoder
     from engine.report import JobContext
     from engine.spec.run import EvalSet, Evaluation, Scheme
-
-BLOCK_TOKENS = 1024
-"""Rows of the ``token_losses`` shard are blocks of the evaluation stream, whatever the scheme's window."""
 
 
 @dataclass(frozen=True)

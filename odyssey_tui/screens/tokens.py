@@ -17,6 +17,7 @@ from odyssey_tui.screens.choose import ChooseScreen
 from odyssey_tui.services.format import signed
 from odyssey_tui.widgets.keyed_table import KeyedTable
 from odyssey_tui.widgets.token_rows import class_columns, class_rows, type_columns, type_rows
+from store.shards import BLOCK_TOKENS
 
 if TYPE_CHECKING:
     from odyssey_tui.services.ledger import Ledger
@@ -255,7 +256,7 @@ class TokensScreen(OdysseyScreen):
         line = Text(f"Worst passage {snapshot.place + 1} of {len(snapshot.report.places)}", style="bold")
         where = f"document {passage.document}" if passage.document is not None else "between documents"
         line.append(
-            f"  {where}, token {passage.block * 1024 + passage.start:,}"
+            f"  {where}, token {passage.block * BLOCK_TOKENS + passage.start:,}"
             f"  Δ {signed(passage.delta, 2)} nats, mean {signed(passage.mean, 2)}",
             style="not bold dim",
         )

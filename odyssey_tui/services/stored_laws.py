@@ -42,12 +42,8 @@ def read_family(con: Connection, domain: str | None, experiment: str | None) -> 
     Raises LawError naming the domains that have fits when the one asked for has none.
     """
     from store.queries.fits import list_fits
-    from store.queries.runs import list_runs
 
-    fits = list_fits(con, newest=False)
-    if experiment is not None:
-        wanted = {run.run_id for run in list_runs(con, experiment=experiment)}
-        fits = [fit for fit in fits if fit.run_id in wanted]
+    fits = list_fits(con, experiment=experiment)
     if domain is not None and fits and all(fit.domain != domain for fit in fits):
         known = ", ".join(sorted({fit.domain or "–" for fit in fits}))
         raise LawError(f"No law has been fitted to {domain!r}.", f"Domains with fits: {known}.")

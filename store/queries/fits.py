@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from store.errors import OdysseyError
 from store.queries.rows import fetch
 
 if TYPE_CHECKING:
@@ -71,39 +70,14 @@ class FitPoint:
     weight: float | None
 
 
-_SELECT = """
-SELECT f.*, r.experiment, f.params::VARCHAR AS params_json, f.scores::VARCHAR AS scores_json
-FROM fits f LEFT JOIN runs r USING (run_id)
-"""
-
-
-def list_fits(
-    con: duckdb.DuckDBPyConnection,
-    *,
-    domain: str | None = None,
-    role: str | None = None,
-    form: str | None = None,
-    experiment: str | None = None,
-    newest: bool = True,
-) -> list[FitRow]:
-    """Fits by domain, role and form; with ``newest`` only the last of each setting, else all, the last first."""
-    query = f"""{_SELECT}
-        WHERE ($1 IS NULL OR f.domain = $1) AND ($2 IS NULL OR f.role = $2) AND ($3 IS NULL OR f.form = $3)
-            AND ($4 IS NULL OR r.experiment = $4)
-        QUALIFY NOT $5 OR row_number() OVER (
-            PARTITION BY r.experiment, f.domain, f.role, f.form, f.fit_ptpp, f.score_ptpp, f.scores->>'anchors'
-            ORDER BY f.t DESC, f.fit_id) = 1
+def list_fits(con: duckdb.DuckDBPyConnection, *, experiment: str | None = None) -> list[FitRow]:
+    """All fits, or those of one experiment: by domain, role (target first) and form, the newest first."""
+    query = """
+        SELECT f.*, r.experiment, f.params::VARCHAR AS params_json, f.scores::VARCHAR AS scores_json
+        FROM fits f LEFT JOIN runs r USING (run_id) WHERE $1 IS NULL OR r.experiment = $1
         ORDER BY r.experiment, f.domain, f.role DESC, f.form, f.t DESC, f.fit_id
     """
-    return fetch(con, FitRow, query, [domain, role, form, experiment, newest])
-
-
-def find_fit(con: duckdb.DuckDBPyConnection, fit_id: str) -> FitRow:
-    """The fit of this identifier; ``OdysseyError`` when there is none."""
-    found = fetch(con, FitRow, _SELECT + " WHERE f.fit_id = ?", [fit_id])
-    if not found:
-        raise OdysseyError(f"no fit is called {fit_id!r}", "`odyssey forecast` lists the fits.")
-    return found[0]
+    return fetch(con, FitRow, query, [experiment])
 
 
 def read_points(con: duckdb.DuckDBPyConnection, fit_id: str) -> list[FitPoint]:

@@ -204,11 +204,6 @@ class ModelState:
     annealed: bool | None
 
 
-def list_states(con: duckdb.DuckDBPyConnection, run_id: str) -> list[ModelState]:
-    """The model states of a run, least trained first."""
-    return fetch(con, ModelState, "SELECT * FROM models WHERE run_id = ? ORDER BY tokens_seen, atpp, ptpp", [run_id])
-
-
 def trace_lineage(con: duckdb.DuckDBPyConnection, model_id: str) -> list[ModelState]:
     """The model and its ancestors, the oldest first."""
     return fetch(

@@ -29,18 +29,17 @@ class Similarity:
     higher_is_closer: bool
 
 
-def similarities(con: duckdb.DuckDBPyConnection, *, experiment: str | None = None) -> list[Similarity]:
-    """All similarities, or those that runs of one experiment measured; of a repeated one, the newest."""
+def similarities(con: duckdb.DuckDBPyConnection) -> list[Similarity]:
+    """All similarities; of a repeated one, the newest."""
     return fetch(
         con,
         Similarity,
         """
-        SELECT s.* FROM similarities s LEFT JOIN runs r USING (run_id) WHERE $1 IS NULL OR r.experiment = $1
+        SELECT s.* FROM similarities s
         QUALIFY row_number() OVER (
             PARTITION BY s.domain, s.reference, s.measure, s.embedder, s.encoder, s.seed
             ORDER BY s.t DESC, s.run_id
         ) = 1
         ORDER BY s.measure, s.embedder, s.encoder, s.domain, s.seed
         """,
-        [experiment],
     )

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 from store.errors import DataError, OdysseyError
 from store.queries.evaluations import StateEvaluation, find_evaluation
 from store.queries.rows import fetch, fetch_columns
+from store.shards import BLOCK_TOKENS
 
 if TYPE_CHECKING:
     import duckdb
     import numpy as np
 
-BLOCK_TOKENS = 1024
 PASSAGE_TOKENS = 64
 
 
@@ -64,17 +64,6 @@ class Ledger:
     def delta(self) -> float:
         """ΔL over the positions of the ledger, nats per token."""
         return self.loss_after - self.loss_before
-
-
-@dataclass(frozen=True)
-class ClassSum:
-    """One class of tokens: how many positions, their summed losses (nats), and the contribution to ΔL."""
-
-    token_class: str
-    count: int
-    sum_before: float
-    sum_after: float
-    contribution: float
 
 
 @dataclass(frozen=True)
@@ -169,19 +158,6 @@ def read_ledger(con: duckdb.DuckDBPyConnection, pair: Pair) -> Ledger:
     )
 
 
-def sum_classes(ledger: Ledger) -> list[ClassSum]:
-    """The ledger by token class, the largest contribution first."""
-    import numpy as np
-
-    sums = []
-    for name in np.unique(ledger.token_class.astype(str)).tolist():
-        inside = ledger.token_class == name
-        before, after = float(ledger.sum_before[inside].sum()), float(ledger.sum_after[inside].sum())
-        count = int(ledger.count[inside].sum())
-        sums.append(ClassSum(name, count, before, after, (after - before) / ledger.positions))
-    return sorted(sums, key=lambda entry: -entry.contribution)
-
-
 def read_position_curve(con: duckdb.DuckDBPyConnection, pair: Pair, *, buckets: int = 64) -> dict[str, np.ndarray]:
     """Mean losses by position in the window: ``position`` (start of bucket), ``count``, ``before``, ``after``."""
     width = max(1, -(-pair.window // buckets))
@@ -189,11 +165,11 @@ def read_position_curve(con: duckdb.DuckDBPyConnection, pair: Pair, *, buckets: 
         con,
         _POSITIONS
         + """
-        SELECT ((block::BIGINT * 1024 + i) % $4) // $5 * $5 AS position, count(*) AS count,
+        SELECT ((block::BIGINT * $6 + i) % $4) // $5 * $5 AS position, count(*) AS count,
             avg(before) AS before, avg(after) AS after
         FROM positions GROUP BY position ORDER BY position
         """,
-        [*_parameters(pair), pair.window, width],
+        [*_parameters(pair), pair.window, width, BLOCK_TOKENS],
     )
 
 

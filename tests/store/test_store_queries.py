@@ -57,7 +57,7 @@ def test_the_runs_that_are_not_done_say_why(con: duckdb.DuckDBPyConnection) -> N
 
 
 def test_rows_hold_exactly_their_fields(con: duckdb.DuckDBPyConnection) -> None:
-    row = runs.list_states(con, run_named(con, "pretrain-s").run_id)[0]
+    row = runs.trace_lineage(con, f"{run_named(con, 'pretrain-s').run_id}@ptpp15")[0]
     assert dataclasses.replace(row) == row
     assert set(vars(row)) == {field.name for field in dataclasses.fields(row)}
     with pytest.raises(dataclasses.FrozenInstanceError):
@@ -79,7 +79,7 @@ def test_a_run_is_found_by_identifier_name_or_unique_beginning(con: duckdb.DuckD
 def test_specification_lineage_and_mixture(con: duckdb.DuckDBPyConnection) -> None:
     row = run_named(con, "adapt-docs-r0.25-p15-s")
     assert runs.read_spec(con, row.run_id)["job"]["replay_ratio"] == 0.25
-    states = runs.list_states(con, row.run_id)
+    states = [line for line in evaluations.list_evaluations(con, [row.run_id]) if line.role == "target"]
     assert [state.atpp for state in states] == list(law.ATPP)
     line = runs.trace_lineage(con, states[-1].model_id)
     assert [model.ptpp for model in line] == [15.0, 15.0]
@@ -162,7 +162,6 @@ def test_similarities_come_once_per_measure_and_domain(con: duckdb.DuckDBPyConne
     assert len(rows) == len({(row.measure, row.domain) for row in rows}) == 12
     assert {row.measure: row.higher_is_closer for row in rows} == {"cosine": True, "jsd": False}
     assert all(row.low < row.value < row.high for row in rows)
-    assert similarity.similarities(con, experiment="other") == []
 
 
 def test_fits_come_with_points_and_draws(con: duckdb.DuckDBPyConnection) -> None:
@@ -173,7 +172,8 @@ def test_fits_come_with_points_and_draws(con: duckdb.DuckDBPyConnection) -> None
         ("base", "dcpt"),
         ("base", "ptpp_gated_floor"),
     ]
-    gated = fits.list_fits(con, role="target", form="ptpp_gated_floor", experiment="demo")[0]
+    gated = next(fit for fit in fits.list_fits(con, experiment="demo") if fit.form == "ptpp_gated_floor")
+    assert fits.list_fits(con, experiment="other") == []
     assert gated.params == law.PARAMETERS["target"]
     assert list(gated.params) == list(law.PARAMETERS["target"])
     assert pytest.approx(law.P0) == gated.P0
@@ -183,6 +183,3 @@ def test_fits_come_with_points_and_draws(con: duckdb.DuckDBPyConnection) -> None
     assert sum(point.split == "score" for point in stored) == gated.scores["n"] == 9
     assert fits.read_draws(con, gated.fit_id).shape == (40, len(gated.params))
     assert fits.read_draws(con, "none").shape == (0, 0)
-    assert fits.find_fit(con, gated.fit_id) == gated
-    with pytest.raises(OdysseyError, match="no fit is called"):
-        fits.find_fit(con, "none")

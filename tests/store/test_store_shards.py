@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from store.errors import DataError
-from store.shards import SCHEMAS, read_shard, write_shard
+from store.shards import read_shard, schemas, write_shard
 
 LOSSES = pa.table({"losses": [[None, 1.5]], "block": [0], "evaluation_id": ["e"], "surplus": [1]})
 
@@ -16,7 +16,7 @@ LOSSES = pa.table({"losses": [[None, 1.5]], "block": [0], "evaluation_id": ["e"]
 def test_columns_are_taken_by_name_and_cast(tmp_path: Path) -> None:
     name = write_shard(tmp_path, "token_losses", LOSSES)
     table = read_shard(tmp_path / name, "token_losses")
-    assert table.schema == SCHEMAS["token_losses"]
+    assert table.schema == schemas()["token_losses"]
     assert table.to_pylist() == [{"evaluation_id": "e", "block": 0, "losses": [None, 1.5]}]
 
 

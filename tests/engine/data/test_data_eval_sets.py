@@ -10,11 +10,11 @@ import pytest
 import tokenizers
 
 from engine.data.corpus import snapshot
-from engine.data.eval_sets import BLOCK_TOKENS, TokenisedEvalSet, tokenise_eval_set
+from engine.data.eval_sets import TokenisedEvalSet, tokenise_eval_set
 from engine.data.tokenizer import LoadedTokenizer, load_tokenizer
 from engine.spec.run import Corpus, EvalSet, Tokenizer
 from store.errors import DataError
-from store.shards import SCHEMAS
+from store.shards import BLOCK_TOKENS, schemas
 from store.workspace import Workspace
 
 
@@ -97,8 +97,8 @@ def test_the_cached_set_and_its_shards(
         assert np.array_equal(getattr(first, name), getattr(cached, name))
         assert getattr(first, name).dtype == getattr(cached, name).dtype
     assert cached.documents == first.documents
-    assert first.table().cast(SCHEMAS["eval_set"]).num_rows == -(-len(first.tokens) // BLOCK_TOKENS) > 1
-    assert first.documents_table().cast(SCHEMAS["documents"]).num_rows == first.n_documents
+    assert first.table().cast(schemas()["eval_set"]).num_rows == -(-len(first.tokens) // BLOCK_TOKENS) > 1
+    assert first.documents_table().cast(schemas()["documents"]).num_rows == first.n_documents
     rows = first.table().to_pylist()
     assert [token for row in rows for token in row["token_ids"]] == first.tokens.tolist()
     assert all(len(row["token_ids"]) == BLOCK_TOKENS for row in rows[:-1])
