@@ -5,10 +5,13 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from engine.plan.plan import Plan
 from store.files import read_json, write_atomic, write_json
 from store.workspace import Workspace
+
+if TYPE_CHECKING:
+    from engine.plan.plan import Plan
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,14 @@ async def visit(root):
 asyncio.run(visit(sys.argv[1]))
 print(json.dumps(sorted(name for name in sys.modules if "." not in name)))
 """
+COMMAND = """
+import json, sys
+from odyssey_tui.cli.main import run
+
+status = run(sys.argv[1:])
+assert status == 0, status
+print(json.dumps(list(sys.modules)))
+"""
 
 
 def imported(code: str, *arguments: str) -> set[str]:
@@ -48,14 +56,7 @@ def test_the_first_frame_waits_for_no_library_but_textual() -> None:
 
 
 def test_help_imports_neither_textual_nor_numbers() -> None:
-    code = (
-        "import json, sys\n"
-        "from odyssey_tui.cli.main import run\n"
-        "status = run(['--help'])\n"
-        "assert status == 0, status\n"
-        "print(json.dumps(list(sys.modules)))"
-    )
-    assert imported(code).isdisjoint({*HEAVY, "textual", "numpy", "duckdb", "pydantic", "pyarrow", "rich"})
+    assert imported(COMMAND, "--help").isdisjoint({*HEAVY, "textual", "numpy", "duckdb", "pydantic", "pyarrow", "rich"})
 
 
 @pytest.mark.parametrize(
@@ -64,14 +65,11 @@ def test_help_imports_neither_textual_nor_numbers() -> None:
     ids=lambda command: command[0],
 )
 def test_commands_never_import_training_libraries(voyage, command: list[str]) -> None:
-    code = (
-        "import json, sys\n"
-        "from odyssey_tui.cli.main import run\n"
-        "status = run(sys.argv[1:])\n"
-        "assert status == 0, status\n"
-        "print(json.dumps(list(sys.modules)))"
-    )
-    assert imported(code, "-w", str(voyage.root), *command).isdisjoint({*HEAVY, "textual"})
+    assert imported(COMMAND, "-w", str(voyage.root), *command).isdisjoint({*HEAVY, "textual"})
+
+
+def test_listing_runs_reads_no_configuration(voyage) -> None:
+    assert imported(COMMAND, "-w", str(voyage.root), "runs", "--json").isdisjoint({*HEAVY, "pydantic", "yaml", "numpy"})
 
 
 def test_the_module_is_a_command(tmp_path: Path) -> None:
