@@ -22,6 +22,8 @@ _LOG = logging.getLogger(__name__)
 # -P: a folder named like a package in the working directory must not be imported instead of it.
 WORKER_COMMAND = (sys.executable, "-P", "-m", "engine.worker")
 NO_ORDER = Order()
+TAIL_BYTES = 65_536
+_FATAL = "Fatal Python error: "
 BIRTH_S = 60.0
 """A worker that another scheduler started has this long to introduce itself."""
 
@@ -183,12 +185,17 @@ def worker_environment(slot: Slot, threads: int) -> dict[str, str]:
 
 
 def tail(console: Path, lines: int = 3) -> str:
-    """The last lines of a console file that say anything, joined; empty when there are none."""
+    """The last lines of a console file that say anything, joined; empty when there are none.
+
+    After a fatal error the interpreter dumps its stacks: the words are those before.
+    """
     try:
         with open(console, "rb") as file:
-            file.seek(max(0, os.fstat(file.fileno()).st_size - 4096))
+            file.seek(max(0, os.fstat(file.fileno()).st_size - TAIL_BYTES))
             text = file.read().decode(errors="replace")
     except FileNotFoundError:
         return ""
-    spoken = [line.strip() for line in text.splitlines() if line.strip()]
+    said, fatal, dump = text.rpartition(_FATAL)
+    words = f"{said}{fatal}{dump.partition(chr(10))[0]}" if fatal else text
+    spoken = [line.strip() for line in words.splitlines() if line.strip()]
     return " / ".join(line[:200] for line in spoken[-lines:])

@@ -61,6 +61,8 @@ def law_ptpp(laws: LawsChoice, base: PretrainedBase) -> tuple[tuple[float, ...],
 
 
 def _check_corpora(experiment: Experiment, written: Any) -> Iterator[Problem]:
+    from engine.data.sources.registry import objection
+
     known = list(experiment.corpora)
     references: list[tuple[KeyPath, Sequence[str]]] = [
         (("tokenizer", "train_on"), experiment.tokenizer.train_on),
@@ -72,6 +74,8 @@ def _check_corpora(experiment: Experiment, written: Any) -> Iterator[Problem]:
     for path, names in references:
         yield from _unknown(names, known, path, written, "is no corpus of this experiment")
     for name, corpus in experiment.corpora.items():
+        if found := objection(corpus):
+            yield Problem(("corpora", name, "source"), f"= {corpus.source}: {found.reason}", found.advice)
         if corpus.name != name:
             yield Problem(("corpora", name, "name"), "is not a known key", "A corpus is named by its key.")
         if corpus.test_share + corpus.valid_share >= 1:

@@ -20,11 +20,12 @@ from pydantic import (
     Tag,
 )
 
-from engine.spec.run import Corpus, Method, Ratio, Training
+from engine.spec.run import Corpus, Method, PerParameter, Ratio, Training
 from engine.spec.strict import Strict
 
 _BYTES = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*([kKMG]i?)?B\s*$")
 _UNITS = {"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9, "ki": 2**10, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
+Tokens = Annotated[PositiveInt, Field(le=10**18)]
 MethodName = Literal["full", "lora", "rslora", "dora"]
 
 
@@ -88,15 +89,15 @@ class TokenizerChoice(Written):
     model: str | None = None
     revision: str | None = None
     train_on: Names = ()
-    vocab_size: PositiveInt = Field(default=512, ge=257)
+    vocab_size: PositiveInt = Field(default=512, ge=257, le=10_000_000)
     train_bytes: PositiveInt = 4_000_000
 
 
 class Size(Written):
-    """One model size."""
+    """One model size; the bounds keep parameters and FLOPs countable, memory is a matter of the machine."""
 
-    n_layer: PositiveInt
-    n_embd: PositiveInt
+    n_layer: PositiveInt = Field(le=10_000)
+    n_embd: PositiveInt = Field(le=1_000_000)
     n_head: PositiveInt
 
 
@@ -107,8 +108,8 @@ class PretrainedBase(Written):
     corpora: Annotated[tuple[str, ...], *Several]
     sizes: dict[str, Size]
     family: Literal["gpt2", "llama"] = "gpt2"
-    context: PositiveInt
-    ptpp: Annotated[tuple[PositiveFloat, ...], *Several]
+    context: PositiveInt = Field(le=100_000_000)
+    ptpp: Annotated[tuple[PerParameter, ...], *Several]
     """Pretraining tokens per parameter."""
     training: Training
 
@@ -142,11 +143,11 @@ class AdaptBlock(Written):
 
     domain: Annotated[tuple[str, ...], *Several]
     replay_ratio: Annotated[tuple[Ratio, ...], *Several] = (0.0,)
-    ptpp: Annotated[tuple[PositiveFloat, ...] | None, *AllOr] = None
+    ptpp: Annotated[tuple[PerParameter, ...] | None, *AllOr] = None
     size: Annotated[tuple[str, ...] | None, *AllOr] = None
-    atpp: Annotated[tuple[PositiveFloat, ...], BeforeValidator(_as_items), AfterValidator(_distinct)] = ()
+    atpp: Annotated[tuple[PerParameter, ...], BeforeValidator(_as_items), AfterValidator(_distinct)] = ()
     """Adaptation tokens (whole mix) per parameter, all along one trajectory."""
-    adapt_tokens: Annotated[tuple[PositiveInt, ...], BeforeValidator(_as_items), AfterValidator(_distinct)] = ()
+    adapt_tokens: Annotated[tuple[Tokens, ...], BeforeValidator(_as_items), AfterValidator(_distinct)] = ()
     method: Annotated[tuple[MethodName, ...], *Several] = ("full",)
     rank: Annotated[tuple[PositiveInt, ...], *Several] = (8,)
     alpha: PositiveFloat | None = None

@@ -13,6 +13,7 @@ import yaml
 from store.errors import ConfigError
 
 KeyPath = tuple[str | int, ...]
+MOST_VALUES = 100_000
 
 
 @dataclass(frozen=True)
@@ -68,11 +69,20 @@ def read_yaml(text: str, file: str) -> Located:
         raise ConfigError(
             f"{file}{line}: not valid YAML: {error.problem}", "Check indentation, brackets and colons."
         ) from error
+    except RecursionError as error:
+        raise _too_deep(file) from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{file}: not valid YAML: {error}", "The file must be plain UTF-8 text.") from error
     places: dict[KeyPath, str] = {(): f"{file}:1"}
-    data = None if root is None else _Builder(file, places).build(root, ())
+    try:
+        data = None if root is None else _Builder(file, places).build(root, ())
+    except RecursionError as error:
+        raise _too_deep(file) from error
     return Located(data, places)
+
+
+def _too_deep(file: str) -> ConfigError:
+    return ConfigError(f"{file}: nested too deeply to be an experiment", "Check brackets and indentation.")
 
 
 class _Builder:
@@ -83,6 +93,10 @@ class _Builder:
 
     def build(self, node: yaml.Node, path: KeyPath) -> Any:
         self._places.setdefault(path, self._place(node))
+        if len(self._places) > MOST_VALUES:
+            raise ConfigError(
+                f"{self._place(node)}: more than {MOST_VALUES:,} values", "Aliases may multiply: write fewer of them."
+            )
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node)
         if any(node is parent for parent in self._open):

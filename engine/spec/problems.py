@@ -129,7 +129,7 @@ def _must_be(what: str) -> Callable[[ErrorDetails], Description]:
 
 
 def _bound(word: str, limit: str) -> Callable[[ErrorDetails], Description]:
-    return lambda error: (f"is {_shown(error['input'])}; it must be {word} {error['ctx'][limit]}", "")
+    return lambda error: (f"is {_shown(error['input'])}; it must be {word} {error['ctx'][limit]:,.12g}", "")
 
 
 def _describe_missing(error: ErrorDetails) -> Description:

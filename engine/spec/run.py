@@ -15,6 +15,9 @@ from engine.spec.strict import Strict
 
 RUN_FORMAT = 1
 Ratio = Annotated[float, Field(ge=0.0, le=1.0)]
+PerParameter = Annotated[PositiveFloat, Field(le=1e9)]
+"""Tokens per parameter (PTPP, ATPP)."""
+Decay = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
 class Corpus(Strict):
@@ -124,7 +127,7 @@ class Training(Strict):
     batch_sequences: PositiveInt = 16
     accumulate: PositiveInt = 1
     weight_decay: float = Field(default=0.1, ge=0)
-    betas: tuple[float, float] = (0.9, 0.95)
+    betas: tuple[Decay, Decay] = (0.9, 0.95)
     clip: PositiveFloat = 1.0
     precision: Literal["fp32", "bf16"] = "fp32"
     log_every: PositiveInt = 10

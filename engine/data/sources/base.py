@@ -6,10 +6,17 @@ import difflib
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Split = Literal["train", "valid", "test"]
 SPLITS: tuple[Split, ...] = ("train", "valid", "test")
+
+
+class Objection(NamedTuple):
+    """Why a source cannot be what its name says, and what to do about it."""
+
+    reason: str
+    advice: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,17 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from engine.data.sources.base import RawDocument, ReadLog, Source, Split
+from engine.data.sources.base import Objection, RawDocument, ReadLog, Source, Split
 from engine.data.sources.records import RecordReader
 from engine.spec.run import Corpus
 from store.errors import DataError
 
 HELD_OUT: dict[str, Split] = {"test": "test", "validation": "valid", "valid": "valid", "dev": "valid"}
+
+
+def objection(name: str) -> Objection | None:
+    """What is wrong with ``name`` as a dataset, as far as can be said without asking the hub."""
+    return None if name.strip() else Objection("no dataset is named", "Write hf:OWNER/DATASET, or hf:FOLDER.")
 
 
 def open_source(corpus: Corpus, name: str, log: ReadLog) -> Source:

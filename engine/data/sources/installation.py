@@ -14,11 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from engine.data.sources.base import RawDocument, ReadLog, Source, did_you_mean, hash_order
+from engine.data.sources.base import Objection, RawDocument, ReadLog, Source, did_you_mean, hash_order
 from engine.data.sources.extract import character_names, docstrings, long_description, without_docstrings
 from engine.data.sources.installed import InstalledFile, installed_files
 from engine.spec.run import Corpus
-from store.errors import ConfigError
 
 DEFAULT_BYTES = 4_000_000
 FILE_BYTES = 12_288
@@ -105,18 +104,17 @@ GENERATED: dict[str, Callable[[], Iterator[tuple[str, int, str]]]] = {
 """Parts that are no files: each yields (group, piece, text)."""
 
 
-def open_source(corpus: Corpus, name: str, log: ReadLog) -> Source:
-    """Open part ``name``. Files come one per group in turn, groups and files in hash order: any prefix is a spread.
-
-    Raises ConfigError for an unknown part, with the nearest.
-    """
+def objection(name: str) -> Objection | None:
+    """What is wrong with ``name`` as a part, if anything."""
     known = (*PARTS, *GENERATED)
-    if name not in known:
-        hint = did_you_mean(name, known)
-        raise ConfigError(
-            f"corpus '{corpus.name}': the installation has no part '{name}'",
-            f"{hint} Parts: {', '.join(known)}.".strip(),
-        )
+    if name in known:
+        return None
+    hint = did_you_mean(name, known)
+    return Objection(f"the installation has no part '{name}'", f"{hint} Parts: {', '.join(known)}.".strip())
+
+
+def open_source(corpus: Corpus, name: str, log: ReadLog) -> Source:
+    """Open part ``name``. Files come one per group in turn, groups and files in hash order: any prefix is a spread."""
     max_bytes = corpus.max_bytes or DEFAULT_BYTES
     documents = _generated(name) if name in GENERATED else _from_files(PARTS[name], log)
     balanced = _balanced(documents, max_bytes // GROUP_SHARE)

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from engine.data.sources.base import RawDocument, ReadLog, Source, Split, nearest
+from engine.data.sources.base import Objection, RawDocument, ReadLog, Source, Split, nearest
 from engine.data.sources.m2d2_names import KNOWN, S2ORC_EXAMPLES, is_domain
 from engine.spec.run import Corpus
-from store.errors import ConfigError, DataError
+from store.errors import DataError
 
 REPOSITORY = "machelreid/m2d2"
 MEMBERS: dict[Split, str] = {"test": "test.txt", "valid": "valid.txt", "train": "train.txt"}
@@ -22,18 +22,23 @@ PASSAGE_BYTES = 16_384
 """The files know no articles: they are cut at line ends into passages of about this size, consecutive and joined."""
 
 
+def objection(name: str) -> Objection | None:
+    """What is wrong with ``name`` as a domain, if anything; with the nearest names."""
+    if is_domain(name):
+        return None
+    names = nearest(name, (*KNOWN, *S2ORC_EXAMPLES))
+    return Objection(
+        f"M2D2 has no domain '{name}'",
+        (f"Nearest: {', '.join(names)}. " if names else "")
+        + "Names are those of the published files: LEVEL1, LEVEL1__LEVEL2, or an arXiv category such as cs.CL.",
+    )
+
+
 def open_source(corpus: Corpus, name: str, log: ReadLog) -> Source:
     """Open domain ``name``, downloading its archive when the hub's cache does not hold it.
 
-    Raises ConfigError for a name that is no domain (with the nearest), DataError when the archive cannot be had.
+    Raises DataError when the archive cannot be had.
     """
-    if not is_domain(name):
-        names = nearest(name, (*KNOWN, *S2ORC_EXAMPLES))
-        raise ConfigError(
-            f"corpus '{corpus.name}': M2D2 has no domain '{name}'",
-            (f"Nearest: {', '.join(names)}. " if names else "")
-            + "Names are those of the published files: LEVEL1, LEVEL1__LEVEL2, or an arXiv category such as cs.CL.",
-        )
     archive = download(corpus, name)
     log.note("splits are the dataset's own; documents are consecutive passages cut at line ends")
     return Source(_documents(archive, corpus, name), f"hf:{REPOSITORY}/data/{name}.tar.gz", True, joined=True)

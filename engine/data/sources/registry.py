@@ -6,7 +6,7 @@ import importlib
 import re
 from pathlib import Path
 
-from engine.data.sources.base import ReadLog, Source, did_you_mean
+from engine.data.sources.base import Objection, ReadLog, Source, did_you_mean
 from engine.spec.run import Corpus
 from store.errors import ConfigError
 
@@ -21,19 +21,31 @@ PATHS = "engine.data.sources.paths"
 def open_source(corpus: Corpus, log: ReadLog) -> Source:
     """Open ``corpus.source``. Each module offers ``open_source(corpus, name, log)``; ``name`` follows the prefix.
 
-    Raises ConfigError for an unknown prefix, and what the module raises for a name it does not know.
+    Raises ConfigError for an unknown prefix or name, with the nearest.
+    """
+    if is_path(corpus):
+        return importlib.import_module(PATHS).open_source(corpus, corpus.source, log)
+    if found := objection(corpus):
+        raise ConfigError(f"corpus '{corpus.name}': {found.reason}", found.advice)
+    prefix, _, name = corpus.source.partition(":")
+    return importlib.import_module(PREFIXES[prefix]).open_source(corpus, name, log)
+
+
+def objection(corpus: Corpus) -> Objection | None:
+    """What is wrong with the prefix or name of ``corpus.source``, if anything; reads and downloads nothing.
+
+    Each module that has a prefix offers ``objection(name)``. Paths are not looked at.
     """
     prefix, _, name = corpus.source.partition(":")
     if is_path(corpus):
-        module, name = PATHS, corpus.source
-    elif prefix in PREFIXES:
-        module = PREFIXES[prefix]
-    else:
-        raise ConfigError(
-            f"corpus '{corpus.name}': unknown kind of source '{prefix}:' in '{corpus.source}'",
-            did_you_mean(prefix, PREFIXES) or f"Known: {', '.join(f'{p}:' for p in PREFIXES)}, or a path.",
-        )
-    return importlib.import_module(module).open_source(corpus, name, log)
+        return None
+    if prefix in PREFIXES:
+        found: Objection | None = importlib.import_module(PREFIXES[prefix]).objection(name)
+        return found
+    return Objection(
+        f"unknown kind of source '{prefix}:' in '{corpus.source}'",
+        did_you_mean(prefix, PREFIXES) or f"Known: {', '.join(f'{p}:' for p in PREFIXES)}, or a path.",
+    )
 
 
 def is_path(corpus: Corpus) -> bool:

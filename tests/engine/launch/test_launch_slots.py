@@ -13,7 +13,7 @@ from engine.launch.eta import Pace, makespan
 from engine.launch.mailbox import Slot
 from engine.launch.process import Identity
 from engine.launch.slots import count_cores, find_slots, list_gpus
-from engine.launch.workers import worker_environment
+from engine.launch.workers import tail, worker_environment
 from engine.spec.run import Corpus, PrepareJob, RunSpec, Tokenizer
 from store.errors import ConfigError
 
@@ -84,3 +84,14 @@ def test_pace_learns_from_what_finished():
     prior = pace.expect(run("a"))
     pace.observe(run("b"), 3 * prior)
     assert pace.expect(run("a")) == pytest.approx(3 * prior)
+
+
+def test_last_words_come_before_the_interpreters_dump(tmp_path):
+    console = tmp_path / "console.log"
+    console.write_text(
+        "step 1\nmemory allocation of 60 bytes failed\nFatal Python error: Aborted\n\n"
+        + "Thread 0x01 (most recent call first):\n"
+        + '  File "a.py", line 1 in f\n' * 200
+        + f"Extension modules: {'numpy, ' * 800}\n"
+    )
+    assert tail(console) == "step 1 / memory allocation of 60 bytes failed / Fatal Python error: Aborted"

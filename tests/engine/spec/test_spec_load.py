@@ -95,6 +95,18 @@ def test_an_existing_base(load):
             "Did you mean books.txt?",
         ),
         ("source: books.txt", "source: hff:x", 3, "corpora.books.source names 'hff:x'", "Did you mean hf?"),
+        (
+            "source: books.txt",
+            "source: 'installation:dox'",
+            3,
+            "the installation has no part 'dox'",
+            "Did you mean 'docs'",
+        ),
+        ("source: books.txt", "source: 'm2d2:dox'", 3, "M2D2 has no domain 'dox'", "such as cs.CL"),
+        ("source: books.txt", "source: 'hf:'", 3, "no dataset is named", "hf:OWNER/DATASET"),
+        ("lr: 3e-3", "lr: 3e-3, betas: [0.9, 1]", 11, "base.training.betas.1 is 1; it must be below 1", ""),
+        ("n_layer: 1", f"n_layer: {'9' * 400}", 8, "it must be at most 10,000", ""),
+        ("atpp: [1, 2]", "atpp: [1e300]", 13, "adapt.0.atpp.0 is 1e+300; it must be at most 1,000,000,000", ""),
         ("1.5MB", "1.5 megs", 3, "corpora.books.max_bytes = '1.5 megs' is no size", ""),
         ("name: voyage", "name: a/b", 1, "name cannot be 'a/b'", "Use letters"),
         ("  ptpp: [4, 8]\n", "", 5, "base.ptpp is missing", "Add ptpp"),
@@ -191,7 +203,22 @@ def test_anchors_and_merges(load):
         load(text.replace("*t, lr", "*t, lrr"))
 
 
-@pytest.mark.parametrize(("content", "message"), [(b"", "is empty"), (b"- 1", "no mapping"), (b"\xff\xfe\x00", "text")])
+LAUGHS = "a: &a0 [1, 1, 1, 1, 1, 1, 1, 1]\n" + "".join(
+    f"b{n}: &a{n + 1} [{', '.join([f'*a{n}'] * 8)}]\n" for n in range(8)
+)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is empty"),
+        (b"- 1", "no mapping"),
+        (b"\xff\xfe\x00", "text"),
+        (b"a: " + b"[" * 3000 + b"]" * 3000, "nested too deeply"),
+        (LAUGHS.encode(), "more than 100,000 values"),
+    ],
+    ids=["empty", "list", "binary", "deep", "aliases"],
+)
 def test_refuses_what_is_no_experiment(tmp_path, content, message):
     file = tmp_path / "x.yaml"
     file.write_bytes(content)
