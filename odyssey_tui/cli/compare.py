@@ -9,6 +9,7 @@ import click
 
 from odyssey_tui.cli.context import Invocation
 from odyssey_tui.cli.output import Column, emit_json, emit_table, table_options
+from odyssey_tui.cli.printing import print_figure
 from odyssey_tui.services.format import number, signed
 
 if TYPE_CHECKING:
@@ -119,7 +120,6 @@ def print_differences(found: Comparison) -> None:
 
 def print_figures(found: Comparison) -> None:
     """Curves and plane, where there is something to draw."""
-    from odyssey_tui.plots.printing import print_figure
     from odyssey_tui.services.compare_figures import draw_curves, draw_plane
 
     for figure in (draw_curves(found), draw_plane(found)):

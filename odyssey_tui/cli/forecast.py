@@ -9,7 +9,7 @@ import click
 
 from odyssey_tui.cli.context import Invocation
 from odyssey_tui.cli.output import Column, emit_json, emit_table, table_options
-from odyssey_tui.cli.paragraphs import print_wrapped
+from odyssey_tui.cli.printing import print_figure, print_wrapped
 from odyssey_tui.services.format import number
 
 if TYPE_CHECKING:
@@ -76,7 +76,6 @@ def forecast(invocation: Invocation, json: bool, csv: bool, latex: bool, **optio
 
 def print_figure_and_words(found: Forecast) -> None:
     """The chart, then what it rests on."""
-    from odyssey_tui.plots.printing import print_figure
     from odyssey_tui.services.forecast_figure import draw_forecast
 
     if found.tracks:

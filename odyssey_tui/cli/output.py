@@ -6,13 +6,14 @@ import csv as csv_format
 import io
 import json as json_format
 import math
-import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import click
+
+from odyssey_tui.cli.printing import terminal_width
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 GAP = 2
@@ -176,7 +177,7 @@ def _emit_text(columns: Sequence[Column], rows: Sequence[Sequence[Any]], title: 
 
 def _fit(columns: Sequence[Column], titles: Sequence[str], widths: list[int], numeric: Sequence[bool]) -> list[int]:
     """Indices of the columns to show; ``widths`` of text columns shrink in place until the rest fits."""
-    room = shutil.get_terminal_size((80, 24)).columns if sys.stdout.isatty() else 80
+    room = terminal_width()
     kept = list(range(len(columns)))
 
     def excess() -> int:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import sys
 from dataclasses import asdict
 from typing import Any
 
@@ -12,14 +9,11 @@ import click
 
 from odyssey_tui.cli.context import Invocation
 from odyssey_tui.cli.output import Column, emit_json, emit_table, table_options
+from odyssey_tui.cli.printing import print_figure
 from odyssey_tui.services.format import number, signed
 from odyssey_tui.services.scatter_views import significant
 from odyssey_tui.services.similarity import Point, Scatter, scatter
 from odyssey_tui.services.similarity_figure import draw_scatter
-
-FIGURE_HEIGHT = 20
-WIDEST = 120
-
 
 COLUMNS = (
     Column("domain", "domain"),
@@ -63,7 +57,8 @@ def similarity(invocation: Invocation, json: bool, csv: bool, latex: bool, metho
         return
     columns = [*COLUMNS, *(Column(key) for key in (*FULL_PRECISION, *IDENTITY))] if csv else list(COLUMNS)
     if not (csv or latex):
-        print_figure(found)
+        print_figure(draw_scatter(found))
+        click.echo()
     emit_table(columns, [record(point) for point in found.points], csv=csv, latex=latex)
     if not (csv or latex):
         print_words(found)
@@ -75,14 +70,6 @@ def record(point: Point) -> dict[str, Any]:
     negated = point.similarity != point.value
     low, high = ends if not negated or None in ends else (-ends[1], -ends[0])
     return {**asdict(point), "value_low": low, "value_high": high}
-
-
-def print_figure(found: Scatter) -> None:
-    """The scatter, as wide as the terminal allows; colours only on a terminal that wants them."""
-    width = shutil.get_terminal_size((80, 24)).columns if sys.stdout.isatty() else 80
-    color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-    click.echo(draw_scatter(found).render(min(width, WIDEST), FIGURE_HEIGHT, color=color))
-    click.echo()
 
 
 def print_words(found: Scatter) -> None:

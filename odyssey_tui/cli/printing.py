@@ -1,23 +1,36 @@
-"""Charts on standard output: as wide as the terminal, in the colours it has."""
+"""Sentences and charts on standard output: as wide as the terminal, in the colours it has; 80 columns without one."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import sys
+import textwrap
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from odyssey_tui.plots.figure import Figure
+if TYPE_CHECKING:
+    from odyssey_tui.plots.figure import Figure
 
-_NO_TERMINAL = (80, 24)
-_WIDEST = 120
+_NO_TERMINAL = 80
+_WIDEST_TEXT, _WIDEST_FIGURE = 100, 120
+
+
+def terminal_width() -> int:
+    """Columns of the terminal that stdout is, else 80."""
+    return shutil.get_terminal_size((_NO_TERMINAL, 24)).columns if sys.stdout.isatty() else _NO_TERMINAL
+
+
+def print_wrapped(text: str, *, bullet: str = "") -> None:
+    """Print a sentence in lines that fit, hanging under its bullet."""
+    width = min(_WIDEST_TEXT, terminal_width())
+    print(textwrap.fill(text, width, initial_indent=bullet, subsequent_indent=" " * len(bullet)))
 
 
 def print_figure(figure: Figure, *, height: int = 20) -> None:
-    """Print ``figure``: 80 columns and no colours where stdout is no terminal."""
-    tty = sys.stdout.isatty()
-    width = min(_WIDEST, shutil.get_terminal_size(_NO_TERMINAL).columns) if tty else _NO_TERMINAL[0]
-    colors = color_depth(os.environ) if tty else 0
+    """Print a chart of ``height`` lines; without colours where stdout is no terminal or wants none."""
+    colors = color_depth(os.environ) if sys.stdout.isatty() else 0
+    width = min(_WIDEST_FIGURE, terminal_width())
     drawn = figure.render(width, height, color=colors > 0, colors=colors, dark=has_dark_background(os.environ))
     print("\n".join(line.rstrip() for line in drawn.split("\n")))
 
