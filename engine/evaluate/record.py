@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from engine.data.records import record_eval_set, record_tokenizer
 from engine.evaluate.losses import per_token_losses
 from engine.spec.strict import content_key
 from store.shards import BLOCK_TOKENS
@@ -39,7 +40,9 @@ class Examiner:
 
         sets = tuple((spec, tokenise_eval_set(spec, tokenizer, context.workspace)) for spec in evaluation.sets)
         if not context.spec.needs:
-            record_texts(sets, tokenizer, context)
+            record_tokenizer(tokenizer, context.report)
+            for spec, tokenised in sets:
+                record_eval_set(spec, tokenised, tokenizer, context.report)
         return cls(evaluation, sets, _find_bos(evaluation.scheme, tokenizer))
 
     @property
@@ -94,34 +97,6 @@ def tabulate_losses(evaluation_id: str, losses: NDArray[np.float32]) -> pa.Table
             "losses": pa.ListArray.from_arrays(offsets, values),
         }
     )
-
-
-def record_texts(
-    sets: Sequence[tuple[EvalSet, TokenisedEvalSet]], tokenizer: LoadedTokenizer, context: JobContext
-) -> None:
-    """Record the sets' tokens and the vocabulary, for a run that no preparation went before."""
-    report = context.report
-    report.emit(
-        "tokenizer",
-        tokenizer_id=tokenizer.tokenizer_id,
-        vocab_size=tokenizer.vocab_size,
-        source=tokenizer.source,
-        shard=report.shard("vocabulary", tokenizer.vocabulary()),
-    )
-    for spec, tokenised in sets:
-        report.emit(
-            "eval_set",
-            eval_set_id=tokenised.eval_set_id,
-            name=spec.name,
-            role=spec.role,
-            tokenizer_id=tokenizer.tokenizer_id,
-            split=spec.split,
-            n_tokens=len(tokenised.tokens),
-            n_bytes=tokenised.n_bytes,
-            n_documents=tokenised.n_documents,
-            shard=report.shard("eval_set", tokenised.table()),
-            documents_shard=report.shard("documents", tokenised.documents_table()),
-        )
 
 
 def _find_bos(scheme: Scheme, tokenizer: LoadedTokenizer) -> int | None:

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 from engine.data.corpus import CorpusSnapshot, is_stale, snapshot
 from engine.data.eval_sets import tokenise_eval_set
-from engine.data.tokenizer import LoadedTokenizer, load_tokenizer
+from engine.data.records import record_eval_set, record_tokenizer
+from engine.data.tokenizer import load_tokenizer
 from engine.data.tokens import token_stream
 from engine.spec.run import Corpus, EvalSet, PrepareJob
 from store.errors import DataError
 
 if TYPE_CHECKING:
-    from engine.report import JobContext
+    from engine.report import JobContext, Report
 
 
 def execute(job: PrepareJob, context: JobContext) -> None:
@@ -39,7 +40,8 @@ def execute(job: PrepareJob, context: JobContext) -> None:
             )
         done += 1
     report.progress(done, "tokenizer")
-    tokenizer = _tokenizer(job, context)
+    tokenizer = load_tokenizer(job.tokenizer, context.workspace)
+    record_tokenizer(tokenizer, report)
     done += 1
     short: list[str] = []
     for corpus in corpora:
@@ -53,10 +55,11 @@ def execute(job: PrepareJob, context: JobContext) -> None:
     for spec in job.sets:
         report.check_stop()
         report.progress(done, f"evaluation set {spec.name}")
-        n_tokens = _eval_set(spec, tokenizer, context)
-        _warn_of_leaks(spec, corpora, snapshots, context)
-        if n_tokens < job.minimum_tokens:
-            short.append(f"evaluation set '{spec.name}' has {n_tokens:,} tokens")
+        tokenised = tokenise_eval_set(spec, tokenizer, context.workspace)
+        record_eval_set(spec, tokenised, tokenizer, report)
+        _warn_of_leaks(spec, corpora, snapshots, report)
+        if len(tokenised.tokens) < job.minimum_tokens:
+            short.append(f"evaluation set '{spec.name}' has {len(tokenised.tokens):,} tokens")
         done += 1
     if short:
         raise DataError(
@@ -66,41 +69,7 @@ def execute(job: PrepareJob, context: JobContext) -> None:
     report.progress(total, "done")
 
 
-def _tokenizer(job: PrepareJob, context: JobContext) -> LoadedTokenizer:
-    tokenizer = load_tokenizer(job.tokenizer, context.workspace)
-    context.report.emit(
-        "tokenizer",
-        tokenizer_id=tokenizer.tokenizer_id,
-        vocab_size=tokenizer.vocab_size,
-        source=tokenizer.source,
-        shard=context.report.shard("vocabulary", tokenizer.vocabulary()),
-    )
-    return tokenizer
-
-
-def _eval_set(spec: EvalSet, tokenizer: LoadedTokenizer, context: JobContext) -> int:
-    tokenised = tokenise_eval_set(spec, tokenizer, context.workspace)
-    report = context.report
-    report.emit(
-        "eval_set",
-        eval_set_id=tokenised.eval_set_id,
-        name=spec.name,
-        role=spec.role,
-        tokenizer_id=tokenizer.tokenizer_id,
-        split=spec.split,
-        n_tokens=len(tokenised.tokens),
-        n_bytes=tokenised.n_bytes,
-        n_documents=tokenised.n_documents,
-        fingerprint=tokenised.fingerprint,
-        shard=report.shard("eval_set", tokenised.table()),
-        documents_shard=report.shard("documents", tokenised.documents_table()),
-    )
-    return len(tokenised.tokens)
-
-
-def _warn_of_leaks(
-    spec: EvalSet, corpora: list[Corpus], snapshots: dict[str, CorpusSnapshot], context: JobContext
-) -> None:
+def _warn_of_leaks(spec: EvalSet, corpora: list[Corpus], snapshots: dict[str, CorpusSnapshot], report: Report) -> None:
     """Warn when held-out documents are some corpus's training text, as happens when one text is cut in two ways."""
     for evaluated in spec.corpora:
         held_out = set(snapshots[evaluated.key()].table(spec.split, ["digest"])["digest"].to_pylist())
@@ -108,7 +77,7 @@ def _warn_of_leaks(
             trained = snapshots[corpus.key()].table("train", ["digest"])["digest"].to_pylist()
             leaked = held_out.intersection(trained)
             if leaked:
-                context.report.warning(
+                report.warning(
                     f"evaluation set '{spec.name}': {len(leaked)} of {len(held_out)} documents of '{evaluated.name}' "
                     f"are in the train split of '{corpus.name}'"
                 )
