@@ -46,6 +46,8 @@ class Request(NamedTuple):
     group: str
     preview: tuple[str, ...]
     """Runs whose training curves are drawn below the table; none where there is no room."""
+    note: str
+    """What the preview leaves out."""
 
 
 class Snapshot(NamedTuple):
@@ -55,6 +57,7 @@ class Snapshot(NamedTuple):
     total: int
     shown: int
     curves: tuple[Curve, ...]
+    note: str
 
 
 class RunsScreen(OdysseyScreen):
@@ -70,9 +73,10 @@ class RunsScreen(OdysseyScreen):
         self._filter = ""
         self._sort = 0
         self._group = 0
-        self._folded: set[str] = set()
+        self._folds: dict[tuple[bool, str], bool] = {}
+        """Which groups are folded, with a filter and without; set when a group is first seen, then by the user."""
         self._snapshot: Snapshot | None = None
-        self._drawn_curves: tuple[Curve, ...] | None = None
+        self._drawn_curves: tuple[tuple[Curve, ...], str] | None = None
         self._chart: Chart | None = None
         self._asked_preview: tuple[str, ...] = ()
 
@@ -93,8 +97,10 @@ class RunsScreen(OdysseyScreen):
             self._draw(self._snapshot)
 
     def request(self) -> Request:
-        self._asked_preview = self._previewed()
-        return Request(self._filter, SORTS[self._sort], GROUPS[self._group], self._asked_preview)
+        chosen = self._previewed()
+        self._asked_preview = chosen[:MOST_PREVIEWED]
+        left_out = f"first {MOST_PREVIEWED} of {len(chosen)} runs" if len(chosen) > MOST_PREVIEWED else ""
+        return Request(self._filter, SORTS[self._sort], GROUPS[self._group], self._asked_preview, left_out)
 
     def load(self, request: Request) -> Snapshot:
         from odyssey_tui.services.run_detail import read_curves
@@ -106,7 +112,7 @@ class RunsScreen(OdysseyScreen):
         shown = [row for row in rows if chosen.accepts(row.record())]
         groups = arrange(shown, sort=request.sort, group=request.group)
         curves = read_curves(workspace, request.preview, "loss", "tokens") if request.preview else []
-        return Snapshot(groups, len(rows), len(shown), tuple(curves))
+        return Snapshot(groups, len(rows), len(shown), tuple(curves), request.note)
 
     def show(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
@@ -114,18 +120,22 @@ class RunsScreen(OdysseyScreen):
 
     def _draw(self, snapshot: Snapshot) -> None:
         self.set_class(snapshot.total == 0, "-empty")
-        rows = [row for group in snapshot.groups for row in group.rows]
-        name_width, columns = fit_columns(self.size.width - 1, [row.name for row in rows])
         grouped = GROUPS[self._group] != "none"
+        open_groups = [group for group in snapshot.groups if not (grouped and self._is_folded(group))]
+        rows = [row for group in open_groups or snapshot.groups for row in group.rows]
+        name_width, columns = fit_columns(self.size.width - 1, rows)
         lines: list[TableRow] = []
         for group in snapshot.groups:
             if grouped:
                 lines.append(self._heading(group, name_width, len(columns)))
-            if group.name not in self._folded or not grouped:
+            if group in open_groups:
                 marked = self.odyssey.marked
                 lines += [table_row(row, columns, name_width, marked=row.run_id in marked) for row in group.rows]
         table = self.query_one(KeyedTable)
+        fresh = not table.row_count
         table.show(table_columns(name_width, columns), lines)
+        if fresh and grouped and open_groups:
+            table.move_cursor(row=table.get_row_index(GROUP_PREFIX + open_groups[0].name))
         self.query_one("#nothing", Static).display = bool(snapshot.total) and not snapshot.shown
         if self.focused is None and snapshot.total:
             table.focus()
@@ -135,40 +145,53 @@ class RunsScreen(OdysseyScreen):
     def _draw_preview(self, snapshot: Snapshot) -> None:
         roomy = self.size.width >= PREVIEW_WIDTH and self.size.height >= PREVIEW_HEIGHT
         self.set_class(roomy and bool(snapshot.total), "-roomy")
-        if roomy and snapshot.curves != self._drawn_curves:
+        if roomy and (snapshot.curves, snapshot.note) != self._drawn_curves:
             from odyssey_tui.services.curves import curve_figure
 
-            self._drawn_curves = snapshot.curves
-            self._preview().show(curve_figure(snapshot.curves, "loss", "tokens") if snapshot.curves else None)
+            self._drawn_curves = snapshot.curves, snapshot.note
+            figure = curve_figure(snapshot.curves, "loss", "tokens", note=snapshot.note) if snapshot.curves else None
+            self._preview().show(figure)
 
     def _preview(self) -> Chart:
         """The chart below the table, made when there is first something to draw: plotting is slow to import."""
         from odyssey_tui.widgets.chart import Chart
 
         if self._chart is None:
-            self._chart = Chart(empty="The training curve of the run under the cursor, or of the marked runs.")
+            self._chart = Chart(empty="The training curves of what is under the cursor, or of the marked runs.")
             self.query_one("#preview").mount(self._chart)
         return self._chart
 
     def _previewed(self) -> tuple[str, ...]:
-        """The marked runs, or the one under the cursor, where there is room to draw them."""
+        """Runs to draw where there is room: the marked ones, else those of the group, or the one, under the cursor."""
         if not self.has_class("-roomy"):
             return ()
-        return tuple(row.run_id for row in self._chosen() if row.kind in TRAINED)[:MOST_PREVIEWED]
+        group = self._group_under_cursor() if not self.odyssey.marked else None
+        rows = group.rows if group is not None else self._chosen()
+        return tuple(row.run_id for row in rows if row.kind in TRAINED and row.loss is not None)
 
     @on(DataTable.RowHighlighted)
     def preview_moved(self) -> None:
-        """The curve of the run under the cursor, unless runs are marked."""
-        if self._previewed() != self._asked_preview:
+        """The curves of what is under the cursor, unless runs are marked."""
+        if self._previewed()[:MOST_PREVIEWED] != self._asked_preview:
             self.reload()
 
+    def _is_folded(self, group: RunGroup) -> bool:
+        """Supporting runs are folded away once all are done, unless they are all there is or were asked for."""
+        settled = group.supporting and all(row.state == "done" for row in group.rows)
+        return self._folds.setdefault((bool(self._filter), group.name), settled and not self._filter)
+
     def _heading(self, group: RunGroup, name_width: int, columns: int) -> TableRow:
-        folded = group.name in self._folded
         counts = "1 run" if len(group.rows) == 1 else f"{len(group.rows)} runs"
         title = Text(f"{group.name}", "bold", overflow="ellipsis")
         title.truncate(name_width, overflow="ellipsis")
-        cells = (Text("▸" if folded else "▾"), Text(counts, "bold"), title, *[""] * (columns - 1))
-        return TableRow(GROUP_PREFIX + group.name, cells)
+        fold = Text("▸" if self._is_folded(group) else "▾")
+        return TableRow(GROUP_PREFIX + group.name, (fold, Text(counts, "bold"), title, *[""] * (columns - 1)))
+
+    def _group_under_cursor(self) -> RunGroup | None:
+        """The group whose heading is under the cursor."""
+        key = self.query_one(KeyedTable).current or ""
+        groups = self._snapshot.groups if self._snapshot is not None else ()
+        return next((group for group in groups if key == GROUP_PREFIX + group.name), None)
 
     def _row(self) -> RunRow | None:
         """The run under the cursor."""
@@ -202,10 +225,10 @@ class RunsScreen(OdysseyScreen):
     def action_open(self) -> None:
         """The run under the cursor; a group folds or unfolds."""
         key = self.query_one(KeyedTable).current or ""
-        if key.startswith(GROUP_PREFIX):
-            self._folded ^= {key.removeprefix(GROUP_PREFIX)}
-            if self._snapshot is not None:
-                self._draw(self._snapshot)
+        group = self._group_under_cursor()
+        if group is not None:
+            self._folds[bool(self._filter), group.name] = not self._is_folded(group)
+            self._redraw()
         elif key:
             from odyssey_tui.screens.run import RunScreen
 

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from odyssey_tui.plots.figure import Figure
-
-if TYPE_CHECKING:
-    pass
 
 X_AXES = {"tokens": "training tokens", "step": "step", "time": "seconds since the start"}
 LABELS = {
@@ -31,9 +27,9 @@ class Curve:
     y: tuple[float, ...]
 
 
-def curve_figure(curves: Sequence[Curve], metric: str, axis: str, title: str = "") -> Figure:
-    """Curves of one metric in one chart; colours follow the order of the curves."""
-    figure = Figure(title, X_AXES[axis], LABELS.get(metric, metric))
+def curve_figure(curves: Sequence[Curve], metric: str, axis: str, title: str = "", note: str = "") -> Figure:
+    """Curves of one metric in one chart; colours follow the order of the curves. ``note``: what is left out."""
+    figure = Figure(title, X_AXES[axis], LABELS.get(metric, metric), note=note)
     for index, curve in enumerate(curves):
         figure.line(curve.x, curve.y, curve.label, color=index)
     return figure

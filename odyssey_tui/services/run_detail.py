@@ -152,12 +152,12 @@ def tail(path: Path, lines: int) -> list[str]:
 
 
 def read_curves(workspace: Workspace, run_ids: Sequence[str], metric: str, axis: str) -> list[Curve]:
-    """One metric of the runs over ``axis`` (tokens, step or time), one curve per run and branch."""
+    """One metric over ``axis`` (tokens, step or time): of one run every branch, of several their trunks."""
     from store.database import lease
     from store.queries import curves, runs
 
     with lease(workspace) as con:
-        series = curves.read_curves(con, run_ids, metric)
+        series = curves.read_curves(con, run_ids, metric, branch="trunk" if len(run_ids) > 1 else None)
         names = {run.run_id: run.name for run in runs.find_runs(con, list(run_ids))} if len(run_ids) > 1 else {}
     begun: dict[str, float] = {}
     for found in series:

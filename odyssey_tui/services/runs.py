@@ -36,6 +36,7 @@ FIELDS: Mapping[str, type] = {
     "reason": str,
 }
 """What a filter may name, and as what its values are compared."""
+ADAPTATION, SUPPORTING = "adapt", "supporting runs"
 
 
 @dataclass(frozen=True)
@@ -101,10 +102,11 @@ class RunRow:
 
 @dataclass(frozen=True)
 class RunGroup:
-    """Rows that share a key; ``name`` is what they share."""
+    """Rows that share a key; ``name`` is what they share. ``supporting``: what an experiment's adaptations rest on."""
 
     name: str
     rows: tuple[RunRow, ...]
+    supporting: bool = False
 
 
 def parse(text: str) -> Filter:
@@ -126,12 +128,20 @@ def _last(value: float | None) -> tuple[bool, float]:
 
 
 def arrange(rows: Sequence[RunRow], *, sort: str = "plan", group: str = "experiment") -> tuple[RunGroup, ...]:
-    """Rows in groups, groups in the order in which they first appear; ``plan`` keeps the order given."""
+    """Rows in groups, groups in the order in which they first appear; ``plan`` keeps the order given.
+
+    An experiment that adapts has two groups: its adaptations, and all that they rest on.
+    """
     ordered = sorted(rows, key=SORT_KEYS[sort]) if sort in SORT_KEYS else list(rows)
-    groups: dict[str, list[RunRow]] = {}
+    adapting = {row.experiment for row in rows if row.kind == ADAPTATION} if group == "experiment" else set()
+    groups: dict[tuple[str, bool], list[RunRow]] = {}
     for row in ordered:
-        groups.setdefault(_group_name(row, group), []).append(row)
-    return tuple(RunGroup(name, tuple(members)) for name, members in groups.items())
+        supporting = row.experiment in adapting and row.kind != ADAPTATION
+        groups.setdefault((_group_name(row, group), supporting), []).append(row)
+    return tuple(
+        RunGroup(f"{name} · {SUPPORTING}" if supporting else name, tuple(members), supporting)
+        for (name, supporting), members in groups.items()
+    )
 
 
 def _group_name(row: RunRow, group: str) -> str:

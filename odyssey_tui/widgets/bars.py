@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
 from textual.widgets import Static
@@ -17,16 +17,20 @@ if TYPE_CHECKING:
 class TopBar(Static):
     """The screens with their number keys; the current one stands out. On the right the workspace, if it fits."""
 
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"topbar--current"}
+
     def __init__(self, current: str) -> None:
         super().__init__()
         self.current = current
 
     def render(self) -> Text:
+        standing_out = self.get_component_rich_style("topbar--current")
         line = Text(" ")
         for entry in SCREENS:
-            here = entry.name == self.current
-            line.append(f" {entry.key} ", style="bold reverse" if here else "bold")
-            line.append(f"{entry.title} ", style="bold" if here else "")
+            if entry.name == self.current:
+                line.append(f" {entry.key} {entry.title} ", style=standing_out)
+            else:
+                line.append(f" {entry.key} ", style="dim").append(f"{entry.title} ")
         name = self.app.workspace.root.name
         room = self.size.width - line.cell_len - len(name) - 1
         return line.append(" " * room + name, style="dim") if room > 0 else line

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from odyssey_tui.services.format import bar, duration, number, signed, state_text
+from odyssey_tui.services.format import STATE_GLYPHS, bar, duration, number, signed, state_text
 from odyssey_tui.widgets.keyed_table import TableColumn, TableRow
 
 if TYPE_CHECKING:
     from odyssey_tui.services.runs import RunRow
 
-SHORTEST_NAME, LONGEST_NAME = 14, 44
-BAR_CELLS = 5
+SHORTEST_NAME, READABLE_NAME, LONGEST_NAME = 14, 20, 44
+COUNT_CELLS = 8
+"""What the number of runs of a group takes, which stands under the states."""
+LEAST_NUMBER = 3
+BAR_CELLS = 10
+MOVING = frozenset({"running", "starting", "stopping"})
 STATE_STYLES = {
     "done": "",
     "running": "bold",
@@ -30,7 +34,7 @@ STATE_STYLES = {
 
 @dataclass(frozen=True)
 class RunColumn:
-    """``keep``: the order in which columns survive a narrow screen, 0 first; ``right``: numbers."""
+    """``width`` at most; ``keep``: the order in which columns survive a narrow screen, 0 first; ``right``: numbers."""
 
     key: str
     title: str
@@ -40,12 +44,18 @@ class RunColumn:
     right: bool = False
 
 
+def state(row: RunRow) -> Text:
+    """The state; of what runs, how much is done and the time left."""
+    style = STATE_STYLES.get(row.state, "")
+    if row.share is None or row.state not in MOVING:
+        return Text(state_text(row.state), style)
+    left = f" {duration(row.eta_s)}" if row.eta_s is not None else ""
+    return Text(f"{STATE_GLYPHS[row.state]} {row.share:.0%}{left}", style)
+
+
 def progress(row: RunRow) -> str:
-    """A bar and the time left for what runs; nothing for the rest."""
-    if row.share is None or row.state not in ("running", "starting", "stopping"):
-        return ""
-    eta = duration(row.eta_s) if row.eta_s is not None else f"{row.share:.0%}"
-    return f"{bar(row.share, BAR_CELLS)} {eta}"
+    """A bar for what runs; nothing for the rest."""
+    return bar(row.share, BAR_CELLS) if row.share is not None and row.state in MOVING else ""
 
 
 def short(value: float | None) -> str:
@@ -59,33 +69,44 @@ def change(delta: float | None) -> str:
 
 
 RUN_COLUMNS: tuple[RunColumn, ...] = (
-    RunColumn("state", "state", 11, 1, lambda row: Text(state_text(row.state), STATE_STYLES.get(row.state, ""))),
+    RunColumn("state", "state", 11, 0, state),
     RunColumn("domain", "domain", 10, 9, lambda row: row.domain or ""),
-    RunColumn("replay", "ρ", 5, 5, lambda row: short(row.replay), right=True),
-    RunColumn("ptpp", "P", 5, 6, lambda row: short(row.ptpp), right=True),
-    RunColumn("atpp", "A", 5, 8, lambda row: short(row.atpp), right=True),
-    RunColumn("size", "size", 6, 10, lambda row: row.size or ""),
-    RunColumn("method", "method", 6, 11, lambda row: row.method or ""),
-    RunColumn("progress", "progress", 12, 4, progress),
+    RunColumn("replay", "ρ", 5, 3, lambda row: short(row.replay), right=True),
+    RunColumn("ptpp", "P", 5, 4, lambda row: short(row.ptpp), right=True),
+    RunColumn("atpp", "A", 5, 5, lambda row: short(row.atpp), right=True),
+    RunColumn("size", "size", 6, 6, lambda row: row.size or ""),
+    RunColumn("method", "method", 6, 10, lambda row: row.method or ""),
+    RunColumn("progress", "progress", BAR_CELLS, 8, progress),
     RunColumn("loss", "loss", 6, 7, lambda row: "" if row.loss is None else number(row.loss), right=True),
-    RunColumn("delta_target", "ΔL tgt", 7, 2, lambda row: change(row.delta_target), right=True),
-    RunColumn("delta_base", "ΔL base", 7, 3, lambda row: change(row.delta_base), right=True),
+    RunColumn("delta_target", "ΔL tgt", 7, 1, lambda row: change(row.delta_target), right=True),
+    RunColumn("delta_base", "ΔL base", 7, 2, lambda row: change(row.delta_base), right=True),
 )
+ESSENTIAL = 6
+"""Columns kept at the price of a longer name, down to READABLE_NAME cells; the two changes of loss at any price."""
 
 
-def fit_columns(width: int, names: Sequence[str]) -> tuple[int, tuple[RunColumn, ...]]:
-    """The width of the name column and the other columns that fit ``width`` cells beside the mark."""
-    longest = min(LONGEST_NAME, max((len(name) for name in names), default=SHORTEST_NAME))
+def fit_columns(width: int, rows: Sequence[RunRow]) -> tuple[int, tuple[RunColumn, ...]]:
+    """The width of the name column and the other columns that fit ``width`` cells beside the mark.
+
+    Columns are as wide as what is in them; those with nothing in them are left out.
+    """
+    longest = min(LONGEST_NAME, max((len(row.name) for row in rows), default=SHORTEST_NAME))
     wanted_name = max(SHORTEST_NAME, longest)
-    kept: list[RunColumn] = []
-    room = width - 2 - (wanted_name + 1)
+    kept: dict[str, RunColumn] = {}
+    room = width - 2
     for column in sorted(RUN_COLUMNS, key=lambda column: column.keep):
-        if room < column.width + 1 and column.keep > 3:
-            break
-        kept.append(column)
-        room -= column.width + 1
-    name_width = max(SHORTEST_NAME, wanted_name + min(room, 0))
-    return name_width, tuple(column for column in RUN_COLUMNS if column in kept)
+        filled = max((len(str(column.draw(row))) for row in rows), default=0)
+        if not filled and column.key != "state":
+            continue
+        least = COUNT_CELLS if column.key == "state" else max(LEAST_NUMBER, len(column.title))
+        cells = min(column.width, max(filled, least))
+        name = wanted_name if column.keep > ESSENTIAL else min(wanted_name, READABLE_NAME)
+        if column.keep > 2 and room - (cells + 1) < name + 1:
+            continue
+        kept[column.key] = replace(column, width=cells)
+        room -= cells + 1
+    name_width = max(SHORTEST_NAME, min(wanted_name, room - 1))
+    return name_width, tuple(kept[column.key] for column in RUN_COLUMNS if column.key in kept)
 
 
 def table_columns(name_width: int, columns: Sequence[RunColumn]) -> list[TableColumn]:

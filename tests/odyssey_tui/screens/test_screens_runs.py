@@ -23,6 +23,9 @@ from odyssey_tui.widgets.keyed_table import KeyedTable
 from store.workspace import Workspace
 
 SMALL, LARGE = (80, 24), (120, 40)
+ADAPTED, SUPPORTING = 20, 5
+"""Runs of the synthetic workspace that adapt, and those they rest on."""
+ESSENTIAL = {"state", "name", "replay", "ptpp", "atpp", "size", "delta_target", "delta_base"}
 
 
 async def settle(pilot: Pilot) -> None:
@@ -73,10 +76,10 @@ async def to_row(pilot: Pilot, name: str) -> None:
 async def test_runs_are_listed_under_their_experiment(voyage, size) -> None:
     async with opened(voyage, size) as pilot:
         assert isinstance(pilot.app.screen, RunsScreen)
-        assert len(names(pilot)) == 25
+        assert len(names(pilot)) == ADAPTED
         assert table(pilot).current == "group:demo"
-        assert ("size" in columns(pilot)) == (size == LARGE)
-        assert {"state", "name", "delta_target", "delta_base"} <= set(columns(pilot))
+        assert ("method" in columns(pilot)) == (size == LARGE)
+        assert set(columns(pilot)) >= ESSENTIAL
         width = sum(column.get_render_width(table(pilot)) for column in table(pilot).ordered_columns)
         assert width <= size[0]
         assert "22 done" in str(pilot.app.screen.query_one(StatusBar).render())
@@ -96,7 +99,7 @@ async def test_a_filter_narrows_and_escape_takes_it_back(voyage) -> None:
         await press(pilot, "slash", *"replay=0.5", "enter")
         assert [name for name in names(pilot) if "r0.5" in name] == names(pilot) != []
         await press(pilot, "escape")
-        assert len(names(pilot)) == 25
+        assert len(names(pilot)) == ADAPTED
 
 
 async def test_a_wrong_filter_says_where_and_keeps_the_rows(voyage) -> None:
@@ -106,7 +109,7 @@ async def test_a_wrong_filter_says_where_and_keeps_the_rows(voyage) -> None:
         assert trouble.display
         assert "column 1" in str(trouble.render())
         assert "'replay'" in str(trouble.render())
-        assert len(names(pilot)) == 25
+        assert len(names(pilot)) == ADAPTED
 
 
 async def test_a_filter_that_nothing_passes_says_so(voyage) -> None:
@@ -139,7 +142,32 @@ async def test_groups_fold(voyage) -> None:
         await press(pilot, "enter")
         assert names(pilot) == []
         await press(pilot, "enter")
-        assert len(names(pilot)) == 25
+        assert len(names(pilot)) == ADAPTED
+
+
+async def test_supporting_runs_are_folded_when_done_and_shown_by_a_filter(voyage) -> None:
+    async with opened(voyage) as pilot:
+        await press(pilot, "k", "enter")
+        assert len(names(pilot)) == ADAPTED + SUPPORTING
+        await press(pilot, "enter", "slash", *"kind=pretrain", "enter")
+        assert names(pilot) == ["pretrain-xs", "pretrain-s"]
+
+
+async def test_supporting_runs_stay_in_sight_while_one_is_not_done(own_voyage) -> None:
+    run_id = next(name for name in own_voyage.run_ids() if name.startswith("pretrain-s"))
+    with own_voyage.run(run_id).latest_attempt().events.open("a") as journal:
+        journal.write('{"seq": 9999, "t": 1800000000.0, "event": "failed", "reason": "no disk", "hint": ""}\n')
+    async with opened(own_voyage) as pilot:
+        assert "pretrain-s" in names(pilot)
+
+
+async def test_a_group_previews_its_first_curves_and_says_how_many(voyage) -> None:
+    async with opened(voyage, LARGE) as pilot:
+        await press(pilot, "r")
+        snapshot = pilot.app.screen._snapshot
+        assert len(snapshot.curves) == 8
+        assert {curve.branch for curve in snapshot.curves} == {"trunk"}
+        assert snapshot.note.startswith("first 8 of ")
 
 
 async def test_the_cursor_stays_on_its_run_when_the_order_changes(voyage) -> None:
@@ -238,7 +266,7 @@ async def test_a_vanished_workspace_is_told_and_the_rows_stay(own_voyage) -> Non
         shutil.rmtree(own_voyage.root)
         await press(pilot, "r")
         assert pilot.app.screen.query_one(Banner).text
-        assert len(names(pilot)) == 25
+        assert len(names(pilot)) == ADAPTED
 
 
 async def test_a_screen_that_shows_the_same_draws_nothing(voyage, monkeypatch) -> None:
@@ -263,10 +291,10 @@ async def test_a_change_in_the_files_reaches_the_table(own_voyage) -> None:
 
 async def test_marked_curves_are_drawn_where_there_is_room(voyage) -> None:
     async with opened(voyage, LARGE) as pilot:
-        await to_row(pilot, "pretrain-s")
+        await to_row(pilot, "adapt-docs-r0-p5-s")
         screen = pilot.app.screen
         assert screen.query_one("#preview").display
-        assert {curve.branch for curve in screen._snapshot.curves} >= {"trunk"}
+        assert {curve.label for curve in screen._snapshot.curves} >= {"trunk"}
         await pilot.resize_terminal(80, 24)
         await settle(pilot)
         assert not screen.query_one("#preview").display
