@@ -99,7 +99,7 @@ def fit(form: Form, points: Points, options: FitOptions | None = None) -> Fit:
     problem = Problem(form, x, np.log(used.loss), options.delta)
     ends, costs = _descend(problem, used, lower, upper, options)
     first = ends[[np.argmin(costs)]]
-    polished, least = minimise_rows(problem, first, lower, upper, used.weight, POLISH_ITERATIONS, POLISH_TOLERANCE)
+    polished, least = minimise(problem, first, lower, upper, used.weight, POLISH_ITERATIONS, POLISH_TOLERANCE)
     u, cost = polished[0], float(least[0])
     draws = _bootstrap(problem, used, u, lower, upper, options)
     natural = form.from_u(form.to_natural(u, scales))
@@ -141,25 +141,10 @@ def _descend(
     drawn = np.where(free, draw_starts(form, options.starts, rng), lower)
     u = np.clip(project(form, drawn, problem.x, used.loss, used.weight, free), lower, upper)
     for iterations, leaders, others in ROUNDS:
-        u, costs = minimise_rows(problem, u, lower, upper, used.weight, iterations, FINAL_TOLERANCE)
+        u, costs = minimise(problem, u, lower, upper, used.weight, iterations, FINAL_TOLERANCE)
         order = np.argsort(costs, kind="stable")
         u = u[np.concatenate([order[:leaders], rng.permutation(order[leaders:])[:others]])]
-    return minimise_rows(problem, u, lower, upper, used.weight, FINAL_ITERATIONS, FINAL_TOLERANCE)
-
-
-def minimise_rows(
-    problem: Problem,
-    u: Floats,
-    lower: Floats,
-    upper: Floats,
-    weight: Floats,
-    iterations: int,
-    tolerance: float,
-) -> tuple[Floats, Floats]:
-    """``minimise`` with weights (n,) or (S, n) and bounds (p,) or (S, p) shared by all rows."""
-    wide = np.broadcast_to(weight, (len(u), weight.shape[-1]))
-    low, high = np.broadcast_to(lower, u.shape), np.broadcast_to(upper, u.shape)
-    return minimise(problem, u, low, high, wide, iterations=iterations, tolerance=tolerance)
+    return minimise(problem, u, lower, upper, used.weight, FINAL_ITERATIONS, FINAL_TOLERANCE)
 
 
 def _bootstrap(problem: Problem, used: Points, u: Floats, lower: Floats, upper: Floats, options: FitOptions) -> Floats:
@@ -171,7 +156,7 @@ def _bootstrap(problem: Problem, used: Points, u: Floats, lower: Floats, upper: 
     counts = rng.multinomial(len(runs), np.full(len(runs), 1.0 / len(runs)), size=options.bootstrap)
     weight = counts[:, member] * used.weight
     start = np.broadcast_to(u, (options.bootstrap, len(u))).copy()
-    ends, _ = minimise_rows(problem, start, lower, upper, weight, BOOTSTRAP_ITERATIONS, BOOTSTRAP_TOLERANCE)
+    ends, _ = minimise(problem, start, lower, upper, weight, BOOTSTRAP_ITERATIONS, BOOTSTRAP_TOLERANCE)
     return ends
 
 

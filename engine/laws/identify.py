@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine.laws.features import features
-from engine.laws.fit import Fit, minimise_rows
+from engine.laws.fit import Fit
 from engine.laws.form import Parameter
+from engine.laws.optimise import minimise
 from engine.laws.points import Floats, Points
 from engine.laws.starts import project
 
@@ -117,7 +118,7 @@ def _refit(fitted: Fit, rows: Floats, owners: np.ndarray) -> tuple[Floats, Float
     lower[each, owners] = upper[each, owners] = rows[each, owners]
     free = fitted.bounds[0] < fitted.bounds[1]
     projected = np.clip(project(problem.form, rows, problem.x, used.loss, used.weight, free), lower, upper)
-    ends, costs = minimise_rows(
+    ends, costs = minimise(
         problem,
         np.vstack([rows, projected]),
         np.vstack([lower, lower]),

@@ -37,16 +37,18 @@ def minimise(
     lower: Floats,
     upper: Floats,
     weight: Floats,
-    *,
     iterations: int,
     tolerance: float,
 ) -> tuple[Floats, Floats]:
-    """Descend from each row of ``u`` (S, p) within bounds (S, p) under point weights (S, n); returns (u, objective
-    (S,)).
+    """Descend from each row of ``u`` (S, p) within bounds under point weights; returns (u, objective (S,)).
+
+    Bounds are (p,) for all rows or (S, p), weights (n,) or (S, n).
 
     A row stops when three steps in a row lower its objective by less than ``tolerance`` relatively, or no step does
     at any damping.
     """
+    weight = np.broadcast_to(weight, (len(u), weight.shape[-1]))
+    lower, upper = np.broadcast_to(lower, u.shape), np.broadcast_to(upper, u.shape)
     u, best = u.copy(), np.empty(len(u))
     alive = np.arange(len(u))
     state = _State.start(problem, u, weight)
