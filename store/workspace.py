@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from store.errors import WorkspaceError
+from store.errors import DataError, WorkspaceError
 from store.files import cannot_write, read_json, temporary_name, write_json
 
 if TYPE_CHECKING:
@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
 WORKSPACE_FORMAT = 1
 _MARKER = "workspace.json"
+_RESTORE = (
+    f'Restore it, or write {{"format": {WORKSPACE_FORMAT}}} into it if the folder is a workspace; '
+    "or choose another with --workspace DIR."
+)
 
 
 @dataclass(frozen=True)
@@ -29,20 +33,21 @@ class Workspace:
         """Make a workspace of a new or empty folder; one that is a workspace already is opened."""
         root = Path(path).expanduser().absolute()
         marker = root / _MARKER
-        if not marker.exists():
+        if not os.path.exists(marker):
             try:
                 root.mkdir(parents=True, exist_ok=True)
                 strangers = [name for name in os.listdir(root) if not name.startswith(f".{_MARKER}.")]
                 # Another process may have made the workspace since: its marker is then among the names.
-                if strangers and not marker.exists():
+                if strangers and not os.path.exists(marker):
                     raise WorkspaceError(
                         f"{root} is not an odyssey workspace, and it is not empty (it holds {sorted(strangers)[0]!r})",
                         "Choose a new or empty folder with --workspace DIR.",
                     )
                 write_json(marker, {"format": WORKSPACE_FORMAT, "id": os.urandom(8).hex(), "created": time.time()})
             except (FileExistsError, NotADirectoryError) as error:
+                file = next(path for path in (root, *root.parents) if os.path.exists(path))
                 raise WorkspaceError(
-                    f"{root} cannot be a workspace: {error.filename or root} is a file",
+                    f"{root} cannot be a workspace: {file} is a file",
                     "Choose a folder with --workspace DIR.",
                 ) from error
             except OSError as error:
@@ -62,11 +67,11 @@ class Workspace:
             ) from error
         except OSError as error:
             raise WorkspaceError(f"cannot read {root}: {error.strerror or error}", "Check its permissions.") from error
+        except DataError as error:
+            raise WorkspaceError(error.message, _RESTORE) from error
         version = content.get("format") if isinstance(content, dict) else None
         if not isinstance(version, int):
-            raise WorkspaceError(
-                f"{root / _MARKER} does not describe a workspace", "Restore it, or choose another folder."
-            )
+            raise WorkspaceError(f"{root / _MARKER} does not describe a workspace", _RESTORE)
         if version > WORKSPACE_FORMAT:
             raise WorkspaceError(
                 f"{root} was made by a newer odyssey (format {version}; this one reads {WORKSPACE_FORMAT})",
@@ -81,7 +86,7 @@ class Workspace:
     @classmethod
     def open_or_create(cls, path: str | Path) -> Workspace:
         """Open the workspace in ``path``, making one if the folder is new or empty."""
-        return cls.open(path) if (Path(path).expanduser() / _MARKER).exists() else cls.create(path)
+        return cls.create(path)
 
     @property
     def runs(self) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,7 @@ def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
-        around = sorted(file.name for file in path.parent.glob("*.y*ml")) if path.parent.is_dir() else []
+        around = sorted(file.name for file in path.parent.glob("*.y*ml")) if os.path.isdir(path.parent) else []
         raise ConfigError(f"{path}: no such file", nearest(path.name, around) or "Check the path.") from error
     except UnicodeDecodeError as error:
         raise ConfigError(
@@ -92,8 +93,8 @@ def _resolve_corpus(entry: Any, path: tuple[str, ...], located: Located, folder:
     if isinstance(source, str) and source.partition(":")[0] not in SCHEMES:
         place = (*path, "source")
         file = _absolute(source, place, located, folder)
-        if not file.exists():
-            around = sorted(item.name for item in file.parent.glob("[!.]*")) if file.parent.is_dir() else []
+        if not os.path.exists(file):
+            around = sorted(item.name for item in file.parent.glob("[!.]*")) if os.path.isdir(file.parent) else []
             scheme = nearest(source.partition(":")[0], SCHEMES) if ":" in source else ""
             advice = scheme or nearest(file.name, around) or f"The folder {file.parent} does not exist either."
             problems.append(Problem(place, f"names {source!r}, and there is no file or folder {file}", advice))
@@ -112,7 +113,7 @@ def _resolve_bytes(entry: dict[str, Any], key: str, path: tuple[str, ...], probl
 def _resolve_model(model: str, path: tuple[str, ...], located: Located, folder: Path, problems: list[Problem]) -> str:
     """A folder becomes absolute; anything else is a hub id and stays."""
     file = _absolute(model, path, located, folder)
-    if file.is_dir():
+    if os.path.isdir(file):
         return str(file)
     if model.startswith((".", "/", "~")):
         problems.append(

@@ -25,6 +25,19 @@ class Invocation:
 
         return Workspace.open(self.workspace_path)
 
+    def planned(self) -> Workspace | None:
+        """The workspace yet to be made, when there is nothing at its place; nothing is written."""
+        from store.workspace import Workspace
+
+        root = self.workspace_path.expanduser().absolute()
+        try:
+            root.lstat()
+        except FileNotFoundError:
+            return Workspace(root)
+        except OSError:
+            pass  # what cannot be looked at is no new place; opening it says why
+        return None
+
     def open_or_create(self) -> Workspace:
         """The workspace, made when the folder does not exist or is empty."""
         from store.workspace import Workspace

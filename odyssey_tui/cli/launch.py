@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -34,14 +33,12 @@ COLUMNS = (
 @click.pass_obj
 def launch(invocation: Invocation, config: str, overrides: tuple[str, ...], dry_run: bool, json: bool) -> None:
     """Expand CONFIG (a YAML file, or the name of a ready experiment) into runs and queue those that are new."""
-    from store.workspace import Workspace
-
     path = find_config(config)
-    unseen = dry_run and not invocation.workspace_path.exists()
-    workspace = Workspace(Path(invocation.workspace_path).absolute()) if unseen else invocation.open_or_create()
+    # A new workspace is made only for an experiment that can be queued.
+    workspace = invocation.planned() or invocation.open_or_create()
     composition = compose_whole(workspace, path, overrides)
     if not dry_run:
-        queue_runs(workspace, composition)
+        queue_runs(invocation.open_or_create(), composition)
     if json:
         emit_json(as_json(composition, queued=not dry_run))
         return

@@ -7,6 +7,7 @@ expanded, so that corpora, tokenizer and base models keep their identity and not
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -104,7 +105,7 @@ def list_sources(workspace: Workspace) -> list[Source]:
 def find_config(name: str) -> Path:
     """The file a user means: a path, or the name of a ready experiment."""
     path = Path(name).expanduser()
-    if path.exists() or path.suffix or len(path.parts) > 1:
+    if os.path.exists(path) or path.suffix or len(path.parts) > 1:
         return path
     ready = {file.stem: file for file in sorted(sample_folder().glob("*.yaml"))}
     if name not in ready:

@@ -40,6 +40,19 @@ def test_a_file_is_no_workspace(tmp_path: Path) -> None:
         Workspace.create(tmp_path / "file")
     with pytest.raises(WorkspaceError):
         Workspace.open(tmp_path / "file" / "below")
+    with pytest.raises(WorkspaceError, match=f": {tmp_path}/file is a file"):
+        Workspace.create(tmp_path / "file" / "below")
+
+
+@pytest.mark.parametrize("content", [b"", b'{"form', b"\xff\xfe\x00", b"[]", b'{"format": "one"}'])
+def test_a_damaged_marker_says_how_to_go_on(tmp_path: Path, content: bytes) -> None:
+    Workspace.create(tmp_path)
+    (tmp_path / "workspace.json").write_bytes(content)
+    with pytest.raises(WorkspaceError, match=r"workspace\.json") as caught:
+        Workspace.open(tmp_path)
+    assert '{"format": 1}' in caught.value.hint
+    (tmp_path / "workspace.json").write_text('{"format": 1}')
+    assert Workspace.open(tmp_path).root == tmp_path
 
 
 def test_a_newer_format_is_refused(tmp_path: Path) -> None:

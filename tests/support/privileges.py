@@ -13,6 +13,17 @@ NOBODY = 65534
 
 
 @contextmanager
+def closed_folder() -> Iterator[Path]:
+    """A folder into which, within, this process may not even look."""
+    with readonly_copy(Path.mkdir) as folder:
+        was = os.geteuid()
+        os.seteuid(os.getuid())
+        folder.chmod(0)
+        os.seteuid(was)
+        yield folder
+
+
+@contextmanager
 def readonly_copy(make: Callable[[Path], object]) -> Iterator[Path]:
     """A folder filled by ``make``, then read-only; within, this process has no right to change it."""
     # Not pytest's folder: only its owner may enter that.

@@ -81,6 +81,13 @@ def test_launch_dry_run_changes_nothing(tmp_path: Path, capsys) -> None:
     assert plan["flops"] == sum(row["flops"] for row in plan["runs"]) > 0
 
 
+def test_a_refused_experiment_makes_no_workspace(tmp_path: Path, capsys) -> None:
+    root = tmp_path / "none"
+    assert run(["launch", "demo", "-w", str(root), "--set", "adapt.0.replay_ratio=1.5"]) == 2
+    assert "replay_ratio is 1.5" in capsys.readouterr().err
+    assert not root.exists()
+
+
 def test_logs_print_the_console(own_voyage: Workspace, capsys) -> None:
     run_id = next(name for name in own_voyage.run_ids() if name.startswith("adapt-docs-r0-p5-s-"))
     own_voyage.run(run_id).latest_attempt().console.write_text("hello\nworld\n")

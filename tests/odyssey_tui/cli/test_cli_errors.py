@@ -15,6 +15,7 @@ from odyssey_tui.cli.exits import Exit
 from odyssey_tui.cli.main import run
 from store.errors import DataError
 from store.workspace import Workspace
+from tests.support.privileges import closed_folder
 
 
 def odyssey(*arguments: str, **options) -> subprocess.CompletedProcess[str]:
@@ -68,6 +69,15 @@ def test_a_folder_of_something_else_is_refused_and_untouched(tmp_path: Path) -> 
     assert done.returncode == Exit.WORKSPACE
     assert "thesis.tex" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+@pytest.mark.parametrize("arguments", [("runs",), ("launch", "demo"), ("launch", "demo", "--dry-run"), ("pause",)])
+def test_a_workspace_behind_a_closed_door(capsys, arguments: tuple[str, ...]) -> None:
+    with closed_folder() as folder:
+        assert run([*arguments, "-w", str(folder / "workspace")]) == Exit.WORKSPACE
+    message = capsys.readouterr().err
+    assert str(folder) in message
+    assert "Permission denied" in message
 
 
 def test_the_workspace_may_stand_before_or_after_or_in_the_environment(voyage) -> None:
