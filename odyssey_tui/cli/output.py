@@ -183,13 +183,13 @@ def _fit(columns: Sequence[Column], titles: Sequence[str], widths: list[int], nu
     def excess() -> int:
         return sum(widths[i] for i in kept) + GAP * (len(kept) - 1) - room
 
-    while (over := excess()) > 0:
+    while excess() > 0:
         droppable = [i for i in kept if columns[i].drop > 0]
         shortest = READABLE_TEXT if droppable else SHORTEST_TEXT
         text = [i for i in kept if not numeric[i] and widths[i] > max(shortest, len(titles[i]))]
         if text:
             widest = max(text, key=lambda i: widths[i])
-            widths[widest] -= min(over, widths[widest] - max(shortest, len(titles[widest])))
+            widths[widest] -= 1
         elif droppable:
             kept.remove(max(droppable, key=lambda i: columns[i].drop))
         else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -140,40 +140,61 @@ def name_runs(rows: Sequence[RunRow]) -> list[Subject]:
 
 
 def find_differences(specs: Sequence[Mapping[str, Any]]) -> list[Difference]:
-    """Keys of the flattened specifications whose values are not the same in all runs."""
-    flat = [dict(flatten(spec)) for spec in specs]
-    keys = dict.fromkeys(key for spec in flat for key in spec)
-    found = [
-        Difference(key.removeprefix("job.").removeprefix("labels."), tuple(spec.get(key, "–") for spec in flat))
-        for key in keys
+    """What is not the same in all specifications, as far down as it has to be told.
+
+    A corpus or an evaluation set has a name: where names differ, the names are the difference; what is inside comes
+    along. Where they are the same, the keys inside that differ are.
+    """
+    described = [
+        {
+            **{label: spec["labels"][label] for label in LABELS if label in spec.get("labels", {})},
+            **{key: value for key, value in spec.items() if key not in (*IGNORED, "labels", "job")},
+            **spec.get("job", {}),
+        }
+        for spec in specs
     ]
-    return [difference for difference in found if len(set(difference.values)) > 1]
+    return list(tell_apart("", described))
 
 
-def flatten(spec: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """(dotted key, value as text) pairs; lists of plain values are one value, other items are numbered."""
-    pairs: list[tuple[str, str]] = []
-    for key, value in spec.items():
-        name = f"{prefix}{key}"
-        if not prefix and key in IGNORED:
-            continue
-        if not prefix and key == "labels":
-            value = {label: value[label] for label in LABELS if label in value}
-        if isinstance(value, Mapping):
-            pairs += flatten(value, f"{name}.")
-        elif isinstance(value, list) and any(isinstance(item, (Mapping, list)) for item in value):
-            pairs += flatten({str(index): item for index, item in enumerate(value)}, f"{name}.")
-        elif isinstance(value, list):
-            pairs.append((name, ", ".join(plain(item) for item in value) or "none"))
-        else:
-            pairs.append((name, plain(value)))
-    return pairs
+def tell_apart(key: str, values: Sequence[Any]) -> Iterator[Difference]:
+    """Differences between the values that ``key`` has in each run."""
+    texts = tuple(plain(value) for value in values)
+    if all(isinstance(value, Mapping) for value in values):
+        if len({value.get("name") for value in values}) > 1:
+            yield Difference(key, texts)
+            return
+        for inner in dict.fromkeys(inner for value in values for inner in value):
+            yield from tell_apart(f"{key}.{inner}" if key else inner, [value.get(inner) for value in values])
+    elif all(is_listing(value) for value in values):
+        items = [{name_of(item, index): item for index, item in enumerate(value)} for value in values]
+        if len({tuple(named) for named in items}) > 1:
+            yield Difference(key, texts)
+        for name in items[0]:
+            if all(name in named for named in items):
+                yield from tell_apart(f"{key}.{name}", [named[name] for named in items])
+    elif len(set(texts)) > 1:
+        yield Difference(key, texts)
+
+
+def is_listing(value: Any) -> bool:
+    """Whether a value lists things that have keys of their own; an empty list may."""
+    return isinstance(value, list) and all(isinstance(item, Mapping) for item in value)
+
+
+def name_of(item: Mapping[str, Any], index: int) -> str:
+    """What a listed thing is called: its name, else its place."""
+    return str(item.get("name", index))
 
 
 def plain(value: Any) -> str:
-    """A configuration value as text."""
+    """A configuration value as text: a thing with a name by its name, another one by its keys."""
     if value is None:
         return "–"
+    if isinstance(value, Mapping):
+        keys = [f"{key}={plain(item)}" for key, item in value.items() if item is not None]
+        return str(value["name"]) if "name" in value else ", ".join(keys)
+    if isinstance(value, list):
+        return ", ".join(plain(item) for item in value) or "none"
     return value if isinstance(value, str) else f"{value:g}" if isinstance(value, float) else json.dumps(value)
 
 
@@ -205,7 +226,14 @@ def read_outcomes(con: Connection, run_ids: Sequence[str], evaluations: Sequence
                 )
             )
     order = {role: index for index, role in enumerate(ROLES)}
-    return sorted(outcomes, key=lambda outcome: (order.get(outcome.role, len(ROLES)), outcome.eval_set))
+    return sorted(
+        outcomes,
+        key=lambda outcome: (
+            order.get(outcome.role, len(ROLES)),
+            # Target and base rows stay in the order of the runs, whatever their texts are called.
+            outcome.eval_set if outcome.role == "other" else "",
+        ),
+    )
 
 
 def last_evaluations(run_id: str, evaluations: Sequence[StateEvaluation]) -> list[StateEvaluation]:

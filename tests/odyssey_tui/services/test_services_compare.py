@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from odyssey_tui.services.compare import BYTE_UNIT, TOKEN_UNIT, compare, find_differences, flatten
+from odyssey_tui.services.compare import BYTE_UNIT, TOKEN_UNIT, compare, find_differences
 from odyssey_tui.services.compare_figures import draw_curves, draw_plane
 from store.database import lease
 from store.errors import OdysseyError
@@ -30,15 +30,20 @@ def test_only_differing_keys_are_listed() -> None:
         "job": {"kind": "adapt", "lr": 2e-3, "atpp": [1, 2], "sets": [{"name": "y"}], "r": 8},
     }
     found = {difference.key: difference.values for difference in find_differences([one, other])}
-    assert found == {"size": ("s", "–"), "lr": ("0.001", "0.002"), "sets.0.name": ("x", "y"), "r": ("–", "8")}
+    assert found == {"size": ("s", "–"), "lr": ("0.001", "0.002"), "sets": ("x", "y"), "r": ("–", "8")}
 
 
-def test_lists_of_plain_values_are_one_value() -> None:
-    assert flatten({"job": {"ptpp": [8, 16.0], "none": None, "empty": []}}) == [
-        ("job.ptpp", "8, 16"),
-        ("job.none", "–"),
-        ("job.empty", "none"),
+def test_what_has_a_name_differs_by_name_and_else_by_what_is_inside() -> None:
+    source, docs = {"name": "source", "glob": "*", "max_bytes": 10}, {"name": "docs", "glob": "*"}
+    specs = [
+        {"job": {"replay": [], "target": {"name": "tests", "glob": "a"}, "ptpp": [8, 16.0], "base": None}},
+        {"job": {"replay": [source, docs], "target": {"name": "stubs", "glob": "b"}, "ptpp": [8, 16], "base": None}},
     ]
+    found = {difference.key: difference.values for difference in find_differences(specs)}
+    assert found == {"replay": ("none", "source, docs"), "target": ("tests", "stubs")}
+    smaller = {**source, "max_bytes": 5}
+    (inside,) = find_differences([{"job": {"replay": [source, docs]}}, {"job": {"replay": [smaller, docs]}}])
+    assert (inside.key, inside.values) == ("replay.source.max_bytes", ("10", "5"))
 
 
 def test_losses_intervals_and_curves_of_adapted_runs(voyage: Workspace) -> None:
