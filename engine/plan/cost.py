@@ -23,8 +23,6 @@ class Trajectory:
 
     trunk: int
     branches: tuple[int, ...]
-    separate: int
-    """Tokens that training each budget on its own would take."""
 
     @property
     def trained(self) -> int:
@@ -36,7 +34,7 @@ def plan_trajectory(budgets: Sequence[float], training: Training) -> Trajectory:
     share = training.anneal_share if training.schedule == "constant" else 0.0
     trunks = [budget / (1 + share) for budget in budgets]
     branches = tuple(round(budget - trunk) for budget, trunk in zip(budgets, trunks, strict=True))
-    return Trajectory(trunk=round(max(trunks)), branches=branches, separate=round(sum(budgets)))
+    return Trajectory(trunk=round(max(trunks)), branches=branches)
 
 
 def count_parameters(architecture: Architecture, tokenizer: Tokenizer) -> int:

@@ -16,7 +16,7 @@ import yaml
 from engine.plan.cells import Cell, cross
 from engine.plan.cost import count_evaluated, estimate_flops, plan_trajectory
 from engine.plan.parts import Parts
-from engine.plan.plan import Plan, RunTokens
+from engine.plan.plan import Plan
 from engine.spec.check import cautions, law_ptpp
 from engine.spec.experiment import Experiment, PretrainedBase
 from engine.spec.run import (
@@ -77,7 +77,7 @@ def _seed_suffix(seed: int) -> str:
 class _Builder:
     experiment: Experiment
     runs: dict[str, RunSpec] = field(default_factory=dict)
-    tokens: dict[str, RunTokens] = field(default_factory=dict)
+    tokens: dict[str, int] = field(default_factory=dict)
     prepare_id: str = ""
     base_ids: dict[tuple[str | None, int], str] = field(default_factory=dict)
     """(size, seed) → the run that its base states come from."""
@@ -135,7 +135,7 @@ class _Builder:
             labels={"size": size, "lr": job.training.lr, "seed": seed},
             cost_flops=estimate_flops(n_params, trajectory.trained, len(job.ptpp) * count_evaluated(evaluation)),
         )
-        self.tokens[run_id] = RunTokens(trajectory.trained, trajectory.separate, len(job.ptpp))
+        self.tokens[run_id] = trajectory.trained
         return run_id
 
     def add_adaptations(self) -> None:
@@ -180,7 +180,7 @@ class _Builder:
             labels={**cell.labels, "size": cell.size or self.parts.base_label},
             cost_flops=estimate_flops(n_params, trajectory.trained, len(budgets) * count_evaluated(evaluation)),
         )
-        self.tokens[run_id] = RunTokens(trajectory.trained, trajectory.separate, len(budgets))
+        self.tokens[run_id] = trajectory.trained
         return run_id
 
     def _base_of(self, cell: Cell) -> Model:

@@ -259,7 +259,6 @@ def describe(workspace: Workspace, plan: Plan) -> Composition:
 
 
 def _planned(workspace: Workspace, plan: Plan, run: RunSpec, starts: bool) -> PlannedRun:
-    tokens = plan.tokens.get(run.run_id)
     directory = workspace.run(run.run_id)
     job = run.job
     budgets = tuple(getattr(job, "atpp", ()) or getattr(job, "adapt_tokens", ()) or getattr(job, "ptpp", ()))
@@ -271,7 +270,7 @@ def _planned(workspace: Workspace, plan: Plan, run: RunSpec, starts: bool) -> Pl
         budgets=budgets,
         state=directory.state().state if directory.exists() else "new",
         starts=starts,
-        tokens=tokens.trained if tokens is not None else 0,
+        tokens=plan.tokens.get(run.run_id, 0),
         flops=run.cost_flops,
     )
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from engine.plan.cost import count_parameters, plan_trajectory
 from engine.plan.expand import expand, state_name
-from engine.plan.plan import sum_runs
 from engine.spec.load import load_experiment, parse_experiment
 from engine.spec.run import Architecture, Tokenizer, Training
 from store.errors import ConfigError
@@ -44,9 +44,13 @@ def only(found, kind):
     return [run for run in found.runs if run.job.kind == kind]
 
 
+def kinds(found):
+    return Counter(run.job.kind for run in found.runs)
+
+
 def test_one_trajectory_per_model_and_per_cell():
     found = plan()
-    assert found.totals.by_kind == {
+    assert kinds(found) == {
         "prepare": 1,
         "pretrain": 2,
         "evaluate": 4 + 1,
@@ -169,7 +173,7 @@ def test_an_existing_base_is_scored_once_and_adapted():
         "adapt_training: {lr: 5e-5, sequence: 128}\nseeds: [0, 1]\n"
     )
     found = plan(text)
-    assert found.totals.by_kind == {"prepare": 1, "evaluate": 3, "adapt": 8}
+    assert kinds(found) == {"prepare": 1, "evaluate": 3, "adapt": 8}
     adapt = only(found, "adapt")[0]
     assert adapt.name == "adapt-law-r0-pythia-70m-step8000"
     assert adapt.job.base.model_id == "EleutherAI/pythia-70m@step8000"
@@ -195,17 +199,14 @@ def test_priority_is_the_longest_chain_of_work():
 
 def test_trajectories_share_their_trunk():
     trajectory = plan_trajectory([110, 220], Training(lr=1, anneal_share=0.1))
-    assert (trajectory.trunk, trajectory.branches, trajectory.trained, trajectory.separate) == (200, (10, 20), 230, 330)
-    found = plan()
-    assert found.totals.tokens < found.totals.tokens_unshared
-    assert sum_runs(found, ()).tokens == 0
+    assert (trajectory.trunk, trajectory.branches, trajectory.trained) == (200, (10, 20), 230)
 
 
 def test_cost_counts_training_and_evaluation():
     found = plan(TEXT, "evaluate.max_tokens=1000")
     run = next(run for run in found.runs if run.name == "adapt-law-r0-p4-s")
     n_params = count_parameters(Architecture(n_layer=1, n_embd=16, n_head=2, context=32), Tokenizer(vocab_size=300))
-    trained = found.tokens[run.run_id].trained
+    trained = found.tokens[run.run_id]
     assert run.cost_flops == 6 * n_params * trained + 2 * n_params * (2 * 2 * 1000)
 
 
@@ -241,7 +242,7 @@ def test_cautions_name_what_may_disappoint():
 def test_samples_expand(sample):
     found = expand(load_experiment(sample))
     assert len(found.runs) == len({run.run_id for run in found.runs})
-    assert found.totals.points > 0
+    assert all(tokens > 0 for tokens in found.tokens.values())
 
 
 def test_expansion_is_light():
