@@ -3,8 +3,8 @@ keyboard."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -92,29 +92,6 @@ def forecast(law: Law, setting: Setting, axis: ForecastAxis, x: Sequence[float] 
     bottom, top = law.ranges.get(symbol, (-np.inf, np.inf))
     outside = (values < bottom * (1 - 1e-9)) | (values > top * (1 + 1e-9))
     return Curve(setting.ptpp, axis, values, loss, low, high, outside, law.extrapolation(points))
-
-
-def forecast_by_ptpp(
-    law: Law,
-    setting: Setting,
-    ptpp: Sequence[float],
-    axis: ForecastAxis,
-    x: Sequence[float] | Floats,
-    *,
-    zero_shot: Mapping[float, float] | None = None,
-    level: float = 0.9,
-) -> tuple[Curve, ...]:
-    """One curve per PTPP. ``zero_shot`` gives L0 by PTPP, for the forms that need it."""
-    return tuple(
-        forecast(
-            law,
-            replace(setting, ptpp=p, zero_shot_loss=(zero_shot or {}).get(p, setting.zero_shot_loss)),
-            axis,
-            x,
-            level,
-        )
-        for p in ptpp
-    )
 
 
 def band(draws: Floats, level: float) -> tuple[Floats, Floats]:

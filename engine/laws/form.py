@@ -139,9 +139,3 @@ class Form(ABC):
         matrix, constant = self._conversion(scales)
         off = np.isneginf(u)
         return np.where(off, -np.inf, np.where(off, 0.0, u) @ matrix.T + constant)
-
-    def to_scaled(self, u: Floats, scales: Scales) -> Floats:
-        """Natural ``u`` (..., p) to scaled ``u``, the inverse of ``to_natural``."""
-        matrix, constant = self._conversion(scales)
-        off = np.isneginf(u)
-        return np.where(off, -np.inf, (np.where(off, 0.0, u) - constant) @ np.linalg.inv(matrix).T)

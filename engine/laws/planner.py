@@ -6,8 +6,8 @@ bootstrap draws give the probability that a cell is feasible. Compute is C = 6 N
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -135,16 +135,13 @@ def plan(
     base_loss, base_draws, (start, start_draws) = _losses(base, stage, stage.base_zero_shot, rho, budget)
     flops = 6.0 * stage.n_params**2 * budget
     excesses = _excesses(limits, start, target_loss, base_loss - start, flops, rho, budget * stage.n_params)
-    feasible = np.all([excess <= 0 for excess in excesses.values()], axis=0) if excesses else np.ones(len(rho), bool)
+    feasible = _all_met(excesses, rho.shape)
     count = min(len(target_draws), len(base_draws))
     probability = np.full(len(rho), np.nan)
     if count:
         rise = base_draws[:count] - start_draws[:count]
         drawn = _excesses(limits, start_draws[:count], target_draws[:count], rise, flops, rho, budget * stage.n_params)
-        met = np.ones((count, len(rho)), dtype=bool)
-        for excess in drawn.values():
-            met &= excess <= 0
-        probability = met.mean(axis=0)
+        probability = _all_met(drawn, (count, len(rho))).mean(axis=0)
     allowed = forgetting_limit(limits, start)
     forgetting = (base_loss - start).reshape(shape)
     result = Plan(
@@ -169,7 +166,15 @@ def plan(
     at = np.flatnonzero(feasible)[np.lexsort((second[feasible], first[feasible]))[0]]
     row, column = divmod(int(at), len(budgets))
     warnings = _warnings(target, base, stage, result, row, column)
-    return Plan(**{**result.__dict__, "choice": result.cell(row, column), "warnings": warnings})
+    return replace(result, choice=result.cell(row, column), warnings=warnings)
+
+
+def _all_met(excesses: Mapping[str, Floats], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Where no limit is exceeded."""
+    met = np.ones(shape, dtype=bool)
+    for excess in excesses.values():
+        met &= excess <= 0
+    return met
 
 
 def forgetting_limit(limits: Limits, base_zero_shot: float) -> float | None:

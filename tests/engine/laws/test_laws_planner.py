@@ -10,7 +10,7 @@ import pytest
 
 from engine.laws.errors import LawError
 from engine.laws.fit import FitOptions, fit
-from engine.laws.forecast import Setting, forecast, forecast_by_ptpp
+from engine.laws.forecast import Setting, forecast
 from engine.laws.forms import REGISTRY
 from engine.laws.law import Law
 from engine.laws.planner import Limits, Stage, largest_share, plan
@@ -175,7 +175,7 @@ def test_forecast_curves_have_bands_and_marks_beyond_the_data(make_sample: Calla
     points = make_sample("ptpp_additive", noise=0.005)
     law = fit(REGISTRY["ptpp_additive"], points, FitOptions(starts=60, bootstrap=60)).law
     grid = np.geomspace(0.5, 40, 30)
-    near, far = forecast_by_ptpp(law, Setting(8.7e4, 15, 0.25), (15.0, 279.0), "atpp", grid)
+    near, far = (forecast(law, Setting(8.7e4, ptpp, 0.25), "atpp", grid) for ptpp in (15.0, 279.0))
     truth = make_sample("ptpp_additive", (15.0,))
     at = (truth.n_params == 8.7e4) & (truth.replay_ratio == 0.25)
     measured = np.interp(truth.atpp[at], near.x, near.loss)
