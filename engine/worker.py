@@ -58,6 +58,7 @@ class Worker:
         self._inbox = Watched(self._mailbox.inbox, parse_order)
         self._identity = Identity.current()
         self._terminated = False
+        self._frozen_modules = 0
 
     def work(self) -> None:
         """Execute runs until told to leave, terminated, or orphaned."""
@@ -80,6 +81,7 @@ class Worker:
                 return
             elif self._heavy:
                 self._import_heavy()
+                self._tidy()
                 self._write_card(finished)
             elif time.monotonic() - idle_since > ORPHAN_S:
                 if not scheduler_alive(self._workspace):
@@ -181,6 +183,10 @@ class Worker:
 
     def _tidy(self) -> None:
         gc.collect()
+        if len(sys.modules) != self._frozen_modules:
+            # What imports leave behind stays for good; looking through it again costs 0.15 s between two runs.
+            gc.freeze()
+            self._frozen_modules = len(sys.modules)
         torch = sys.modules.get("torch")
         if torch is not None and torch.cuda.is_initialized():
             torch.cuda.empty_cache()

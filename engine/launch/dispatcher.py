@@ -311,9 +311,10 @@ class Dispatcher:
 
     def _start(self) -> None:
         cores = None if self.slots[0].gpu is not None else len(self.slots)
+        running = self.assigned
+        taken = {entry.worker.slot.name for entry in running}
+        threads = sum(entry.spec.resources.cpu_threads for entry in running)
         for entry in self.queued():
-            taken = {running.worker.slot.name for running in self.assigned}
-            threads = sum(running.spec.resources.cpu_threads for running in self.assigned)
             if len(taken) == len(self.slots):
                 break
             if not self._needs.met(entry):
@@ -321,6 +322,8 @@ class Dispatcher:
             if cores is not None and taken and threads + entry.spec.resources.cpu_threads > cores:
                 break
             self._assign(entry, taken)
+            taken.add(entry.worker.slot.name)
+            threads += entry.spec.resources.cpu_threads
         self._warm_up()
 
     def _assign(self, entry: Entry, taken: set[str]) -> None:

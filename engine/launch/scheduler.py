@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from engine.launch.progress import Progress
 
 _LOG = logging.getLogger("engine.launch.scheduler")
-BUSY_TICK_S = 0.1
+BUSY_TICK_S = 0.05
 IDLE_TICK_S = 0.5
 IDLE_EXIT_S = 30.0
 STATUS_EVERY_S = 2.0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import importlib
 import os
 import signal
 import time
@@ -43,6 +45,13 @@ def ignore(context, argument):
         time.sleep(0.01)
 
 
+def count_frozen(context, argument):
+    """Import a module, and say how many objects the collector passes over."""
+    context.report.running(1, "steps")
+    importlib.import_module(argument)
+    print(gc.get_freeze_count(), flush=True)
+
+
 def die(context, argument):
     context.report.running(1, "steps")
     print("the last words", flush=True)
@@ -57,7 +66,7 @@ def die_once(context, argument):
     die(context, argument)
 
 
-SCRIPTS = {script.__name__: script for script in (finish, fail, crash, wait, ignore, die, die_once)}
+SCRIPTS = {script.__name__: script for script in (finish, fail, crash, wait, ignore, count_frozen, die, die_once)}
 
 
 def execute(job, context):
