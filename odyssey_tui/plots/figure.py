@@ -90,7 +90,7 @@ class Figure:
         return self
 
     def band(self, x: Values, low: Values, high: Values, label: str = "", color: Color | None = None) -> Figure:
-        """A light screen of dots between ``low`` and ``high``, drawn beneath everything else."""
+        """A light fill between ``low`` and ``high`` beneath everything else; without colours, dotted edges."""
         xs, lows = _pair(x, low)
         self.bands.append(Band(xs, lows, as_floats(high), label, self._color(color)))
         return self
@@ -132,18 +132,21 @@ class Figure:
     def without_color(self) -> Figure:
         """The same figure with a dash and a marker of its own for each colour, as far as there are any."""
         plain = copy(self)
+        colors = [series.color for series in (*self.lines, *self.scatters) if isinstance(series.color, int)]
+        place = {color: index for index, color in enumerate(dict.fromkeys(colors))}
         plain.lines = [
-            replace(line, style=DASHES[line.color % len(DASHES)])
+            replace(line, style=DASHES[place[line.color] % len(DASHES)])
             if isinstance(line.color, int) and line.style == "solid"
             else line
             for line in self.lines
         ]
         plain.scatters = [
-            replace(scatter, marker=_marker_of(scatter.color, scatter.marker))
+            replace(scatter, marker=_marker_of(place[scatter.color], scatter.marker))
             if isinstance(scatter.color, int)
             else scatter
             for scatter in self.scatters
         ]
+        plain.bands = [replace(band, filled=False) for band in self.bands]
         return plain
 
     def _color(self, color: Color | None) -> Color:

@@ -12,6 +12,8 @@ Paths = list[np.ndarray]
 
 _DASH_PATTERN = {"dashed": (5.0, 3.0), "dotted": (1.0, 2.0)}
 """Lengths in dots: drawn, skipped."""
+_THINNEST_BAND = 0.75
+"""Cells."""
 
 
 def bucket_columns(x: np.ndarray, y: np.ndarray, columns: int, width: float) -> np.ndarray:
@@ -89,15 +91,24 @@ def unique_dots(points: np.ndarray) -> np.ndarray:
     return (np.unique(cells, axis=0) + 0.5) / np.array([2.0, 4.0])
 
 
-def band_dots(x: np.ndarray, low: np.ndarray, high: np.ndarray, width: int, height: int) -> np.ndarray:
-    """A light, regular screen of dots between ``low`` and ``high`` (canvas coordinates, ``x`` rising)."""
-    centres = (np.arange(width * 2) + 0.5) / 2
+def band_halves(x: np.ndarray, low: np.ndarray, high: np.ndarray, width: int, height: int) -> np.ndarray:
+    """Which half cells lie between ``low`` and ``high``: bool [2 * height, width], from the bottom.
+
+    ``x`` (rising), ``low`` and ``high`` are canvas coordinates; a half cell counts by its middle. Where the band is
+    hardly thicker than a line there is nothing: it would only roughen the line in it.
+    """
+    centres = np.arange(width) + 0.5
+    bottom, top = np.interp(centres, x, low), np.interp(centres, x, high)
+    inside = (centres >= x[0]) & (centres <= x[-1]) & (top - bottom >= _THINNEST_BAND)
+    middles = (np.arange(height * 2)[:, None] + 0.5) / 2
+    return inside & (middles >= bottom) & (middles <= top)
+
+
+def band_edges(x: np.ndarray, low: np.ndarray, high: np.ndarray, width: int, height: int) -> np.ndarray:
+    """Sparse dots along both edges of a band, as ``band_halves`` shows it: [dots, 2] canvas coordinates."""
+    centres = (np.arange(0, width * 2, 3) + 0.5) / 2
     centres = centres[(centres >= x[0]) & (centres <= x[-1])]
-    bottom = np.clip(np.interp(centres, x, low), 0, height)
-    top = np.clip(np.interp(centres, x, high), 0, height)
-    rows = (np.arange(height * 4) + 0.5) / 4
-    inside = (rows[None, :] >= bottom[:, None]) & (rows[None, :] <= top[:, None])
-    columns, heights = np.nonzero(inside)
-    dot_columns = np.floor(centres[columns] * 2).astype(np.int64)
-    screen = (dot_columns + 2 * heights) % 4 == 0
-    return np.column_stack([centres[columns[screen]], rows[heights[screen]]])
+    bottom, top = np.interp(centres, x, low), np.interp(centres, x, high)
+    open_at = top - bottom >= _THINNEST_BAND
+    edges = np.concatenate([np.column_stack([centres[open_at], edge[open_at]]) for edge in (bottom, top)])
+    return edges[(edges[:, 1] >= 0) & (edges[:, 1] <= height)]

@@ -141,7 +141,7 @@ def _legend_entries(figure: Figure, *, dark: bool) -> list[Entry]:
     marks = [
         *((series, _LINE_SAMPLES[series.style]) for series in figure.lines),
         *((series, series.marker if series.marker != DOT else "⠂") for series in figure.scatters),
-        *((series, "⠕⠕") for series in figure.bands),
+        *((series, "░░") for series in figure.bands),
     ]
     entries: dict[tuple[str, object], Entry] = {}
     for series, sample in marks:

@@ -8,15 +8,17 @@ import numpy as np
 
 from odyssey_tui.plots.axes import Axis, transform
 from odyssey_tui.plots.figure import DOT, Figure
-from odyssey_tui.plots.geometry import band_dots, bucket_columns, clip_paths, dash_points, unique_dots
+from odyssey_tui.plots.geometry import band_edges, band_halves, bucket_columns, clip_paths, dash_points, unique_dots
 from odyssey_tui.plots.page import Ink, Page, cut, single_width
-from odyssey_tui.plots.palette import blend, color_of
+from odyssey_tui.plots.palette import Rgb, blend, color_of
 from odyssey_tui.plots.raster import Stroke, rasterise
 from odyssey_tui.plots.series import Band, Line, Reference, Scatter
 
 _MANY_POINTS = 2000
 _NAME_WIDTH = 14
-_UNDER_NAMES = frozenset(map(chr, range(0x2800, 0x2900))) | {"┈", "┊"}
+_FILL = 0.16
+"""How much of its colour a band's ground has."""
+_UNDER_NAMES = frozenset(map(chr, range(0x2800, 0x2900))) | {"┈", "┊", "▀", "▄"}
 """What a name may cover when no blank place is left: lines, bands and reference lines, never a point or a name."""
 
 
@@ -86,7 +88,8 @@ def _is_reduced(line: Line, columns: int) -> bool:
 
 def draw_marks(plot: Plot, figure: Figure) -> None:
     """Draw every mark of ``figure`` on the page of ``plot``."""
-    _stamp(plot, [stroke for band in figure.bands for stroke in _band_strokes(plot, band)])
+    for band in figure.bands:
+        _draw_band(plot, band)
     for reference in figure.references:
         _draw_reference(plot, reference)
     reduced = [line for line in figure.lines if _is_reduced(line, plot.columns)]
@@ -133,16 +136,30 @@ def _erase(plot: Plot, strokes: list[Stroke]) -> None:
                 plot.page.put(plot.left + column, plot.top + row, " ")
 
 
-def _band_strokes(plot: Plot, band: Band) -> list[Stroke]:
+def _draw_band(plot: Plot, band: Band) -> None:
     x = plot.x.place(band.x, plot.columns)
     low, high = plot.y.place(band.low, plot.rows), plot.y.place(band.high, plot.rows)
     good = np.isfinite(x) & np.isfinite(low) & np.isfinite(high)
     order = np.argsort(x[good], kind="stable")
     if len(order) < 2:
-        return []
-    dots = band_dots(x[good][order], low[good][order], high[good][order], plot.columns, plot.rows)
-    faint = blend(color_of(band.color, dark=plot.dark), 0.55, dark=plot.dark)
-    return [Stroke(dots, faint, joined=False)] if len(dots) else []
+        return
+    outline = (x[good][order], low[good][order], high[good][order], plot.columns, plot.rows)
+    color = color_of(band.color, dark=plot.dark)
+    if band.filled:
+        _fill(plot, band_halves(*outline), blend(color, _FILL, dark=plot.dark))
+    elif len(dots := band_edges(*outline)):
+        _stamp(plot, [Stroke(dots, blend(color, 0.55, dark=plot.dark), joined=False)])
+
+
+def _fill(plot: Plot, halves: np.ndarray, shade: Rgb) -> None:
+    """Whole cells get a ground, so that what is drawn on them stays; half cells at the edges a half block."""
+    lower, upper = halves[0::2], halves[1::2]
+    for row, column in zip(*np.nonzero(lower | upper), strict=True):
+        at = plot.left + int(column), plot.top + plot.rows - 1 - int(row)
+        if lower[row, column] and upper[row, column]:
+            plot.page.shade(*at, shade)
+        elif plot.page.is_free(*at, 1):
+            plot.page.put(*at, "▄" if lower[row, column] else "▀", Ink(shade))
 
 
 def _visible(plot: Plot, points: np.ndarray) -> np.ndarray:

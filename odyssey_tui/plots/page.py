@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from odyssey_tui.plots.palette import Rgb, to_256
 
@@ -12,6 +12,7 @@ from odyssey_tui.plots.palette import Rgb, to_256
 class Ink:
     color: Rgb | None = None
     bold: bool = False
+    ground: Rgb | None = None
 
 
 PLAIN = Ink()
@@ -41,6 +42,7 @@ class Page:
         self.width, self.height = width, height
         self._cells = [[" "] * width for _ in range(height)]
         self._inks = [[PLAIN] * width for _ in range(height)]
+        self._grounds: list[list[Rgb | None]] = [[None] * width for _ in range(height)]
 
     def put(self, column: int, row: int, text: str, ink: Ink = PLAIN) -> None:
         """Write ``text`` from (column, row), over what is there."""
@@ -50,6 +52,12 @@ class Page:
             if 0 <= column + offset < self.width:
                 self._cells[row][column + offset] = char
                 self._inks[row][column + offset] = ink
+
+    def shade(self, column: int, row: int, ground: Rgb) -> None:
+        """Colour the ground of one cell, whatever is or will be written there; two colours on one cell mix."""
+        before = self._grounds[row][column]
+        mixed = ground if before is None else tuple((a + b) // 2 for a, b in zip(before, ground, strict=True))
+        self._grounds[row][column] = mixed
 
     def is_free(self, column: int, row: int, length: int, over: frozenset[str] = frozenset()) -> bool:
         """Whether ``length`` cells from (column, row) exist and are blank, or hold only characters of ``over``."""
@@ -61,8 +69,9 @@ class Page:
         """One row as (text, ink) runs, left to right; blanks take the ink before them."""
         runs: list[tuple[str, Ink]] = []
         text, current = "", PLAIN
-        for char, ink in zip(self._cells[row], self._inks[row], strict=True):
-            if char != " " and ink != current:
+        for char, written, ground in zip(self._cells[row], self._inks[row], self._grounds[row], strict=True):
+            ink = written if ground is None else replace(written, ground=ground)
+            if (char != " " or ground != current.ground) and ink != current:
                 if text:
                     runs.append((text, current))
                 text, current = "", ink
@@ -85,6 +94,7 @@ def _escape(ink: Ink, colors: int) -> str:
     codes = ["0"]
     if ink.bold:
         codes.append("1")
-    if ink.color is not None:
-        codes.append(f"38;5;{to_256(ink.color)}" if colors == 256 else "38;2;{};{};{}".format(*ink.color))
+    for layer, color in ((38, ink.color), (48, ink.ground)):
+        if color is not None:
+            codes.append(f"{layer};5;{to_256(color)}" if colors == 256 else f"{layer};2;{';'.join(map(str, color))}")
     return f"\x1b[{';'.join(codes)}m"

@@ -41,6 +41,8 @@ class Band:
     high: np.ndarray
     label: str
     color: Color
+    filled: bool = True
+    """A light fill; otherwise dotted edges, where there are no colours to fill with."""
 
 
 @dataclass(frozen=True)

@@ -132,4 +132,5 @@ class Chart(Widget, can_focus=True):
 
 
 def _style(ink: Ink) -> Style:
-    return Style(color=Color.from_rgb(*ink.color) if ink.color is not None else None, bold=ink.bold or None)
+    color, ground = (Color.from_rgb(*rgb) if rgb is not None else None for rgb in (ink.color, ink.ground))
+    return Style(color=color, bgcolor=ground, bold=ink.bold or None)

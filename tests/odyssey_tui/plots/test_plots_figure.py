@@ -136,3 +136,20 @@ def test_mismatched_lengths_are_refused() -> None:
         Figure().line([1, 2], [1, 2, 3])
     with pytest.raises(ValueError, match="1 names for 2 points"):
         Figure().scatter([1, 2], [1, 2], names=["a"])
+
+
+def test_a_band_is_a_light_ground_in_colour_and_dotted_edges_without() -> None:
+    figure = Figure().band([0, 10], [1.0, 1.0], [9.0, 9.0], color=0).scatter([5], [5.0], color=1)
+    colored = figure.render(40, 20)
+    grounds = re.findall(r"48;2;(\d+;\d+;\d+)m", colored)
+    assert len(set(grounds)) == 1
+    assert re.search(r"48;2;[\d;]+m●", colored)
+    assert not BRAILLE.search(colored)
+    rows = [index for index, line in enumerate(plain(figure, 40, 20)) if BRAILLE.search(line)]
+    assert len(rows) == 2
+
+
+def test_without_colour_neighbours_never_look_alike() -> None:
+    figure = Figure().line([0, 1], [0, 1], "a", color=0).line([0, 1], [1, 2], "b", color=3).line([0, 1], [2, 3], "c", 6)
+    legend = "".join(plain(figure, 60, 20)[:3])
+    assert all(sample in legend for sample in ("━━ a", "╍╍ b", "┈┈ c"))

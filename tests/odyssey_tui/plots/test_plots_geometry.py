@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from odyssey_tui.plots.geometry import band_dots, bucket_columns, clip_paths, dash_points
+from odyssey_tui.plots.geometry import band_edges, band_halves, bucket_columns, clip_paths, dash_points
 
 
 def test_buckets_equal_a_plain_loop() -> None:
@@ -56,12 +56,16 @@ def test_dashes_cover_their_share_of_the_line() -> None:
     assert 0.2 < len(dash_points(line, "dotted")) / 80 < 0.5
 
 
-def test_band_dots_lie_between_the_edges() -> None:
-    x = np.array([0.0, 10.0])
-    dots = band_dots(x, np.array([1.0, 2.0]), np.array([3.0, 5.0]), 10, 6)
-    low, high = np.interp(dots[:, 0], x, [1, 2]), np.interp(dots[:, 0], x, [3, 5])
-    assert len(dots) > 20
-    assert ((dots[:, 1] >= low) & (dots[:, 1] <= high)).all()
+def test_a_band_is_filled_between_its_edges_and_dotted_along_them() -> None:
+    x, low, high = np.array([0.0, 10.0]), np.array([1.0, 2.0]), np.array([3.0, 5.0])
+    halves = band_halves(x, low, high, 10, 6)
+    rows, columns = np.nonzero(halves)
+    middles, centres = (rows + 0.5) / 2, columns + 0.5
+    assert ((middles >= np.interp(centres, x, low)) & (middles <= np.interp(centres, x, high))).all()
+    assert np.abs(halves.sum(axis=0) / 2 - np.interp(np.arange(10) + 0.5, x, high - low)).max() <= 0.5
+    dots = band_edges(x, low, high, 10, 6)
+    away = [np.abs(dots[:, 1] - np.interp(dots[:, 0], x, edge)) for edge in (low, high)]
+    assert np.minimum(*away).max() < 1e-9
 
 
 def _distance(point: np.ndarray, start: np.ndarray, end: np.ndarray) -> float:
