@@ -14,6 +14,7 @@ from store.errors import OdysseyError
 from store.queries import curves, evaluations, fits, points, runs, similarity
 from store.workspace import Workspace
 from tests.support import synthetic_law as law
+from tests.support.synthetic_text import WINDOW
 
 
 def run_named(con: duckdb.DuckDBPyConnection, name: str) -> runs.RunRow:
@@ -72,6 +73,9 @@ def test_a_run_is_found_by_identifier_name_or_unique_beginning(con: duckdb.DuckD
     for nothing in ("ghost", ""):
         with pytest.raises(OdysseyError, match="no run is called"):
             run_named(con, nothing)
+    with pytest.raises(OdysseyError, match="no run is called 'pretain-s'") as caught:
+        run_named(con, "pretain-s")
+    assert caught.value.hint == "Did you mean 'pretrain-s'? `odyssey runs` lists all runs."
     wanted = ["similarity", "pretrain-s"]
     assert [row.name for row in runs.find_runs(con, wanted)] == wanted
 
@@ -84,7 +88,7 @@ def test_specification_lineage_and_mixture(con: duckdb.DuckDBPyConnection) -> No
     line = runs.trace_lineage(con, states[-1].model_id)
     assert [model.ptpp for model in line] == [15.0, 15.0]
     assert line[0].model_id == line[1].parent
-    assert runs.find_mixture(con, row.run_id).replay_realised == 0.25
+    assert runs.find_mixture(con, row.run_id).replay_realised == pytest.approx(0.25, abs=1e-4)
     assert runs.find_mixture(con, run_named(con, "prepare").run_id) is None
 
 
@@ -136,9 +140,19 @@ def test_adaptation_points_match_the_law_behind_them(con: duckdb.DuckDBPyConnect
         assert point.share == (point.replay_ratio if point.role == "base" else 1 - point.replay_ratio)
         quality = law.zero_shot_loss("base", "base", point.n_params, point.ptpp)
         assert point.base_zero_shot_loss == pytest.approx(quality, abs=1e-5)
-        assert point.replay_realised == point.replay_ratio
+        assert point.replay_realised == pytest.approx(point.replay_ratio, abs=WINDOW / point.adapt_tokens)
     assert points.adaptation_points(con, experiment="other") == []
     assert len(points.adaptation_points(con, role="target", method="lora")) == 3
+
+
+def test_the_replay_share_is_that_of_the_state(con: duckdb.DuckDBPyConnection) -> None:
+    run_id = run_named(con, "adapt-docs-r0.25-p15-xs").run_id
+    realised = con.execute(
+        "SELECT target_tokens + replay_tokens, replay_realised FROM mixtures WHERE run_id = ?", [run_id]
+    ).fetchall()
+    assert len(set(realised)) == len(law.ATPP)
+    found = [point for point in points.adaptation_points(con) if point.run_id == run_id]
+    assert {(point.adapt_tokens, point.replay_realised) for point in found} == set(realised)
 
 
 def test_points_whose_base_was_not_evaluated_stay_without_a_delta(synthetic: Workspace) -> None:

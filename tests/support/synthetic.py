@@ -196,6 +196,17 @@ class _Author:
         for atpp in law.ATPP:
             state, tokens = f"atpp{atpp:g}", int(n_params * atpp)
             model_id, parent = f"{run.run_id}@{state}", f"{self.base_runs[size]}@ptpp{ptpp:g}"
+            replayed = round(tokens // WINDOW * replay_ratio) * WINDOW
+            run.emit(
+                "mixture",
+                replay_requested=replay_ratio,
+                replay_realised=replayed / tokens,
+                sequences=tokens // WINDOW,
+                target_tokens=tokens - replayed,
+                replay_tokens=replayed,
+                target_epochs=(tokens - replayed) / 100_000,
+                replay_epochs=replayed / 100_000,
+            )
             run.emit(
                 "model",
                 model_id=model_id,
@@ -225,16 +236,6 @@ class _Author:
                     cell = (run.run_id, text.role, n_params, ptpp, atpp, replay_ratio)
                     self.measured.append(Measured(*cell, mean_loss(losses), zero_shot))
             _evaluate(run, evaluated)
-        run.emit(
-            "mixture",
-            replay_requested=replay_ratio,
-            replay_realised=replay_ratio,
-            sequences=total // WINDOW,
-            target_tokens=int(total * (1 - replay_ratio)),
-            replay_tokens=int(total * replay_ratio),
-            target_epochs=total * (1 - replay_ratio) / 100_000,
-            replay_epochs=total * replay_ratio / 100_000,
-        )
         if domain == "tables":
             run.emit("warning", message="the domain holds fewer tokens than the budget: 4.0 epochs")
         run.end("done", seconds=60)
