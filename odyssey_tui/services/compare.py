@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from engine.stats import MeanDifference, paired_bootstrap
+from odyssey_tui.services.evaluations import bootstrap_change, of_last_state, reached
 
 if TYPE_CHECKING:
+    from engine.stats import MeanDifference
     from store.database import Connection
     from store.queries.evaluations import StateEvaluation
     from store.queries.runs import RunRow
@@ -203,7 +204,7 @@ def read_outcomes(con: Connection, run_ids: Sequence[str], evaluations: Sequence
     outcomes: list[Outcome] = []
     firsts: dict[tuple[str, str], StateEvaluation] = {}
     for run_id in run_ids:
-        for evaluation in last_evaluations(run_id, evaluations):
+        for evaluation in of_last_state([line for line in evaluations if line.run_id == run_id]):
             first = firsts.setdefault((evaluation.eval_set_id, evaluation.scheme_json), evaluation)
             own = evaluation.zero_shot_evaluation_id
             outcomes.append(
@@ -217,8 +218,8 @@ def read_outcomes(con: Connection, run_ids: Sequence[str], evaluations: Sequence
                     evaluation.zero_shot_loss,
                     evaluation.loss,
                     evaluation.delta,
-                    bootstrap(con, own, evaluation.evaluation_id) if own and evaluation.has_tokens else None,
-                    between(con, first, evaluation),
+                    between(con, own, evaluation.evaluation_id) if own and evaluation.has_tokens else None,
+                    against(con, first, evaluation),
                     evaluation.zero_shot_bits_per_byte,
                     evaluation.bits_per_byte,
                     evaluation.evaluation_id,
@@ -236,31 +237,18 @@ def read_outcomes(con: Connection, run_ids: Sequence[str], evaluations: Sequence
     )
 
 
-def last_evaluations(run_id: str, evaluations: Sequence[StateEvaluation]) -> list[StateEvaluation]:
-    """Evaluations of the run's most trained state."""
-    own = [evaluation for evaluation in evaluations if evaluation.run_id == run_id]
-    last = max((reached(evaluation) for evaluation in own), default=None)
-    return [evaluation for evaluation in own if reached(evaluation) == last]
-
-
-def reached(evaluation: StateEvaluation) -> tuple[float, float]:
-    """How far trained a state is."""
-    return evaluation.atpp or 0.0, evaluation.ptpp or 0.0
-
-
-def between(con: Connection, first: StateEvaluation, evaluation: StateEvaluation) -> MeanDifference | None:
+def against(con: Connection, first: StateEvaluation, evaluation: StateEvaluation) -> MeanDifference | None:
     """The difference to the first run's evaluation on the same text; None for the first itself."""
     if first is evaluation or not (first.has_tokens and evaluation.has_tokens):
         return None
-    return bootstrap(con, first.evaluation_id, evaluation.evaluation_id)
+    return between(con, first.evaluation_id, evaluation.evaluation_id)
 
 
-def bootstrap(con: Connection, before: str, after: str) -> MeanDifference:
-    """Mean difference in nats per token with its paired document-bootstrap interval."""
-    from store.queries.tokens import open_pair, read_documents
+def between(con: Connection, before: str, after: str) -> MeanDifference:
+    """Mean difference of two evaluations in nats per token with its paired document-bootstrap interval."""
+    from store.queries.tokens import open_pair
 
-    documents = read_documents(con, open_pair(con, before, after))
-    return paired_bootstrap(documents["sum_delta"] / documents["count"], documents["count"])
+    return bootstrap_change(con, open_pair(con, before, after))
 
 
 def trace_plane(run_id: str, evaluations: Sequence[StateEvaluation], comparable: bool) -> tuple[Step, ...]:

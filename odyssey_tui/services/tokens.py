@@ -6,14 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from engine.stats import paired_bootstrap
+from odyssey_tui.services.evaluations import bootstrap_change, of_last_state
 from odyssey_tui.services.ledger import Ledger
 from odyssey_tui.services.passages import Passage, cut_passage
+from odyssey_tui.services.state_words import adapted_words, base_words, state_words
 from store.errors import ConfigError, DataError, OdysseyError
 
 if TYPE_CHECKING:
     from store.database import Connection
     from store.queries.evaluations import StateEvaluation
+    from store.queries.runs import RunRow
     from store.queries.tokens import Passage as Place
     from store.workspace import Workspace
 
@@ -24,7 +26,7 @@ NO_PAIR_HINT = "Pairs appear when adaptation runs are evaluated: launch an exper
 
 @dataclass(frozen=True)
 class PairName:
-    """The two evaluations of a pair, in words."""
+    """The two evaluations of a pair: by identifier, by state, and in words (sizes, PTPP, replay ratio, ATPP)."""
 
     before_id: str
     after_id: str
@@ -34,6 +36,10 @@ class PairName:
     role: str
     run_id: str | None
     """The run of the state after adaptation."""
+    before_words: str
+    after_words: str
+    delta: float
+    """Loss after minus loss before, nats per token."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,15 +53,20 @@ class TokenReport:
 
 
 def list_pairs(workspace: Workspace) -> list[PairName]:
-    """Every adapted state with per-token losses beside its base state, the largest rise of its role first."""
+    """Every adapted state with per-token losses beside its base state: last states first, of them the largest rise."""
     from store.database import lease
     from store.queries.evaluations import list_evaluations
+    from store.queries.runs import list_runs
 
     with lease(workspace) as con:
         found = list_evaluations(con)
+        runs = {run.run_id: run for run in list_runs(con)}
     usable = [evaluation for evaluation in found if is_adapted(evaluation)]
-    usable.sort(key=lambda evaluation: (evaluation.role != "target", -(evaluation.delta or 0.0)))
-    return [name_pair(evaluation) for evaluation in usable]
+    last: dict[str | None, tuple[float, float]] = {}
+    for evaluation in usable:
+        last[evaluation.run_id] = max(progress(evaluation), last.get(evaluation.run_id, (0.0, 0.0)))
+    usable.sort(key=lambda one: (progress(one) != last[one.run_id], -(one.delta or 0.0)))
+    return [name_pair(evaluation, runs.get(evaluation.run_id or "")) for evaluation in usable]
 
 
 def read_tokens(workspace: Workspace, before: str, after: str | None = None, *, on: str = "target") -> TokenReport:
@@ -66,15 +77,14 @@ def read_tokens(workspace: Workspace, before: str, after: str | None = None, *, 
     (target, base) or the name of an evaluation set. Raises OdysseyError where there is no such pair.
     """
     from store.database import lease
-    from store.queries.tokens import open_pair, rank_passages, read_documents, read_ledger
+    from store.queries.tokens import open_pair, rank_passages, read_ledger
 
     with lease(workspace) as con:
         name = choose_pair(con, before, after, on)
         pair = open_pair(con, name.before_id, name.after_id)
         stored = read_ledger(con, pair)
-        documents = read_documents(con, pair)
+        change = bootstrap_change(con, pair)
         places = rank_passages(con, pair, limit=PASSAGES)
-    interval = paired_bootstrap(documents["sum_delta"] / documents["count"], documents["count"])
     ledger = Ledger(
         stored.token_id,
         tuple(str(text) for text in stored.text),
@@ -82,7 +92,7 @@ def read_tokens(workspace: Workspace, before: str, after: str | None = None, *, 
         stored.count,
         stored.sum_before,
         stored.sum_after,
-        interval,
+        change,
     )
     return TokenReport(name, ledger, tuple(places), describe_scheme(pair.before))
 
@@ -95,11 +105,6 @@ def read_passage(workspace: Workspace, name: PairName, place: Place) -> Passage:
     with lease(workspace) as con:
         block = read_block(con, open_pair(con, name.before_id, name.after_id), place.block)
     return cut_passage(place, block)
-
-
-def pair_of_run(con: Connection, run_id: str, role: str = "target") -> tuple[str, str]:
-    """Evaluations (zero-shot, final) of an adapted run on ``role``; DataError when there are none."""
-    return pair_ids(choose_pair(con, run_id, None, role))
 
 
 def pair_ids(name: PairName) -> tuple[str, str]:
@@ -116,21 +121,13 @@ def choose_pair(con: Connection, before: str, after: str | None, on: str) -> Pai
                 f"{before} has no evaluation before and after adaptation on {on}",
                 "Give an adapted run that is evaluated, or two evaluations, states or runs.",
             )
-        return name_pair(adapted[-1])
+        return name_pair(adapted[-1], run_of(con, adapted[-1]))
     afters, befores = meant(con, after, on), meant(con, before, None)
     for last in reversed(afters):
         for first in reversed(befores):
             same = (first.eval_set_id, first.scheme_json) == (last.eval_set_id, last.scheme_json)
             if same and first.evaluation_id != last.evaluation_id:
-                return PairName(
-                    first.evaluation_id,
-                    last.evaluation_id,
-                    first.model_id,
-                    last.model_id,
-                    last.eval_set,
-                    last.role,
-                    last.run_id,
-                )
+                return name_states(con, first, last)
     raise ConfigError(
         f"{before} and {after} share no evaluation on {on}: the same text, tokenizer and scheme",
         "Their perplexities cannot be compared token by token; `odyssey compare` shows bits per byte.",
@@ -151,14 +148,7 @@ def meant(con: Connection, wanted: str, on: str | None) -> list[StateEvaluation]
             return [find_evaluation(con, wanted)]
         except OdysseyError:
             raise no_run from None
-    of_run = [evaluation for evaluation in list_evaluations(con, [run_id]) if is_on(evaluation, on)]
-    last = max((progress(evaluation) for evaluation in of_run), default=(0.0, 0.0))
-    return [evaluation for evaluation in of_run if progress(evaluation) == last]
-
-
-def progress(evaluation: StateEvaluation) -> tuple[float, float]:
-    """How far trained a state is."""
-    return evaluation.atpp or 0.0, evaluation.ptpp or 0.0
+    return of_last_state([evaluation for evaluation in list_evaluations(con, [run_id]) if is_on(evaluation, on)])
 
 
 def is_on(evaluation: StateEvaluation, on: str | None) -> bool:
@@ -171,7 +161,14 @@ def is_adapted(evaluation: StateEvaluation) -> bool:
     return evaluation.zero_shot_evaluation_id is not None and evaluation.has_tokens
 
 
-def name_pair(evaluation: StateEvaluation) -> PairName:
+def run_of(con: Connection, evaluation: StateEvaluation) -> RunRow | None:
+    """The run that an evaluated state belongs to; None for a model from outside."""
+    from store.queries.runs import find_run
+
+    return find_run(con, evaluation.run_id) if evaluation.run_id is not None else None
+
+
+def name_pair(evaluation: StateEvaluation, run: RunRow | None) -> PairName:
     """An adapted state beside its base state."""
     return PairName(
         evaluation.zero_shot_evaluation_id or "",
@@ -181,6 +178,28 @@ def name_pair(evaluation: StateEvaluation) -> PairName:
         evaluation.eval_set,
         evaluation.role,
         evaluation.run_id,
+        base_words(evaluation, run),
+        adapted_words(evaluation, run),
+        evaluation.delta or 0.0,
+    )
+
+
+def name_states(con: Connection, first: StateEvaluation, last: StateEvaluation) -> PairName:
+    """Any two states on the same text."""
+    run = run_of(con, last)
+    if last.zero_shot_evaluation_id == first.evaluation_id:
+        return name_pair(last, run)
+    return PairName(
+        first.evaluation_id,
+        last.evaluation_id,
+        first.model_id,
+        last.model_id,
+        last.eval_set,
+        last.role,
+        last.run_id,
+        state_words(first, run_of(con, first)),
+        state_words(last, run),
+        last.loss - first.loss,
     )
 
 

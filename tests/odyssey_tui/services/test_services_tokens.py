@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from odyssey_tui.services.tokens import list_pairs, pair_of_run, read_passage, read_tokens, tell_ledger
+from odyssey_tui.services.runs import list_runs
+from odyssey_tui.services.tokens import list_pairs, pair_ids, read_passage, read_tokens, tell_ledger
 from store.database import lease
 from store.errors import OdysseyError
 from store.queries.evaluations import find_evaluation
@@ -23,7 +24,7 @@ def test_a_run_alone_is_its_last_state_against_its_base(voyage: Workspace) -> No
     assert report.name.after == f"{run}@atpp4"
     assert report.name.before.endswith("@ptpp15")
     with lease(voyage) as con:
-        before, after = (find_evaluation(con, one) for one in pair_of_run(con, run))
+        before, after = (find_evaluation(con, one) for one in pair_ids(report.name))
     assert report.ledger.delta == pytest.approx(after.loss - before.loss, abs=1e-6)
     assert report.ledger.loss_before == pytest.approx(before.loss, abs=1e-6)
     assert report.ledger.documents.mean == pytest.approx(report.ledger.delta, abs=1e-9)
@@ -83,12 +84,25 @@ def test_passages_come_worst_first_and_add_up(voyage: Workspace) -> None:
     assert any(not token.inside for token in passage.tokens)
 
 
-def test_pairs_are_listed_target_first_worst_first(voyage: Workspace) -> None:
+def test_pairs_are_listed_last_states_first_and_of_them_the_worst(voyage: Workspace) -> None:
     pairs = list_pairs(voyage)
-    roles = [pair.role for pair in pairs]
-    assert roles == sorted(roles, key=lambda role: role != "target")
-    worst, best = (read_tokens(voyage, pairs[i].before_id, pairs[i].after_id) for i in (0, roles.count("target") - 1))
-    assert worst.ledger.delta > best.ledger.delta
+    last = [pair.after.endswith("@atpp4") for pair in pairs]
+    assert last == sorted(last, reverse=True)
+    deltas = [pair.delta for pair in pairs[: sum(last)]]
+    assert deltas == sorted(deltas, reverse=True)
+    assert pairs[0].delta == pytest.approx(read_tokens(voyage, pairs[0].before_id, pairs[0].after_id).ledger.delta)
+
+
+def test_states_are_told_in_words(voyage: Workspace) -> None:
+    run = adapted(voyage)
+    name = read_tokens(voyage, run).name
+    row = next(row for row in list_runs(voyage) if row.run_id == run)
+    assert name.before_words == f"{row.size} at P {row.ptpp:g}"
+    assert name.after_words == f"adapted to {row.domain}, ρ {row.replay:g}, A 4"
+    other = next(found for found in list_runs(voyage) if found.domain == row.domain and found.replay == 0.5)
+    both = read_tokens(voyage, run, other.run_id).name
+    assert both.before_words == f"{name.before_words}, {name.after_words}"
+    assert "ρ 0.5" in both.after_words
 
 
 def test_the_finding_is_told_with_its_interval(voyage: Workspace) -> None:

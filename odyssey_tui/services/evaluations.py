@@ -1,0 +1,32 @@
+"""What services ask of evaluations: those of the state a run reached last, and the change between two of one text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from engine.stats import MeanDifference, paired_bootstrap
+
+if TYPE_CHECKING:
+    from store.database import Connection
+    from store.queries.evaluations import StateEvaluation
+    from store.queries.tokens import Pair
+
+
+def reached(evaluation: StateEvaluation) -> tuple[float, float]:
+    """How far trained a state is; sorts the states of a run."""
+    return evaluation.atpp or 0.0, evaluation.ptpp or 0.0
+
+
+def of_last_state(evaluations: Sequence[StateEvaluation]) -> list[StateEvaluation]:
+    """Of the evaluations of one run, those of its most trained state."""
+    last = max(map(reached, evaluations), default=None)
+    return [evaluation for evaluation in evaluations if reached(evaluation) == last]
+
+
+def bootstrap_change(con: Connection, pair: Pair) -> MeanDifference:
+    """Mean change of the loss in nats per token, with its paired bootstrap over documents."""
+    from store.queries.tokens import read_documents
+
+    documents = read_documents(con, pair)
+    return paired_bootstrap(documents["sum_delta"] / documents["count"], documents["count"])
