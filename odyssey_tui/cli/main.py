@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
@@ -118,6 +119,7 @@ def odyssey(context: click.Context) -> None:
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status; every error is shown once, on stderr, without a traceback."""
+    reopen_streams()
     invocation = Invocation(Path(os.environ.get(WORKSPACE_VARIABLE) or DEFAULT_WORKSPACE))
     try:
         status = odyssey.main(
@@ -132,6 +134,16 @@ def run(arguments: Sequence[str] | None = None) -> int:
     return int(status) if isinstance(status, int) else Exit.OK
 
 
+def reopen_streams() -> None:
+    """Put the null device where the caller closed a standard stream: the next file opened would take its place."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(descriptor)
+    for name, mode in ("stdin", "r"), ("stdout", "w"), ("stderr", "w"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - lives as long as the process
+
+
 def report(error: BaseException) -> int:
     """Tell the user about ``error`` and return the exit status it stands for."""
     match error:
@@ -144,6 +156,10 @@ def report(error: BaseException) -> int:
         case KeyboardInterrupt() | click.Abort():
             click.echo("interrupted", err=True)
             return Exit.INTERRUPTED
+        case OSError() if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            say_error(f"cannot write {error.filename or 'the output'}: {error.strerror}", "Free some space.")
+            silence_stdout()
+            return Exit.FAILED
         case OdysseyError():
             say_error(error.message, error.hint)
             return error.exit_code
@@ -154,9 +170,14 @@ def report(error: BaseException) -> int:
 
 
 def leave_pipe() -> int:
-    """The reader of stdout has left: no error. The interpreter flushes once more at exit; give it somewhere to go."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno() if sys.__stdout__ else 1)
+    """The reader of stdout has left: no error, and the interpreter's last flush must not make it one."""
+    silence_stdout()
     return Exit.BROKEN_PIPE
+
+
+def silence_stdout() -> None:
+    """Send what is still buffered for stdout nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno() if sys.__stdout__ else 1)
 
 
 def say_error(message: str, hint: str = "") -> None:

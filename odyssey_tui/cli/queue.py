@@ -7,7 +7,7 @@ import click
 from odyssey_tui.cli.context import Invocation
 from odyssey_tui.cli.output import Column, emit_json, emit_table
 from odyssey_tui.services.format import duration, state_text
-from odyssey_tui.services.queue import cancel_runs, pause_queue, read_queue, resume_queue, retry_runs
+from odyssey_tui.services.queue import cancel_runs, pause_queue, read_queue, resume_queue, retry_runs, split_by_state
 from odyssey_tui.services.runs import find_run_ids
 
 COLUMNS = (
@@ -51,9 +51,9 @@ def queue(invocation: Invocation, json: bool) -> None:
 def cancel(invocation: Invocation, runs: tuple[str, ...]) -> None:
     """Cancel RUNS (ids, names or beginnings of ids): waiting ones at once, running ones at their next safe point."""
     workspace = invocation.open()
-    found = find_run_ids(workspace, runs)
-    cancel_runs(workspace, found)
-    click.echo(f"asked to cancel {', '.join(found)}", err=True)
+    able, others = split_by_state(workspace, "cancel", find_run_ids(workspace, runs))
+    cancel_runs(workspace, able)
+    click.echo("\n".join([f"asked to cancel {', '.join(able)}", *others]), err=True)
 
 
 @click.command()
@@ -62,9 +62,9 @@ def cancel(invocation: Invocation, runs: tuple[str, ...]) -> None:
 def retry(invocation: Invocation, runs: tuple[str, ...]) -> None:
     """Queue failed, cancelled or lost RUNS again."""
     workspace = invocation.open()
-    found = find_run_ids(workspace, runs)
-    retry_runs(workspace, found)
-    click.echo(f"queued again: {', '.join(found)}", err=True)
+    able, others = split_by_state(workspace, "retry", find_run_ids(workspace, runs))
+    retry_runs(workspace, able)
+    click.echo("\n".join([f"queued again: {', '.join(able)}", *others]), err=True)
 
 
 @click.command()

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from odyssey_tui.screens.confirm import ConfirmScreen, TypedConfirmScreen
+from odyssey_tui.services.queue import ENDED_EARLY
 
 if TYPE_CHECKING:
     from odyssey_tui.screens.base import OdysseyScreen
 
 LIVE = frozenset({"starting", "running", "stopping"})
-RETRIABLE = frozenset({"failed", "cancelled", "lost"})
+RETRIABLE = ENDED_EARLY
 FINISHED = RETRIABLE | {"done"}
 
 

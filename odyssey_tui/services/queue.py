@@ -8,11 +8,35 @@ from typing import TYPE_CHECKING
 
 from odyssey_tui.services.format import duration
 from odyssey_tui.services.progress import Pulse, PulseReader
+from store.errors import OdysseyError
 
 if TYPE_CHECKING:
     from store.workspace import Workspace
 
 WAITING = frozenset({"queued", "held"})
+ENDED_EARLY = frozenset({"failed", "cancelled", "lost"})
+ACTS_ON = {
+    "cancel": frozenset({"queued", "held", "starting", "running", "stopping"}),
+    "retry": ENDED_EARLY | {"held"},
+}
+"""The states in which a run can be asked for each of these."""
+
+
+def split_by_state(workspace: Workspace, action: str, run_ids: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The runs that can be asked for ``action``, and a sentence for each of the others; each run once.
+
+    Raises OdysseyError when there is none to ask.
+    """
+    able, others = [], []
+    for run_id in dict.fromkeys(run_ids):
+        state = workspace.run(run_id).state().state
+        if state in ACTS_ON[action]:
+            able.append(run_id)
+        else:
+            others.append(f"{run_id} is {state}: nothing to {action}")
+    if not able:
+        raise OdysseyError("; ".join(others), "`odyssey runs` shows what each run does.")
+    return able, others
 
 
 def cancel_runs(workspace: Workspace, run_ids: Sequence[str]) -> None:

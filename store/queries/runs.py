@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -139,9 +140,19 @@ def resolve_run(con: duckdb.DuckDBPyConnection, wanted: str) -> str:
     if len(best) == 1:
         return best[0]
     if not best or not wanted:
-        raise OdysseyError(f"no run is called {wanted!r}", "`odyssey runs` lists all runs.")
+        raise OdysseyError(f"no run is called {_short(wanted)!r}", _nearest_run(con, wanted))
     more = f" and {len(best) - 8} more" if len(best) > 8 else ""
     raise OdysseyError(f"{wanted!r} fits {len(best)} runs: {', '.join(best[:8])}{more}", "Give more of the identifier.")
+
+
+def _nearest_run(con: duckdb.DuckDBPyConnection, wanted: str) -> str:
+    names = [name for (name,) in con.execute("SELECT DISTINCT name FROM runs ORDER BY name").fetchall()]
+    close = difflib.get_close_matches(_short(wanted), names, n=1)
+    return f"{f'Did you mean {close[0]!r}? ' if close else ''}`odyssey runs` lists all runs."
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 80 else f"{text[:79]}…"
 
 
 def read_spec(con: duckdb.DuckDBPyConnection, run_id: str) -> dict[str, Any]:

@@ -101,6 +101,27 @@ def test_a_reader_that_leaves_early_is_no_error(voyage) -> None:
     assert done.stderr == ""
 
 
+@pytest.mark.parametrize(
+    ("redirection", "status", "message"),
+    [
+        (">&-", Exit.OK, ""),
+        ("<&- >&- 2>&-", Exit.OK, ""),
+        pytest.param(
+            "> /dev/full",
+            Exit.FAILED,
+            "error: cannot write the output: No space left on device\n  Free some space.\n",
+            marks=pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no full device"),
+        ),
+    ],
+)
+@pytest.mark.parametrize("arguments", ["runs --json", "runs --csv", "--help"])
+def test_streams_that_take_nothing(voyage, arguments: str, redirection: str, status: int, message: str) -> None:
+    command = f"{sys.executable} -m odyssey_tui -w {voyage.root} {arguments} {redirection}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert done.returncode == status
+    assert done.stderr == message
+
+
 def test_ctrl_c_ends_quietly(own_voyage: Workspace) -> None:
     command = [sys.executable, "-m", "odyssey_tui", "-w", str(own_voyage.root), "logs", "-f", "adapt-docs-r0-p5-xs"]
     console = own_voyage.run(find(own_voyage, "adapt-docs-r0-p5-xs")).attempt(1).console

@@ -1,0 +1,27 @@
+"""Which runs can be cancelled or retried, and what is said of the others."""
+
+from __future__ import annotations
+
+import pytest
+
+from odyssey_tui.cli.main import run
+from odyssey_tui.services.queue import split_by_state
+from odyssey_tui.services.runs import find_run_ids
+from store.errors import OdysseyError
+
+
+def test_only_runs_in_a_fitting_state_are_asked(voyage) -> None:
+    done, failed, queued = find_run_ids(voyage, ["prepare", "adapt-headers-r0-p5-xs", "adapt-tests-r0-p5-xs"])
+    able, others = split_by_state(voyage, "cancel", [done, queued, failed, queued])
+    assert able == [queued]
+    assert others == [f"{done} is done: nothing to cancel", f"{failed} is failed: nothing to cancel"]
+    assert split_by_state(voyage, "retry", [failed]) == ([failed], [])
+    with pytest.raises(OdysseyError, match=f"{done} is done: nothing to retry; {queued} is queued: nothing to retry"):
+        split_by_state(voyage, "retry", [done, queued])
+
+
+def test_asking_for_the_impossible_leaves_no_request(own_voyage, capsys) -> None:
+    for action in "cancel", "retry":
+        assert run([action, "prepare", "-w", str(own_voyage.root)]) == 1
+        assert f"is done: nothing to {action}" in capsys.readouterr().err
+    assert list((own_voyage.queue / "requests").iterdir()) == []
