@@ -112,7 +112,9 @@ def print_head(report: TokenReport) -> None:
     from odyssey_tui.services.tokens import tell_ledger
 
     name = report.name
-    print(f"{name.before} → {name.after}\non {name.eval_set} ({name.role}; {report.scheme})\n")
+    print_wrapped(f"{name.before_words} → {name.after_words}, on {name.eval_set} ({name.role}; {report.scheme})")
+    print_wrapped(f"{name.before} → {name.after}")
+    print()
     for sentence in tell_ledger(report.ledger):
         print_wrapped(sentence)
     print()

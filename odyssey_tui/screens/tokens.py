@@ -32,7 +32,7 @@ CLASS_KEY, TYPE_KEY = "class:", "type:"
 
 
 class Request(NamedTuple):
-    """Which pair (None: the one that worsened most), on which set, which of its passages, and what is known already."""
+    """Which pair (None: the last state that worsened most), on which set, which passage, and what is known already."""
 
     pair: tuple[str, str | None] | None
     on: str
@@ -160,17 +160,19 @@ class TokensScreen(OdysseyScreen):
         self._go_to(self._place - 1)
 
     def action_pair(self) -> None:
-        """Choose another pair from a list, the one that worsened most first."""
+        """Choose another pair from a list, last states and what worsened most first."""
         if self._snapshot is None or not self._snapshot.pairs:
             return
         pairs = self._snapshot.pairs
-        titles = [f"{pair.eval_set:<10.10} {pair.role:<6} {pair.after}" for pair in pairs]
+        titles = [
+            f"{signed(pair.delta):>7}  {pair.eval_set:<8.8}  {pair.before_words} → {pair.after_words}" for pair in pairs
+        ]
 
         def chosen(index: int | None) -> None:
             if index is not None:
                 self._choose((pairs[index].before_id, pairs[index].after_id))
 
-        self.app.push_screen(ChooseScreen("Adapted state against its base state", titles), chosen)
+        self.app.push_screen(ChooseScreen("ΔL, on, base state → adapted state", titles), chosen)
 
     def action_set(self) -> None:
         """The same state on its other evaluation set."""
@@ -217,8 +219,9 @@ class TokensScreen(OdysseyScreen):
         if report is None:
             return
         name = report.name
-        pair = Text(f"{name.before} → {name.after}", style="bold")
-        pair.append(f"  on {name.eval_set} ({name.role}; {report.scheme})", style="not bold dim")
+        on = name.eval_set if name.eval_set == name.role else f"{name.eval_set} ({name.role})"
+        pair = Text(f"{name.before_words} → {name.after_words}, on {on}", style="bold")
+        pair.append(f"  {report.scheme} · {name.before} → {name.after}", style="not bold dim")
         self.query_one("#pair", Static).update(pair)
         self.query_one("#finding", Static).update(" ".join(tell_ledger(report.ledger)))
         self._draw_masked()
@@ -252,12 +255,15 @@ class TokensScreen(OdysseyScreen):
         snapshot = self._snapshot
         if snapshot is None or snapshot.report is None or snapshot.passage is None:
             return
+        from odyssey_tui.widgets.heat_text import heat_legend
+
         passage = snapshot.passage
         line = Text(f"Worst passage {snapshot.place + 1} of {len(snapshot.report.places)}", style="bold")
         where = f"document {passage.document}" if passage.document is not None else "between documents"
+        line.append("  ").append_text(heat_legend(dark=self.app.current_theme.dark))
         line.append(
-            f"  {where}, token {passage.block * BLOCK_TOKENS + passage.start:,}"
-            f"  Δ {signed(passage.delta, 2)} nats, mean {signed(passage.mean, 2)}",
+            f"  Δ {signed(passage.delta, 2)} nats, {signed(passage.mean, 2)} a token"
+            f"  {where}, token {passage.block * BLOCK_TOKENS + passage.start:,}",
             style="not bold dim",
         )
         self.query_one("#place", Static).update(line)

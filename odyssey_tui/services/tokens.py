@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from odyssey_tui.services.evaluations import bootstrap_change, of_last_state
+from odyssey_tui.services.evaluations import bootstrap_change, of_last_state, reached
+from odyssey_tui.services.format import perplexity, signed
 from odyssey_tui.services.ledger import Ledger
 from odyssey_tui.services.passages import Passage, cut_passage
 from odyssey_tui.services.state_words import adapted_words, base_words, state_words
@@ -64,8 +65,8 @@ def list_pairs(workspace: Workspace) -> list[PairName]:
     usable = [evaluation for evaluation in found if is_adapted(evaluation)]
     last: dict[str | None, tuple[float, float]] = {}
     for evaluation in usable:
-        last[evaluation.run_id] = max(progress(evaluation), last.get(evaluation.run_id, (0.0, 0.0)))
-    usable.sort(key=lambda one: (progress(one) != last[one.run_id], -(one.delta or 0.0)))
+        last[evaluation.run_id] = max(reached(evaluation), last.get(evaluation.run_id, (0.0, 0.0)))
+    usable.sort(key=lambda one: (reached(one) != last[one.run_id], -(one.delta or 0.0)))
     return [name_pair(evaluation, runs.get(evaluation.run_id or "")) for evaluation in usable]
 
 
@@ -212,9 +213,6 @@ def describe_scheme(evaluation: StateEvaluation) -> str:
 
 def tell_ledger(ledger: Ledger) -> Sequence[str]:
     """The finding in sentences: ΔL with its interval, perplexities, how concentrated the rise is."""
-    from odyssey_tui.services.format import signed
-    from odyssey_tui.services.ledger import perplexity
-
     found = ledger.documents
     interval = "" if found.low is None else f" [{signed(found.low, 4)}, {signed(found.high, 4)}]"
     reason = f" ({found.reason})" if found.reason else ""

@@ -22,6 +22,12 @@ def heat_text(passage: Passage, masked: frozenset[int] = frozenset(), *, dark: b
     return text
 
 
+def heat_legend(*, dark: bool) -> Text:
+    """What the grounds mean."""
+    rise, fall = (_ground(delta, dark=dark) for delta in (_FULL_HEAT, -_FULL_HEAT))
+    return Text().append(" loss rose ", rise).append(" ").append(" fell ", fall)
+
+
 def _shown(token: HeatToken) -> str:
     if token.token_class == "newline":
         return token.text.replace("\\r\\n", "\\n").replace("\\r", "\\n").replace("\\n", "⏎\n").replace("\\t", TAB)
@@ -35,8 +41,12 @@ def _style(token: HeatToken, masked: bool, *, dark: bool) -> str:
     marks = "strike " if masked else ""
     if abs(delta) < _NOTICEABLE:
         return marks.strip()
-    strength = 0.15 + 0.5 * min(1.0, abs(delta) / _FULL_HEAT) ** 0.7
-    ground = blend(color_of("bad" if delta > 0 else 0, dark=dark), strength, dark=dark)
     # Without colours the strongest rises must still stand out.
     marks += "bold underline " if delta >= _STRONG else ""
-    return f"{marks}on #{ground[0]:02x}{ground[1]:02x}{ground[2]:02x}"
+    return marks + _ground(delta, dark=dark)
+
+
+def _ground(delta: float, *, dark: bool) -> str:
+    strength = 0.15 + 0.5 * min(1.0, abs(delta) / _FULL_HEAT) ** 0.7
+    red, green, blue = blend(color_of("bad" if delta > 0 else 0, dark=dark), strength, dark=dark)
+    return f"on #{red:02x}{green:02x}{blue:02x}"
