@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from store.workspace import Workspace
 
 HEARTBEAT_S = 5.0
-PROGRESS_EVERY_S = 0.5
+PROGRESS_EVERY_S, PROGRESS_SELDOM_S = 0.5, 5.0
+PROGRESS_SHARE = 1e-3
+"""Progress is written every thousandth of the time a run has taken, within these bounds: journals of days stay small."""
 
 
 class StopRequested(Exception):
@@ -30,9 +32,9 @@ class StopRequested(Exception):
 class Report:
     """Writes what a job does into its attempt's journal; safe to call from several threads.
 
-    Progress is written at most every ``PROGRESS_EVERY_S`` seconds (a new phase and the last unit always), with the
-    remaining seconds estimated from the rate since ``running``. A heartbeat thread shows that the process lives
-    even while one step takes long. Use as a context manager, or call ``close``.
+    Progress is written at most every ``PROGRESS_EVERY_S`` seconds, in long runs every ``PROGRESS_SELDOM_S`` (a new
+    phase and the last unit always), with the remaining seconds estimated from the rate since ``running``. A heartbeat
+    thread shows that the process lives even while one step takes long. Use as a context manager, or call ``close``.
     """
 
     def __init__(self, attempt: AttemptDir, heartbeat_s: float = HEARTBEAT_S) -> None:
@@ -72,11 +74,12 @@ class Report:
         now = time.monotonic()
         with self._lock:
             written, last_phase = self._written
-            if now - written < PROGRESS_EVERY_S and phase == last_phase and done < self._total:
-                return
-            self._written = (now, phase)
             total = self._total
             started, done_before = self._origin
+            pause = min(max((now - started) * PROGRESS_SHARE, PROGRESS_EVERY_S), PROGRESS_SELDOM_S)
+            if now - written < pause and phase == last_phase and done < total:
+                return
+            self._written = (now, phase)
         gained = done - done_before
         eta_s = (now - started) * max(total - done, 0) / gained if gained > 0 else None
         self.emit("progress", done=done, total=total, phase=phase, eta_s=None if eta_s is None else round(eta_s, 2))

@@ -12,7 +12,9 @@ import psutil
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _CLOCK_SLACK_S = 2.0
-"""Start times are derived from the boot time, which shifts a little when the clock is set."""
+"""Where start times count from the epoch they shift a little when the clock is set."""
+_START_TICKS = 19
+"""Place of the start time among the fields after the name in ``/proc/PID/stat`` (proc(5), field 22)."""
 
 
 @dataclass(frozen=True)
@@ -21,13 +23,14 @@ class Identity:
 
     pid: int
     pid_started: float
+    """Seconds since the boot where the system tells, which setting the clock does not change; else since the epoch."""
     boot_id: str
     host: str
 
     @classmethod
     def of(cls, pid: int) -> Identity:
         """Identity of a live process of this machine; ``psutil.NoSuchProcess`` when it has gone."""
-        return cls(pid, psutil.Process(pid).create_time(), boot_id(), platform.node())
+        return cls(pid, start_time(psutil.Process(pid)), boot_id(), platform.node())
 
     @classmethod
     def current(cls) -> Identity:
@@ -39,10 +42,19 @@ class Identity:
             return False
         try:
             process = psutil.Process(self.pid)
-            same = abs(process.create_time() - self.pid_started) < _CLOCK_SLACK_S
+            same = abs(start_time(process) - self.pid_started) < _CLOCK_SLACK_S
             return same and process.status() != psutil.STATUS_ZOMBIE
         except psutil.NoSuchProcess:
             return False
+
+
+def start_time(process: psutil.Process) -> float:
+    """When a process started, in the unit of ``Identity.pid_started``; ``psutil.NoSuchProcess`` when it has gone."""
+    try:
+        fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return process.create_time()
+    return int(fields[_START_TICKS]) / os.sysconf("SC_CLK_TCK")
 
 
 @cache

@@ -39,7 +39,8 @@ class Progress:
             return
         self._specs[spec.run_id] = spec
         self._done.add(spec.run_id)
-        if state.started is not None and state.ended is not None:
+        # A clock set back meanwhile would teach a negative pace.
+        if state.started is not None and state.ended is not None and state.ended > state.started:
             self._pace.observe(spec, state.ended - state.started)
 
     def write(self, dispatcher: Dispatcher | None) -> None:

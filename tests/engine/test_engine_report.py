@@ -37,6 +37,20 @@ def test_progress_is_rate_limited_but_phases_and_the_end_are_told(attempt):
     assert told[-1]["eta_s"] == 0
 
 
+def test_a_day_of_progress_is_a_few_megabytes(attempt, monkeypatch):
+    clock = iter(range(86_401))
+    with Report(attempt, heartbeat_s=1000) as report:
+        monkeypatch.setattr("engine.report.time.monotonic", lambda: float(next(clock)))
+        report.running(100_000, "tokens")
+        for done in range(86_400):
+            report.progress(done, "training")
+        monkeypatch.undo()
+    told = events_of(attempt, "progress")
+    assert [event["done"] for event in told[:5]] == [0, 1, 2, 3, 4]
+    assert len(told) < 20_000
+    assert attempt.events.stat().st_size < 4_000_000
+
+
 def test_eta_counts_only_what_this_attempt_did(attempt, monkeypatch):
     clock = iter([0.0, 10.0])
     with Report(attempt) as report:

@@ -6,7 +6,9 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
+import psutil
 import pytest
 
 from engine.launch.eta import Pace, makespan
@@ -64,6 +66,15 @@ def test_an_identity_dies_with_its_process():
     assert not identity.alive()  # ended, though not collected yet
     child.communicate()
     assert not identity.alive()
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="start times count from the epoch on this system")
+def test_setting_the_clock_changes_no_identity(monkeypatch):
+    identity = Identity.current()
+    started = psutil.Process().create_time()
+    monkeypatch.setattr(psutil.Process, "create_time", lambda process: started + 3600)
+    assert identity.alive()
+    assert Identity.current() == identity
 
 
 def test_makespan_places_runs_as_the_scheduler_would():
