@@ -165,7 +165,9 @@ class TokensScreen(OdysseyScreen):
             return
         pairs = self._snapshot.pairs
         titles = [
-            f"{signed(pair.delta):>7}  {pair.eval_set:<8.8}  {pair.before_words} → {pair.after_words}" for pair in pairs
+            f"{signed(pair.delta)}  {pair.eval_set:<8.8}  "
+            f"{pair.before_words} → {pair.after_words.removeprefix('adapted to ')}"
+            for pair in pairs
         ]
 
         def chosen(index: int | None) -> None:
@@ -260,7 +262,7 @@ class TokensScreen(OdysseyScreen):
         passage = snapshot.passage
         line = Text(f"Worst passage {snapshot.place + 1} of {len(snapshot.report.places)}", style="bold")
         where = f"document {passage.document}" if passage.document is not None else "between documents"
-        line.append("  ").append_text(heat_legend(dark=self.app.current_theme.dark))
+        line.append("  ").append_text(heat_legend(dark=self.app.current_theme.dark, color=not self.app.no_color))
         line.append(
             f"  Δ {signed(passage.delta, 2)} nats, {signed(passage.mean, 2)} a token"
             f"  {where}, token {passage.block * BLOCK_TOKENS + passage.start:,}",
@@ -275,7 +277,8 @@ class TokensScreen(OdysseyScreen):
 
         passage = self._snapshot.passage if self._snapshot is not None else None
         if passage is not None:
-            text = heat_text(passage, self._masked, dark=self.app.current_theme.dark)
+            look = {"dark": self.app.current_theme.dark, "color": not self.app.no_color}
+            text = heat_text(passage, self._masked, **look)
             self.query_one("#heat", Static).update(text)
 
     @on(KeyedTable.RowSelected)

@@ -12,18 +12,24 @@ _FULL_HEAT = 3.0
 TAB = "⇥   "
 _NOTICEABLE = 0.1
 _STRONG = 1.0
+_STANDING_OUT = "bold underline"
 
 
-def heat_text(passage: Passage, masked: frozenset[int] = frozenset(), *, dark: bool = True) -> Text:
-    """The passage as styled text; line ends show as ``⏎`` and end the line; masked tokens are struck through."""
+def heat_text(passage: Passage, masked: frozenset[int] = frozenset(), *, dark: bool = True, color: bool = True) -> Text:
+    """The passage as styled text; line ends show as ``⏎`` and end the line; masked tokens are struck through.
+
+    Without ``color`` only strong rises stand out.
+    """
     text = Text(overflow="fold")
     for token in passage.tokens:
-        text.append(_shown(token), style=_style(token, token.token_id in masked, dark=dark))
+        text.append(_shown(token), style=_style(token, token.token_id in masked, dark=dark, color=color))
     return text
 
 
-def heat_legend(*, dark: bool) -> Text:
-    """What the grounds mean."""
+def heat_legend(*, dark: bool, color: bool) -> Text:
+    """What the grounds mean; without colours, what the underlining means."""
+    if not color:
+        return Text(f"rose by {_STRONG:g} nat or more", _STANDING_OUT)
     rise, fall = (_ground(delta, dark=dark) for delta in (_FULL_HEAT, -_FULL_HEAT))
     return Text().append(" loss rose ", rise).append(" ").append(" fell ", fall)
 
@@ -34,16 +40,16 @@ def _shown(token: HeatToken) -> str:
     return token.text.replace("\\t", TAB) if token.token_class == "whitespace" else token.text
 
 
-def _style(token: HeatToken, masked: bool, *, dark: bool) -> str:
+def _style(token: HeatToken, masked: bool, *, dark: bool, color: bool) -> str:
     delta = token.delta
     if delta is None:
         return "dim"
     marks = "strike " if masked else ""
     if abs(delta) < _NOTICEABLE:
         return marks.strip()
-    # Without colours the strongest rises must still stand out.
-    marks += "bold underline " if delta >= _STRONG else ""
-    return marks + _ground(delta, dark=dark)
+    if color:
+        return marks + _ground(delta, dark=dark)
+    return marks + (_STANDING_OUT if delta >= _STRONG else "")
 
 
 def _ground(delta: float, *, dark: bool) -> str:
