@@ -31,13 +31,24 @@ class TableRow:
     cells: tuple[Text | str, ...]
 
 
+def right(text: str, width: int, style: str = "") -> Text:
+    """A right-aligned cell."""
+    return Text(text.rjust(width), style)
+
+
 class KeyedTable(DataTable[Any], inherit_bindings=False):
     """Rows under the keys of the ``table`` scope, one cell of space between columns."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("table")]
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(cursor_type="row", zebra_stripes=False, cell_padding=0, **options)
+        super().__init__(
+            cursor_type="row",
+            zebra_stripes=False,
+            cell_padding=0,
+            cursor_foreground_priority="renderable",
+            **options,
+        )
         self._columns: tuple[TableColumn, ...] = ()
         self._rows: tuple[TableRow, ...] = ()
 
