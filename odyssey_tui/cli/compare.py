@@ -10,7 +10,7 @@ import click
 from odyssey_tui.cli.context import Invocation
 from odyssey_tui.cli.output import Column, emit_json, emit_table, table_options
 from odyssey_tui.cli.printing import print_figure
-from odyssey_tui.services.format import number, signed
+from odyssey_tui.services.format import number, perplexity, signed
 
 if TYPE_CHECKING:
     from odyssey_tui.services.compare import Comparison
@@ -63,7 +63,6 @@ def compare(invocation: Invocation, runs: tuple[str, ...], json: bool, csv: bool
 def table_rows(found: Comparison) -> list[dict[str, Any]]:
     """One row per run and evaluation set; perplexities only where they can be compared."""
     from odyssey_tui.services.compare import TOKEN_UNIT
-    from odyssey_tui.services.ledger import perplexity
 
     labels = {run.run_id: run.label for run in found.runs}
     comparable = found.unit == TOKEN_UNIT

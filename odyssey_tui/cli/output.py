@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import click
 
 from odyssey_tui.cli.printing import terminal_width
+from odyssey_tui.services.format import cut
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 GAP = 2
@@ -198,5 +199,5 @@ def _fit(columns: Sequence[Column], titles: Sequence[str], widths: list[int], nu
 
 
 def _cell(text: str, width: int, *, right: bool) -> str:
-    shown = text if len(text) <= width else text[: width - 1] + "…"
+    shown = cut(text, width)
     return shown.rjust(width) if right else shown.ljust(width)

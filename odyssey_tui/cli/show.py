@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -33,12 +34,12 @@ EVALUATIONS = (
 @click.pass_obj
 def show(invocation: Invocation, run: str, json: bool, csv: bool, latex: bool) -> None:
     """Show RUN (an id, a name or an unambiguous beginning): state, evaluations before and after, configuration."""
-    from odyssey_tui.services.run_detail import as_record, read_detail
+    from odyssey_tui.services.run_detail import read_detail
 
     workspace = invocation.open()
     detail = read_detail(workspace, find_run_ids(workspace, [run])[0], log_lines=0)
     row = detail.row
-    evaluations = [as_record(line) for line in detail.evaluations]
+    evaluations = [asdict(line) for line in detail.evaluations]
     if json:
         emit_json({**row.record(), "attempt": detail.attempt, "hint": detail.hint, "evaluations": evaluations})
         return

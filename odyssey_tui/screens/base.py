@@ -7,7 +7,7 @@ slow reads cannot pile up. A snapshot equal to the one on screen draws nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, cast
@@ -28,6 +28,11 @@ from store.errors import OdysseyError
 
 if TYPE_CHECKING:
     from odyssey_tui.app import OdysseyApp
+
+
+READING = "Reading the workspace…"
+WHAT_TO_PRESS = "3  launch an experiment        1  watch its runs"
+"""For screens that have nothing to show before something has run."""
 
 
 class OdysseyScreen(Screen[None]):
@@ -175,6 +180,11 @@ def one_line(error: Exception) -> str:
     if isinstance(error, OdysseyError):
         return f"{error.message} · {error.hint}" if error.hint else error.message
     return f"{type(error).__name__}: {error}"
+
+
+def following(values: Sequence[Any], current: object) -> Any:
+    """The value after ``current``, round and round; the first when it is not there."""
+    return values[(values.index(current) + 1) % len(values)] if current in values else values[0]
 
 
 def offered_actions(screen: OdysseyScreen) -> Iterator[tuple[DOMNode, Action]]:

@@ -11,7 +11,7 @@ from textual.containers import VerticalScroll
 from textual.widgets import Static
 
 from odyssey_tui.keymap import bindings
-from odyssey_tui.screens.base import OdysseyScreen
+from odyssey_tui.screens.base import READING, WHAT_TO_PRESS, OdysseyScreen, following
 from odyssey_tui.widgets.chart import Chart
 from odyssey_tui.widgets.score_rows import score_text
 from store.errors import OdysseyError
@@ -19,9 +19,6 @@ from store.errors import OdysseyError
 if TYPE_CHECKING:
     from odyssey_tui.services.forecast import Axis, Forecast
     from odyssey_tui.services.plan import Answer
-
-READING = "Reading the workspace…"
-KEYS = "3  launch an experiment        1  watch its runs"
 
 
 class Wanted(NamedTuple):
@@ -103,7 +100,11 @@ class ForecastScreen(OdysseyScreen):
         found, before = snapshot.forecast, self._found
         self._found, self._snapshot = found, snapshot
         self.set_class(not found.scores, "-empty")
-        empty = f"{found.reason}\n\n{found.hint}\n\n{KEYS}" if not found.scores else f"{found.reason}\n{found.hint}"
+        empty = (
+            f"{found.reason}\n\n{found.hint}\n\n{WHAT_TO_PRESS}"
+            if not found.scores
+            else f"{found.reason}\n{found.hint}"
+        )
         same = before is not None and (before.form, before.role, before.x) == (found.form, found.role, found.x)
         self.query_one(Chart).show(draw_forecast(found) if found.tracks else None, empty=empty, keep_view=same)
         if not found.scores:
@@ -187,11 +188,6 @@ class ForecastScreen(OdysseyScreen):
         pane = self.query_one("#scores", Static)
         width = (self.size.width if not self.has_class("-wide") else 62) - 4
         pane.update(score_text(found.scores, found.role, width))
-
-
-def following(values: tuple[Any, ...], current: object) -> Any:
-    """The value after ``current``, round and round; the first when it is not there."""
-    return values[(values.index(current) + 1) % len(values)] if current in values else values[0]
 
 
 def plan_text(plan: Answer | None, refusal: str) -> Text:

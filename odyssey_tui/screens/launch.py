@@ -16,7 +16,7 @@ from odyssey_tui.keymap import bindings
 from odyssey_tui.screens.base import OdysseyScreen, one_line
 from odyssey_tui.screens.choose import ChooseScreen
 from odyssey_tui.screens.confirm import ConfirmScreen
-from odyssey_tui.services.format import count, duration, state_text
+from odyssey_tui.services.format import count, cut, duration, state_text
 from odyssey_tui.widgets.keyed_table import KeyedTable, TableColumn, TableRow
 
 if TYPE_CHECKING:
@@ -230,12 +230,11 @@ def planned_row(run: PlannedRun, name_width: int) -> TableRow:
     """A run of the plan as a row; those that exist are dim."""
     new = run.state == "new"
     style = "" if new else "dim"
-    name = run.name if len(run.name) <= name_width else run.name[: name_width - 1] + "…"
     at = ", ".join(f"{budget:g}" for budget in run.budgets)
     texts = (
         "+ new" if new else state_text(run.state),
-        name,
-        at if len(at) <= 12 else at[:11] + "…",
+        cut(run.name, name_width),
+        cut(at, 12),
         (count(run.tokens) if run.tokens else "").rjust(7),
         (count(run.flops) if run.flops else "").rjust(7),
     )

@@ -12,16 +12,16 @@ from textual.containers import Vertical, VerticalScroll
 from textual.widgets import Static
 
 from odyssey_tui.keymap import bindings
-from odyssey_tui.screens.base import OdysseyScreen
+from odyssey_tui.screens.base import OdysseyScreen, following
 from odyssey_tui.screens.requests import FINISHED, RETRIABLE, ask_cancel, retry_runs
 from odyssey_tui.services.format import bar, duration, number, signed, state_text
+from odyssey_tui.services.runs import TRAINED
 from odyssey_tui.widgets.chart import Chart
 
 if TYPE_CHECKING:
     from odyssey_tui.services.curves import Curve
     from odyssey_tui.services.run_detail import RunDetail
 
-TRAINED = frozenset({"pretrain", "adapt"})
 X_AXES = ("tokens", "step", "time")
 LOG_LINES = 12
 
@@ -53,7 +53,7 @@ class RunScreen(OdysseyScreen):
         super().__init__()
         self._run_id = run_id
         self._metric = "loss"
-        self._axis = 0
+        self._axis = X_AXES[0]
         self._snapshot: Snapshot | None = None
 
     def compose_body(self) -> ComposeResult:
@@ -76,7 +76,7 @@ class RunScreen(OdysseyScreen):
         self.query_one(Chart).focus()
 
     def request(self) -> Request:
-        return Request(self._metric, X_AXES[self._axis])
+        return Request(self._metric, self._axis)
 
     def load(self, request: Request) -> Snapshot:
         from odyssey_tui.services.run_detail import read_curves, read_detail
@@ -134,13 +134,12 @@ class RunScreen(OdysseyScreen):
         """The next metric that the run wrote."""
         metrics = self._snapshot.detail.metrics if self._snapshot is not None else ()
         if metrics:
-            index = metrics.index(self._metric) if self._metric in metrics else -1
-            self._metric = metrics[(index + 1) % len(metrics)]
+            self._metric = following(metrics, self._metric)
             self.reload()
 
     def action_x_axis(self) -> None:
         """The next x axis."""
-        self._axis = (self._axis + 1) % len(X_AXES)
+        self._axis = following(X_AXES, self._axis)
         self.reload()
 
     def action_cancel(self) -> None:

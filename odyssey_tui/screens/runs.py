@@ -12,8 +12,9 @@ from textual.containers import Vertical
 from textual.widgets import DataTable, Input, Static
 
 from odyssey_tui.keymap import bindings
-from odyssey_tui.screens.base import OdysseyScreen, one_line
+from odyssey_tui.screens.base import OdysseyScreen, following, one_line
 from odyssey_tui.screens.requests import FINISHED, RETRIABLE, ask_cancel, retry_runs
+from odyssey_tui.services.runs import TRAINED
 from odyssey_tui.widgets.keyed_table import KeyedTable, TableRow
 from odyssey_tui.widgets.run_columns import fit_columns, table_columns, table_row
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from odyssey_tui.widgets.chart import Chart
 
 PREVIEW_WIDTH, PREVIEW_HEIGHT, MOST_PREVIEWED = 110, 30, 8
-TRAINED = frozenset({"pretrain", "adapt"})
 GROUP_PREFIX = "group:"
 SORTS = ("plan", "state", "loss", "target", "base")
 GROUPS = ("experiment", "kind", "domain", "replay", "ptpp", "size", "none")
@@ -71,8 +71,8 @@ class RunsScreen(OdysseyScreen):
     def __init__(self) -> None:
         super().__init__()
         self._filter = ""
-        self._sort = 0
-        self._group = 0
+        self._sort = SORTS[0]
+        self._group = GROUPS[0]
         self._folds: dict[tuple[bool, str], bool] = {}
         """Which groups are folded, with a filter and without; set when a group is first seen, then by the user."""
         self._snapshot: Snapshot | None = None
@@ -100,7 +100,7 @@ class RunsScreen(OdysseyScreen):
         chosen = self._previewed()
         self._asked_preview = chosen[:MOST_PREVIEWED]
         left_out = f"first {MOST_PREVIEWED} of {len(chosen)} runs" if len(chosen) > MOST_PREVIEWED else ""
-        return Request(self._filter, SORTS[self._sort], GROUPS[self._group], self._asked_preview, left_out)
+        return Request(self._filter, self._sort, self._group, self._asked_preview, left_out)
 
     def load(self, request: Request) -> Snapshot:
         from odyssey_tui.services.run_detail import read_curves
@@ -120,7 +120,7 @@ class RunsScreen(OdysseyScreen):
 
     def _draw(self, snapshot: Snapshot) -> None:
         self.set_class(snapshot.total == 0, "-empty")
-        grouped = GROUPS[self._group] != "none"
+        grouped = self._group != "none"
         open_groups = [group for group in snapshot.groups if not (grouped and self._is_folded(group))]
         rows = [row for group in open_groups or snapshot.groups for row in group.rows]
         name_width, columns = fit_columns(self.size.width - 1, rows)
@@ -294,14 +294,14 @@ class RunsScreen(OdysseyScreen):
 
     def action_sort(self) -> None:
         """Sort by the next column."""
-        self._sort = (self._sort + 1) % len(SORTS)
-        self.notify(f"sorted by {SORTS[self._sort]}", timeout=2)
+        self._sort = following(SORTS, self._sort)
+        self.notify(f"sorted by {self._sort}", timeout=2)
         self.reload()
 
     def action_group(self) -> None:
         """Group by the next key."""
-        self._group = (self._group + 1) % len(GROUPS)
-        self.notify(f"grouped by {GROUPS[self._group]}", timeout=2)
+        self._group = following(GROUPS, self._group)
+        self.notify(f"grouped by {self._group}", timeout=2)
         self.reload()
 
     def action_cancel(self) -> None:

@@ -12,18 +12,16 @@ from textual.containers import Vertical
 from textual.widgets import DataTable, Static
 
 from odyssey_tui.keymap import bindings
-from odyssey_tui.screens.base import OdysseyScreen
+from odyssey_tui.screens.base import READING, WHAT_TO_PRESS, OdysseyScreen, following
 from odyssey_tui.services.format import number, signed
 from odyssey_tui.services.scatter_views import significant
 from odyssey_tui.widgets.chart import Chart
-from odyssey_tui.widgets.keyed_table import KeyedTable, TableColumn, TableRow
+from odyssey_tui.widgets.keyed_table import KeyedTable, TableColumn, TableRow, right
 
 if TYPE_CHECKING:
     from odyssey_tui.services.scatter_views import View
     from odyssey_tui.services.similarity import Agreement, Point, Scatter
 
-READING = "Reading the workspace…"
-KEYS = "3  launch an experiment        1  watch its runs"
 NAME_WIDTH = (8, 16)
 
 
@@ -96,7 +94,7 @@ class SimilarityScreen(OdysseyScreen):
         found = self._scatter
         if found is None:
             return
-        empty = f"{found.reason}\n\n{found.hint}\n\n{KEYS}"
+        empty = f"{found.reason}\n\n{found.hint}\n\n{WHAT_TO_PRESS}"
         figure = draw_scatter(found, self.query_one(KeyedTable).current)
         self.query_one(Chart).show(figure, empty=empty, keep_view=keep_view)
 
@@ -115,7 +113,7 @@ class SimilarityScreen(OdysseyScreen):
         found = self._scatter
         if found is None or found.view is None:
             return
-        measure = after(measures(found.agreement), found.view.measure)
+        measure = following(measures(found.agreement), found.view.measure)
         views = [item.view for item in found.agreement if item.view.measure == measure]
         self._look(next((view for view in views if view.embedder == found.view.embedder), views[0]))
 
@@ -124,7 +122,7 @@ class SimilarityScreen(OdysseyScreen):
         found = self._scatter
         if found is None or found.view is None:
             return
-        embedder = after(embedders(found), found.view.embedder)
+        embedder = following(embedders(found), found.view.embedder)
         self._look(type(found.view)(found.view.measure, embedder))
 
     def _look(self, view: View) -> None:
@@ -150,11 +148,6 @@ def embedders(found: Scatter) -> tuple[str, ...]:
     if found.view is None:
         return ()
     return tuple(item.view.embedder for item in found.agreement if item.view.measure == found.view.measure)
-
-
-def after(names: tuple[str, ...], current: str) -> str:
-    """The name that follows, round and round."""
-    return names[(names.index(current) + 1) % len(names)]
 
 
 def basis(found: Scatter) -> str:
@@ -189,18 +182,13 @@ def table_rows(points: tuple[Point, ...]) -> tuple[int, list[TableRow]]:
         cells = (
             name,
             right(significant(point.value), 8),
-            right(signed(point.delta), 7, bold=point.delta > 0),
+            right(signed(point.delta), 7, "bold" if point.delta > 0 else ""),
             right(number(point.zero_shot_loss, 2), 5),
             right(number(point.loss, 2), 5),
             right(signed(point.r_without, 2), 9),
         )
         rows.append(TableRow(point.domain, cells))
     return width, rows
-
-
-def right(text: str, width: int, *, bold: bool = False) -> Text:
-    """A right-aligned cell."""
-    return Text(text.rjust(width), style="bold" if bold else "")
 
 
 def agreement_text(found: Scatter) -> Text:

@@ -57,6 +57,16 @@ def number(value: float | None, digits: int = 3) -> str:
     return "–" if value is None or math.isnan(value) else f"{value:.{digits}f}"
 
 
+def perplexity(loss: float) -> float:
+    """exp(loss), infinite where it overflows."""
+    return math.exp(loss) if loss < 700 else math.inf
+
+
+def cut(text: str, width: int) -> str:
+    """At most ``width`` characters, ending in ``…`` where something was cut."""
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
 def bar(share: float, width: int) -> str:
     """A progress bar of ``width`` cells in eighths of a cell."""
     eighths = round(min(1.0, max(0.0, share)) * width * 8)

@@ -20,6 +20,7 @@ from functools import cached_property
 import numpy as np
 
 from engine.stats import MeanDifference
+from odyssey_tui.services.format import perplexity
 from store.errors import ConfigError
 from store.names import suggest
 
@@ -196,8 +197,3 @@ def visible(text: str) -> str:
         return "␣" * len(text)
     before = len(text) - len(text.lstrip(" "))
     return "␣" * before + bare + "␣" * (len(text) - before - len(bare))
-
-
-def perplexity(loss: float) -> float:
-    """exp(loss), infinite where it overflows."""
-    return math.exp(loss) if loss < 700 else math.inf

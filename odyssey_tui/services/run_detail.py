@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -90,11 +90,6 @@ def read_detail(workspace: Workspace, run_id: str, *, log_lines: int) -> RunDeta
         facts="\n".join(facts),
         log=tuple(tail(attempt.console, log_lines)) if attempt is not None and log_lines else (),
     )
-
-
-def as_record(line: EvaluationLine) -> dict[str, Any]:
-    """An evaluation for tables and JSON."""
-    return asdict(line)
 
 
 def _line(found: StateEvaluation) -> EvaluationLine:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from odyssey_tui.services.filter import Filter, parse_filter
+from odyssey_tui.services.format import perplexity
 
 if TYPE_CHECKING:
     from store.queries.runs import RunRow as StoredRun
     from store.workspace import Workspace
 
+TRAINED = frozenset({"pretrain", "adapt"})
+"""Kinds of runs that write training curves."""
 FIELDS: Mapping[str, type] = {
     "run": str,
     "name": str,
@@ -70,7 +72,7 @@ class RunRow:
     @property
     def ppl(self) -> float | None:
         """Perplexity of ``loss``."""
-        return None if self.loss is None else math.exp(min(self.loss, 700.0))
+        return None if self.loss is None else perplexity(self.loss)
 
     def record(self) -> dict[str, Any]:
         """The row under the names of FIELDS, for filters and for JSON."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from odyssey_tui.services.format import number, signed
+from odyssey_tui.services.format import cut, number, perplexity, signed
 from odyssey_tui.widgets.keyed_table import TableColumn, TableRow
 
 if TYPE_CHECKING:
@@ -55,8 +55,6 @@ def outcome_table(found: Comparison, width: int) -> Table:
 
 def outcome_values(outcome: Outcome, position: int, comparable: bool) -> dict[str, str]:
     """What the columns say of one outcome."""
-    from odyssey_tui.services.ledger import perplexity
-
     interval, against = outcome.interval, outcome.against_first
     before = perplexity(outcome.loss_before) if outcome.loss_before is not None else None
     bits = (outcome.bits_before, outcome.bits)
@@ -76,8 +74,8 @@ def outcome_values(outcome: Outcome, position: int, comparable: bool) -> dict[st
 
 
 def _placed(text: str, column: TableColumn) -> str:
-    cut = _head(text, column.width)
-    return cut if column.key in LEFT else cut.rjust(column.width)
+    shown = cut(text, column.width)
+    return shown if column.key in LEFT else shown.rjust(column.width)
 
 
 def difference_table(found: Comparison, width: int) -> Table:
@@ -99,7 +97,7 @@ def difference_table(found: Comparison, width: int) -> Table:
             difference.key,
             (
                 Text(_tail(difference.key, key_width)),
-                *(Text(cut) for cut in _cut_apart(difference.values, widths)),
+                *(Text(value) for value in _cut_apart(difference.values, widths)),
             ),
         )
         for difference in found.differences
@@ -109,14 +107,10 @@ def difference_table(found: Comparison, width: int) -> Table:
 
 def _cut_apart(values: Sequence[str], widths: Sequence[int]) -> list[str]:
     """Values cut to their columns; by their ends where cutting the ends off would make different ones look alike."""
-    heads = [_head(value, width) for value, width in zip(values, widths, strict=True)]
+    heads = [cut(value, width) for value, width in zip(values, widths, strict=True)]
     if len(set(heads)) == len(set(values)):
         return heads
     return [_tail(value, width) for value, width in zip(values, widths, strict=True)]
-
-
-def _head(text: str, width: int) -> str:
-    return text if len(text) <= width else text[: width - 1] + "…"
 
 
 def _tail(text: str, width: int) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from odyssey_tui.services.format import STATE_GLYPHS, bar, duration, number, signed, state_text
+from odyssey_tui.services.format import STATE_GLYPHS, bar, cut, duration, number, signed, state_text
 from odyssey_tui.widgets.keyed_table import TableColumn, TableRow
 
 if TYPE_CHECKING:
@@ -118,14 +118,13 @@ def table_columns(name_width: int, columns: Sequence[RunColumn]) -> list[TableCo
 def table_row(row: RunRow, columns: Sequence[RunColumn], name_width: int, *, marked: bool) -> TableRow:
     """A run as a row of cells."""
     cells = [_cell(column, row) for column in columns]
-    name = row.name
-    shown_name = Text(name if len(name) <= name_width else name[: name_width - 1] + "…")
-    return TableRow(row.run_id, (Text("●" if marked else " ", "bold"), cells[0], shown_name, *cells[1:]))
+    name = Text(cut(row.name, name_width))
+    return TableRow(row.run_id, (Text("●" if marked else " ", "bold"), cells[0], name, *cells[1:]))
 
 
 def _cell(column: RunColumn, row: RunRow) -> Text | str:
     drawn = column.draw(row)
     if isinstance(drawn, str):
-        text = drawn if len(drawn) <= column.width else drawn[: column.width - 1] + "…"
+        text = cut(drawn, column.width)
         return Text(text.rjust(column.width) if column.right else text)
     return drawn

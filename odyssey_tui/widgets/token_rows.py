@@ -9,7 +9,7 @@ from rich.text import Text
 
 from odyssey_tui.services.format import BLOCKS, number, signed
 from odyssey_tui.services.ledger import visible
-from odyssey_tui.widgets.keyed_table import TableColumn, TableRow
+from odyssey_tui.widgets.keyed_table import TableColumn, TableRow, right
 
 if TYPE_CHECKING:
     from odyssey_tui.services.ledger import ClassRow, Ledger, TypeRow
@@ -94,8 +94,3 @@ def signed_bar(row: ClassRow, largest: float, width: int) -> Text:
     # Blocks fill from the left; a bar that grows to the left is drawn in whole and half cells.
     drawn = ("▐" if rest >= 4 else "") + "█" * full
     return Text(drawn.rjust(half) + " " * half, "#56b4e9")
-
-
-def right(text: str, width: int, style: str = "") -> Text:
-    """A right-aligned cell."""
-    return Text(text.rjust(width), style)

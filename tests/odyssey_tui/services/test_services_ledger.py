@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.stats import MeanDifference
-from odyssey_tui.services.ledger import CLASSES, Ledger, perplexity, visible
+from odyssey_tui.services.format import perplexity
+from odyssey_tui.services.ledger import CLASSES, Ledger, visible
 from store.errors import ConfigError
 
 NO_INTERVAL = MeanDifference(None, None, None, 0)
