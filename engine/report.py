@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 HEARTBEAT_S = 5.0
 PROGRESS_EVERY_S, PROGRESS_SELDOM_S = 0.5, 5.0
 PROGRESS_SHARE = 1e-3
-"""Progress is written every thousandth of the time a run has taken, within these bounds: journals of days stay small."""
+"""Progress is written every thousandth of the time a run has taken, within these bounds: journals stay small."""
 
 
 class StopRequested(Exception):
