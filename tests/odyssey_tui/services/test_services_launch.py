@@ -26,7 +26,7 @@ def test_the_form_is_the_first_block(form) -> None:
     assert form["domain"] == "tests"
     assert form["replay_ratio"] == "0, 0.1, 0.25, 0.5"
     assert form["ptpp"] == form["size"] == "all"
-    assert form["atpp"] == "1, 2, 4, 8"
+    assert form["atpp"] == "0.5, 1, 2, 4"
     assert form["rank"] == form["lr"] == ""
 
 
