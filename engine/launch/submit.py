@@ -1,14 +1,16 @@
-"""Putting a plan into the queue. What exists is left alone; what failed, was cancelled or got lost is retried."""
+"""Putting runs into the queue. What exists is left alone; what failed, was cancelled or got lost is retried."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from engine.launch.experiments import record_launch
 from engine.launch.requests import retry
 from engine.launch.tickets import Ticket, has_ticket, write_ticket
 from engine.plan.plan import Plan
+from engine.spec.run import RunSpec
 from store.run_dir import create_run
 from store.workspace import Workspace
 
@@ -17,7 +19,7 @@ RETRIED = frozenset({"failed", "cancelled", "lost"})
 
 @dataclass(frozen=True)
 class Submitted:
-    """What became of a plan's runs, by identifier."""
+    """What became of the runs that were put into the queue, by identifier."""
 
     new: tuple[str, ...]
     existing: tuple[str, ...]
@@ -25,10 +27,10 @@ class Submitted:
     retried: tuple[str, ...]
 
 
-def preview(workspace: Workspace, plan: Plan) -> Submitted:
-    """What ``submit`` would do, without doing it."""
+def preview(workspace: Workspace, specs: Sequence[RunSpec]) -> Submitted:
+    """What ``enqueue`` would do, without doing it."""
     new, existing, retried = [], [], []
-    for spec in plan.runs:
+    for spec in specs:
         run = workspace.run(spec.run_id)
         if not run.exists():
             new.append(spec.run_id)
@@ -40,16 +42,20 @@ def preview(workspace: Workspace, plan: Plan) -> Submitted:
 
 
 def submit(workspace: Workspace, plan: Plan) -> Submitted:
+    """Record the launch of an experiment and put its runs into the queue."""
+    workspace.require_writable()
+    record_launch(workspace, plan)
+    return enqueue(workspace, plan.runs, plan.priorities())
+
+
+def enqueue(workspace: Workspace, specs: Sequence[RunSpec], priorities: Mapping[str, float]) -> Submitted:
     """Create the runs that do not exist and queue all that are unfinished; ``ensure_running`` then starts them.
 
     Interrupted half-way, it completes when called again.
     """
-    workspace.require_writable()
-    submitted = preview(workspace, plan)
-    record_launch(workspace, plan)
-    enqueued, priorities = time.time(), plan.priorities()
-    retried = set(submitted.retried)
-    for spec in plan.runs:
+    submitted = preview(workspace, specs)
+    enqueued, retried = time.time(), set(submitted.retried)
+    for spec in specs:
         run = create_run(workspace, spec.model_dump(mode="json"))
         unfinished = spec.run_id not in retried and not run.state().finished
         if unfinished and not has_ticket(workspace, spec.run_id):

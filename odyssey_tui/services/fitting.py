@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -54,27 +53,19 @@ def fit_again(
     out. The same options on the same runs are the same fit, which is not done twice. Raises LawError when there is
     nothing to fit.
     """
-    from engine.launch.requests import retry
     from engine.launch.scheduler import ensure_running
-    from engine.launch.submit import RETRIED
-    from engine.launch.tickets import Ticket, has_ticket, write_ticket
-    from store.run_dir import create_run
+    from engine.launch.submit import enqueue
 
     workspace.require_writable()
     spec, points = make_spec(workspace, domain, experiment, options)
     known = workspace.run(spec.run_id)
     state = known.state().state if known.exists() else "new"
-    if state in RETRIED:
-        retry(workspace, [spec.run_id])
-    elif state == "new":
-        create_run(workspace, spec.model_dump(mode="json"))
+    submitted = enqueue(workspace, [spec], {spec.run_id: spec.cost_flops})
     if state != "done":
-        if state not in RETRIED and not has_ticket(workspace, spec.run_id):
-            write_ticket(workspace, Ticket(spec.run_id, spec.cost_flops, time.time()))
         ensure_running(workspace)
     job: Any = spec.job
     runs = len({point.run_id for point in points})
-    return Fitting(spec.run_id, job.domain, job, runs, len(points), state == "new" or state in RETRIED, state)
+    return Fitting(spec.run_id, job.domain, job, runs, len(points), spec.run_id not in submitted.existing, state)
 
 
 def make_spec(

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from store.errors import ConfigError
+from store.errors import ConfigError, DataError
 from store.names import suggest
 
 if TYPE_CHECKING:
@@ -243,7 +243,7 @@ def describe(workspace: Workspace, plan: Plan) -> Composition:
     """What a plan would do in the workspace: which of its runs exist, and what the new ones cost."""
     from engine.launch.submit import preview
 
-    there = set(preview(workspace, plan).existing)
+    there = set(preview(workspace, plan.runs).existing)
     runs = tuple(_planned(workspace, plan, run, run.run_id not in there) for run in plan.runs)
     new = [run for run in runs if run.starts]
     flops = sum(run.flops for run in new)
@@ -281,7 +281,10 @@ def measured_flops_per_s(workspace: Workspace) -> float | None:
     for run_id in workspace.run_ids():
         run = workspace.run(run_id)
         state = run.state()
-        cost = float(run.spec().get("cost_flops") or 0.0)
+        try:
+            cost = float(run.spec().get("cost_flops") or 0.0)
+        except DataError:  # a damaged run measures nothing
+            continue
         if state.state == "done" and cost and state.started and state.ended:
             flops += cost
             seconds += state.ended - state.started

@@ -62,7 +62,7 @@ def test_finished_work_is_left_and_failed_work_is_retried(workspace, plan):
     attempt.events.write_text('{"seq":0,"t":1.0,"event":"done","seconds":1}\n')
     for run_id in (stopped, done):
         (workspace.queue / "tickets" / f"{run_id}.json").unlink()
-    assert preview(workspace, plan).retried == (stopped,)
+    assert preview(workspace, plan.runs).retried == (stopped,)
     submitted = submit(workspace, plan)
     assert submitted.retried == (stopped,)
     assert done in submitted.existing
