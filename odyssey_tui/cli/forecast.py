@@ -69,13 +69,14 @@ def forecast(invocation: Invocation, json: bool, csv: bool, latex: bool, **optio
     if found.reason and not found.scores:
         click.echo(f"{found.reason}\n  {found.hint}")
         return
-    print_figure_and_words(found)
+    print_figure_of(found)
     title = f"Held-out scores of the {found.role} loss on {found.domain}"
     emit_table(SCORES, rows, title=title, empty="no law was scored")
+    print_words(found)
 
 
-def print_figure_and_words(found: Forecast) -> None:
-    """The chart, then what it rests on."""
+def print_figure_of(found: Forecast) -> None:
+    """The chart, or why there is none."""
     from odyssey_tui.services.forecast_figure import draw_forecast
 
     if found.tracks:
@@ -83,8 +84,19 @@ def print_figure_and_words(found: Forecast) -> None:
     else:
         click.echo(f"{found.reason}\n  {found.hint}")
     print()
+
+
+def print_words(found: Forecast) -> None:
+    """The law, what it rests on and what it leaves open."""
+    from odyssey_tui.services.fit_words import open_lines
+
+    print()
     print_wrapped(f"L = {found.formula}")
     print_wrapped(f"({found.source})")
     for sentence in (*found.facts, *found.warnings, *([found.stale] if found.stale else [])):
         print_wrapped(sentence, bullet="- ")
-    print()
+    head, *lines = open_lines(found.open) or ("",)
+    if head:
+        print_wrapped(head, bullet="- ")
+    for line in lines:
+        print(line)

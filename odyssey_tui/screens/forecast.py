@@ -64,10 +64,10 @@ class ForecastScreen(OdysseyScreen):
     def compose_body(self) -> ComposeResult:
         yield Chart(empty=READING, id="forecast")
         with VerticalScroll(id="words"):
-            yield Static("", id="law", markup=False)
             yield Static("", id="scores", markup=False)
             yield Static("", id="stale", markup=False)
             yield Static("", id="plan", markup=False)
+            yield Static("", id="law", markup=False)
             yield Static("", id="facts", markup=False)
 
     def on_mount(self) -> None:
@@ -203,7 +203,12 @@ def plan_text(plan: Answer | None, refusal: str) -> Text:
 
 
 def facts_text(found: Forecast) -> Text:
-    """What the fit rests on and what it leaves open."""
-    text = Text("The fit\n", style="bold")
-    sentences = (*found.warnings, *found.facts)
-    return text.append("\n".join(f"· {sentence}" for sentence in sentences), style="not bold")
+    """What the fit rests on, and what it leaves open, one parameter a line."""
+    from odyssey_tui.services.fit_words import open_lines
+
+    text = Text("The fit", style="bold")
+    text.append("".join(f"\n· {sentence}" for sentence in (*found.warnings, *found.facts)), style="not bold")
+    head, *lines = open_lines(found.open) or ("",)
+    if head:
+        text.append(f"\n· {head}", style="not bold")
+    return text.append("".join(f"\n{line}" for line in lines), style="not bold dim")

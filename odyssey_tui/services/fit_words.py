@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +38,54 @@ class ScoreRow:
     shown: bool
 
 
+@dataclass(frozen=True)
+class OpenParameter:
+    """A parameter that the data do not determine: values from ``low`` to ``high`` fit as well.
+
+    ``cost``: by how much their cost may be higher; ``effect``: what they do to the forecasts.
+    """
+
+    name: str
+    low: str
+    high: str
+    cost: str
+    effect: str
+
+
+_OPEN = re.compile(
+    r"Your data do not determine (?P<name>\S+): values from (?P<low>\S+) to (?P<high>\S+) "
+    r"fit as well \(cost within (?P<cost>[^)]+)\), and (?P<effect>.+)\."
+)
+"""A sentence of ``engine.laws.identify``, as fits store it."""
+
+
+def find_open(fit: FitRow) -> tuple[tuple[OpenParameter, ...], tuple[str, ...]]:
+    """What the fit leaves open, parameter by parameter, and its other sentences."""
+    found, others = [], []
+    for sentence in fit.identifiability or ():
+        match = _OPEN.fullmatch(sentence)
+        if match is None:
+            others.append(sentence)
+            continue
+        effect = match["effect"].removeprefix("the forecasts ").replace("-", "−")
+        found.append(OpenParameter(match["name"], match["low"], match["high"], match["cost"], effect))
+    return tuple(found), tuple(others)
+
+
+def open_lines(found: Sequence[OpenParameter]) -> tuple[str, ...]:
+    """What is left open in one line per parameter, under one that says what the lines mean."""
+    if not found:
+        return ()
+    width = max(len(one.name) for one in found)
+    ranges = [f"{one.low} … {one.high}" for one in found]
+    longest = max(map(len, ranges))
+    head = f"Left open by the data (cost within {found[0].cost}), and forecasts then:"
+    return head, *(
+        f"  {one.name:<{width}}  {values:<{longest}}  {one.effect.removeprefix('move by ')}"
+        for one, values in zip(found, ranges, strict=True)
+    )
+
+
 def is_pretraining(fit: FitRow) -> bool:
     """Whether the form describes pretraining curves, which have no replay ratio to forecast along."""
     form = find_form(fit.form)
@@ -62,7 +112,7 @@ def make_row(fit: FitRow, name: str, scores: dict[str, Any], saw: str, shown: bo
 
 
 def tell_facts(fit: FitRow, points: Points) -> tuple[str, ...]:
-    """What the fit rests on, and what it leaves open, in sentences."""
+    """What the fit rests on, in sentences; what it leaves open is ``find_open``'s."""
     runs = len({run for run, split in zip(points.run, points.split, strict=True) if split in ("fit", "anchor")})
     scored = int((points.split == "score").sum())
     facts = [
@@ -75,7 +125,7 @@ def tell_facts(fit: FitRow, points: Points) -> tuple[str, ...]:
     facts += [f"{n} points left out: {reason}." for reason, n in excluded.most_common(2)]
     if fit.starts_agreeing is not None:
         facts.append(f"{fit.starts_agreeing:.0%} of the starts followed to the end agree with the best.")
-    return (*facts, *(fit.identifiability or ()))
+    return (*facts, *find_open(fit)[1])
 
 
 def tell_curves(fits: list[FitRow]) -> list[str]:

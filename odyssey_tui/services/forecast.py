@@ -14,7 +14,16 @@ from engine.laws.forecast import forecast as predict_curve
 from engine.laws.forms import find_form
 from engine.laws.law import Law
 from engine.laws.points import Points
-from odyssey_tui.services.fit_words import ScoreRow, find_news, is_pretraining, score_rows, tell_curves, tell_facts
+from odyssey_tui.services.fit_words import (
+    OpenParameter,
+    ScoreRow,
+    find_news,
+    find_open,
+    is_pretraining,
+    score_rows,
+    tell_curves,
+    tell_facts,
+)
 from odyssey_tui.services.format import count
 from odyssey_tui.services.stored_laws import (
     NO_FITS,
@@ -104,8 +113,10 @@ class Forecast:
     marks: tuple[Mark, ...] = ()
     scores: tuple[ScoreRow, ...] = ()
     facts: tuple[str, ...] = ()
+    open: tuple[OpenParameter, ...] = ()
+    """Parameters that the data do not determine."""
     warnings: tuple[str, ...] = ()
-    """Identifiability, parameters at their bounds, how far the curves extrapolate."""
+    """How far the curves extrapolate."""
     stale: str = ""
     choices: Choices = Choices()
     reason: str = ""
@@ -153,6 +164,7 @@ def forecast(
         law.form.source,
         scores=score_rows(family.of(role), chosen),
         facts=(*tell_facts(chosen, points), *tell_curves(family.of(role))),
+        open=find_open(chosen)[0],
         stale=find_news(chosen, stored, measured),
         choices=Choices(
             tuple(name for name in ("target", "base") if family.of(name)),

@@ -37,7 +37,7 @@ COLUMNS = (
 
 
 def score_text(rows: Sequence[ScoreRow], role: str, width: int) -> Text:
-    """One line per law, the one on screen marked; ``+K`` names the anchors a fit saw."""
+    """One line per law, the one on screen marked; ``+K`` names the anchors a fit saw. Below, what is what."""
     kept: list[ScoreColumn] = []
     for column in COLUMNS:
         if NAME_WIDTH + 2 + sum(known.width + 1 for known in kept) + column.width + 1 <= width:
@@ -51,5 +51,4 @@ def score_text(rows: Sequence[ScoreRow], role: str, width: int) -> Text:
         values = " ".join(column.value(row).replace("-", "−").rjust(column.width) for column in kept)
         line = f"{'▸' if row.shown else ' '} {name[:NAME_WIDTH]:<{NAME_WIDTH}} {values}\n"
         text.append(line, style="bold" if row.shown else "")
-    text.right_crop(1)
-    return text
+    return text.append("errors at the held-out P; fit %: at the fitted; ▸ drawn", style="dim")

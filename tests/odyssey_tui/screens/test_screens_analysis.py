@@ -188,7 +188,7 @@ class TestForecast:
             assert all(row.form in scores for row in screen._found.scores)
             assert f"▸ {screen._found.form}" in scores
             assert "forgetting" in text_of(screen, "#plan")
-            assert "do not determine" in text_of(screen, "#facts")
+            assert "Left open by the data" in text_of(screen, "#facts")
             assert len(screen.query_one(Chart).figure.lines) == 3
 
     async def test_without_a_law_fit_for_planning_the_reason_is_told(self, voyage) -> None:

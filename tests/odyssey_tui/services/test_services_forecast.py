@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from engine.laws.errors import LawError
+from odyssey_tui.services.fit_words import open_lines
 from odyssey_tui.services.forecast import AXES, forecast
 from odyssey_tui.services.forecast_figure import draw_forecast
 from odyssey_tui.services.plan import DEFAULT_FORGETTING, cheapest, experiment_limits, tell_answer
@@ -78,7 +79,12 @@ def test_anchors_roles_sizes_and_replay_ratios_can_be_chosen(fitted: Workspace) 
 
 def test_what_the_data_leave_open_is_told(fitted: Workspace) -> None:
     found = forecast(fitted)
-    assert any("do not determine" in fact for fact in found.facts)
+    assert not any("do not determine" in fact for fact in found.facts)
+    assert found.open
+    assert all(float(one.low) < float(one.high) and one.cost.endswith("%") for one in found.open)
+    head, *lines = open_lines(found.open)
+    assert "Left open" in head
+    assert [line.split()[0] for line in lines] == [one.name for one in found.open]
     assert any("3× in P" in warning for warning in found.warnings)
     assert "Fitted at P = 5, 15 to 24 points of 8 runs" in found.facts[0]
     assert found.stale == ""
