@@ -64,7 +64,7 @@ def lease_path(workspace: Workspace) -> Path:
 @contextmanager
 def _open_current(workspace: Workspace, deadline: float) -> Iterator[duckdb.DuckDBPyConnection | None]:
     """A read-only connection; None when the database has yet to be made or upgraded."""
-    if not workspace.database_path.exists():
+    if _unborn(workspace.database_path):
         yield None
         return
     with _connect(workspace, False, deadline) as con:
@@ -73,9 +73,16 @@ def _open_current(workspace: Workspace, deadline: float) -> Iterator[duckdb.Duck
         yield con if version == schema.newest_version() else None
 
 
+def _unborn(path: Path) -> bool:
+    """Whether there is no database: no file, or the empty one of a process that died while it made it."""
+    return not path.exists() or (path.is_file() and path.stat().st_size == 0)
+
+
 @contextmanager
 def _open_to_write(workspace: Workspace, deadline: float) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection to the newest schema; an older database is copied before it is upgraded."""
+    if _unborn(workspace.database_path):
+        workspace.database_path.unlink(missing_ok=True)
     with _connect(workspace, True, deadline) as con:
         version = schema.read_version(con)
         schema.refuse_newer(version, str(workspace.database_path))
@@ -172,7 +179,8 @@ def _connect(workspace: Workspace, write: bool, deadline: float) -> Iterator[duc
             if not _LOCKED.search(str(error)):
                 raise WorkspaceError(
                     f"cannot open the database {path}: {str(error).splitlines()[0]}",
-                    "If it is damaged, move it away and restore a backup of it.",
+                    "If it is damaged, move it away and restore a backup. Without one it is made anew of the runs' "
+                    "journals, which hold everything but the losses of single tokens.",
                 ) from error
             if time.monotonic() >= deadline:
                 pid = _PID.search(str(error))

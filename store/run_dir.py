@@ -20,6 +20,7 @@ from store.run_state import RunFold, RunState
 if TYPE_CHECKING:
     from store.workspace import Workspace
 
+SPEC_FILE = "spec.json"
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=+,-]{0,199}")
 
 
@@ -66,7 +67,7 @@ class RunDir:
 
     @property
     def spec_path(self) -> Path:
-        return self.path / "spec.json"
+        return self.path / SPEC_FILE
 
     @property
     def control(self) -> Path:
@@ -74,14 +75,27 @@ class RunDir:
         return self.path / "control.jsonl"
 
     def exists(self) -> bool:
-        return self.spec_path.exists()
+        return os.path.exists(self.spec_path)
 
     def spec(self) -> dict[str, Any]:
-        """The run's specification; ``DataError`` when there is no such run."""
+        """The run's specification; ``DataError`` when there is no such run, or its directory has lost it."""
         try:
             return read_json(self.spec_path)
         except FileNotFoundError as error:
+            if self.path.is_dir():
+                raise DataError(
+                    f"{self.spec_path} is missing",
+                    f"Restore it, or delete {self.path} and launch its experiment again.",
+                ) from error
             raise DataError(f"no run {self.run_id!r} in {self.path.parent}", "`odyssey runs` lists them.") from error
+
+    def name(self) -> str:
+        """The run's name; its identifier where the specification cannot be read."""
+        try:
+            spec = self.spec()
+        except DataError:
+            return self.run_id
+        return str(spec.get("name") or self.run_id) if isinstance(spec, dict) else self.run_id
 
     def checkpoint(self, state: str) -> Path:
         """The folder of the checkpoint ``state`` (``ptpp15``, ``atpp4``, ``resume``), whether it exists or not."""
@@ -158,7 +172,7 @@ def create_run(workspace: Workspace, spec: Mapping[str, Any]) -> RunDir:
     staged = workspace.runs / temporary_name(run_id)
     try:
         staged.mkdir(parents=True)
-        write_json(staged / "spec.json", dict(spec))
+        write_json(staged / SPEC_FILE, dict(spec))
         (staged / "attempts").mkdir()
         os.rename(staged, run.path)
     except OSError as error:

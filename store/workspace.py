@@ -137,11 +137,14 @@ class Workspace:
         return RunDir(self.runs / run_id)
 
     def run_ids(self) -> list[str]:
-        """Identifiers of all runs that have a directory, sorted; reads one directory listing only."""
+        """Identifiers of all runs, sorted: the folders that hold a specification. Opens no file."""
+        from store.run_dir import SPEC_FILE
+
         try:
-            return sorted(name for name in os.listdir(self.runs) if not name.startswith("."))
+            names = sorted(name for name in os.listdir(self.runs) if not name.startswith("."))
         except FileNotFoundError:
             return []
+        return [name for name in names if os.path.exists(f"{self.runs}/{name}/{SPEC_FILE}")]
 
     def require_writable(self) -> None:
         """Raise ``WorkspaceError`` unless files can be made here."""

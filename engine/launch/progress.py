@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
 
 from engine.launch.eta import Pace, makespan
 from engine.launch.experiments import read_launches
@@ -12,12 +15,15 @@ from engine.launch.mailbox import Slot
 from engine.launch.process import Identity
 from engine.launch.status import SlotStatus, Status, write_status
 from engine.spec.run import RunSpec
+from store.errors import DataError
 from store.run_dir import RunDir
 from store.workspace import Workspace
 
 if TYPE_CHECKING:
     from engine.launch.dispatcher import Dispatcher
     from engine.launch.entry import Entry
+
+_LOG = logging.getLogger(__name__)
 
 
 class Progress:
@@ -83,7 +89,15 @@ class Progress:
             for run_id in launched.runs:
                 run = self._workspace.run(run_id)
                 if run_id not in self._specs and run_id not in dispatcher.entries and run.exists():
-                    self.observe(RunSpec.model_validate(run.spec()), run)
+                    self._observe_earlier(run)
+
+    def _observe_earlier(self, run: RunDir) -> None:
+        try:
+            spec = RunSpec.model_validate(run.spec())
+        except (DataError, ValidationError) as error:
+            _LOG.warning("run %s is left out of the estimate: %s", run.run_id, " ".join(str(error).split())[:300])
+            return
+        self.observe(spec, run)
 
     def _remaining_s(self, entry: Entry) -> float:
         state = entry.run.state()

@@ -73,7 +73,7 @@ class DemoWatch:
         if moving and not pulse.works:
             ensure_running(self._workspace)
         failed = tuple(
-            f"{run.spec()['name']}: {state.reason or state.state}"
+            f"{run.name()}: {state.reason or state.state}"
             for run, state in zip(self._runs, states, strict=True)
             if state.finished and state.state != "done"
         )

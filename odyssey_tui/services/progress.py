@@ -76,6 +76,6 @@ class PulseReader:
         """What runs: the first by name, with its phase."""
         for run_id, state in states.items():
             if state.state == "running":
-                name = str(self._run(run_id).spec().get("name") or run_id)
+                name = self._run(run_id).name()
                 return f"{name}: {state.phase}" if state.phase else name
         return ""

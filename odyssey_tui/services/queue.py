@@ -111,7 +111,6 @@ def read_queue(workspace: Workspace) -> QueueView:
         state = run.state()
         if not state.finished:
             share = min(1.0, state.done / state.total) if state.total else None
-            name = str(run.spec().get("name") or run_id)
-            entries.append(QueueEntry(run_id, name, state.state, share, state.eta_s, state.reason))
+            entries.append(QueueEntry(run_id, run.name(), state.state, share, state.eta_s, state.reason))
     entries.sort(key=lambda entry: (entry.state in WAITING, order.get(entry.run_id, len(order)), entry.run_id))
     return QueueView(tuple(entries), PulseReader(workspace).read())

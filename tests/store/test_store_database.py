@@ -145,6 +145,13 @@ def test_a_damaged_database_is_one_clear_error(workspace: Workspace) -> None:
         pass
 
 
+@pytest.mark.parametrize("write", [False, True])
+def test_a_process_that_died_while_it_made_the_database_holds_nobody_up(workspace: Workspace, write: bool) -> None:
+    workspace.database_path.write_bytes(b"")
+    with lease(workspace, write=write) as con:
+        assert con.execute("SELECT count(*) FROM runs").fetchall() == [(0,)]
+
+
 def test_migrations_count_from_one_without_gaps() -> None:
     assert [step.version for step in schema.migrations()] == list(range(1, len(schema.migrations()) + 1))
 

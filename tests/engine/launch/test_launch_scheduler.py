@@ -15,6 +15,7 @@ from engine.launch.queue_state import queue_state
 from engine.launch.scheduler import ensure_running
 from engine.launch.status import read_status, scheduler_alive
 from store.errors import ConfigError
+from store.files import write_json
 
 SCRIPT = Path(__file__).with_name("scripted_scheduler.py")
 
@@ -107,6 +108,19 @@ def test_hangup_is_survived(bench):
     requests.cancel(bench.workspace, ["only"])
     bench.until(lambda: bench.state("only") == "cancelled")
     assert scheduler.alive()
+
+
+def test_a_damaged_finished_run_stops_nothing(bench, start):
+    bench.queue("first", "finish")
+    bench.queue("second", "finish", "first")
+    assert start(idle_exit_s=0.1).wait(30) == 0
+    bench.workspace.run("first").spec_path.write_text('{"')
+    bench.queue("third", "finish")
+    launched = {"name": "test", "key": "1", "runs": ["first", "second", "third"], "launched": 1.0}
+    write_json(bench.workspace.experiments / "test-1.json", launched)
+    assert start(idle_exit_s=0.1).wait(30) == 0
+    assert bench.state("third") == "done"
+    assert read_status(bench.workspace).finished == 2
 
 
 def test_slots_variable_is_checked_before_anything_starts(bench, monkeypatch):
