@@ -9,7 +9,7 @@ import numpy as np
 from odyssey_tui.plots.axes import Axis, transform
 from odyssey_tui.plots.figure import DOT, Figure
 from odyssey_tui.plots.geometry import band_edges, band_halves, bucket_columns, clip_paths, dash_points, unique_dots
-from odyssey_tui.plots.page import Ink, Page, cut, single_width
+from odyssey_tui.plots.page import HALF_BLOCKS, Ink, Page, cut, single_width
 from odyssey_tui.plots.palette import Rgb, blend, color_of
 from odyssey_tui.plots.raster import Stroke, rasterise
 from odyssey_tui.plots.series import Band, Line, Reference, Scatter
@@ -18,7 +18,7 @@ _MANY_POINTS = 2000
 _NAME_WIDTH = 14
 _FILL = 0.16
 """How much of its colour a band's ground has."""
-_UNDER_NAMES = frozenset(map(chr, range(0x2800, 0x2900))) | {"┈", "┊", "▀", "▄"}
+_UNDER_NAMES = frozenset(map(chr, range(0x2800, 0x2900))) | {"┈", "┊", *HALF_BLOCKS}
 """What a name may cover when no blank place is left: lines, bands and reference lines, never a point or a name."""
 
 

@@ -16,6 +16,7 @@ class Ink:
 
 
 PLAIN = Ink()
+HALF_BLOCKS = "▀▄"
 
 
 def single_width(text: str) -> str:
@@ -45,11 +46,13 @@ class Page:
         self._grounds: list[list[Rgb | None]] = [[None] * width for _ in range(height)]
 
     def put(self, column: int, row: int, text: str, ink: Ink = PLAIN) -> None:
-        """Write ``text`` from (column, row), over what is there."""
+        """Write ``text`` from (column, row), over what is there; a half block under it becomes its ground."""
         if not 0 <= row < self.height:
             return
         for offset, char in enumerate(text):
             if 0 <= column + offset < self.width:
+                if self._cells[row][column + offset] in HALF_BLOCKS:
+                    self._grounds[row][column + offset] = self._inks[row][column + offset].color
                 self._cells[row][column + offset] = char
                 self._inks[row][column + offset] = ink
 

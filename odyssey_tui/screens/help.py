@@ -24,7 +24,10 @@ class HelpScreen(ModalScreen[None]):
 
     def __init__(self, screen: OdysseyScreen, rebound: Mapping[str, str]) -> None:
         super().__init__()
-        self._rows = [(action.scope, shown_keys(action, rebound), action) for _, action in offered_actions(screen)]
+        own = (screen.SCOPE, "chart", "table")
+        rows = [(action.scope, shown_keys(action, rebound), action) for _, action in offered_actions(screen)]
+        # What is special here comes first; the keys that act everywhere are known soon.
+        self._rows = sorted(rows, key=lambda row: own.index(row[0]) if row[0] in own else len(own))
 
     def compose(self) -> ComposeResult:
         with VerticalScroll(classes="dialog", id="keys"):
@@ -35,7 +38,8 @@ class HelpScreen(ModalScreen[None]):
         shown = ""
         for scope, keys, action in self._rows:
             if scope != shown:
-                table.add_row("", "", "")
+                if shown:
+                    table.add_row("", "", "")
                 table.add_row("", f"[bold]{SCOPE_TITLES[scope]}[/bold]", "")
                 shown = scope
             table.add_row(f"[bold]{keys.replace('[', chr(92) + '[')}[/bold]", action.label, f"[dim]{action.help}[/dim]")
