@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from engine.spec.run import RunSpec
 
@@ -20,22 +20,35 @@ class Pace:
 
     def __init__(self, device: str) -> None:
         self._rate = PRIOR_FLOPS_PER_S[device]
-        self._seen: dict[str, tuple[float, float]] = defaultdict(lambda: (0.0, 0.0))
+        self._seen: dict[str, tuple[float, float]] = {}
+        self._supposed: dict[str, tuple[float, float]] = {}
 
     def observe(self, spec: RunSpec, seconds: float) -> None:
         """Learn from a finished run."""
-        expected, took = self._seen[spec.job.kind]
-        self._seen[spec.job.kind] = expected + self._prior(spec), took + seconds
+        self._add(self._seen, spec, seconds)
+
+    def suppose(self, running: Iterable[tuple[RunSpec, float]]) -> None:
+        """Learn for now from runs that run, and the seconds they say they will have taken; forgets earlier ones."""
+        self._supposed = {}
+        for spec, seconds in running:
+            self._add(self._supposed, spec, seconds)
 
     def expect(self, spec: RunSpec) -> float:
         """Seconds the run should take on one slot."""
-        expected, took = self._seen.get(spec.job.kind) or self._trained()
+        expected, took = self._known(spec.job.kind)
+        if not expected:
+            # A kind not seen yet: what runs whose work is counted in FLOPs have shown.
+            known = [self._known(kind) for kind in ("pretrain", "adapt")]
+            expected, took = sum(prior for prior, _ in known), sum(seconds for _, seconds in known)
         return self._prior(spec) * (took / expected if expected else 1.0)
 
-    def _trained(self) -> tuple[float, float]:
-        """For a kind not seen yet: what runs whose work is counted in FLOPs have shown."""
-        seen = [self._seen[kind] for kind in ("pretrain", "adapt") if kind in self._seen]
-        return sum(expected for expected, _ in seen), sum(took for _, took in seen)
+    def _add(self, known: dict[str, tuple[float, float]], spec: RunSpec, seconds: float) -> None:
+        expected, took = known.get(spec.job.kind, (0.0, 0.0))
+        known[spec.job.kind] = expected + self._prior(spec), took + seconds
+
+    def _known(self, kind: str) -> tuple[float, float]:
+        seen, supposed = self._seen.get(kind, (0.0, 0.0)), self._supposed.get(kind, (0.0, 0.0))
+        return seen[0] + supposed[0], seen[1] + supposed[1]
 
     def _prior(self, spec: RunSpec) -> float:
         return OVERHEAD_S + PRIOR_S.get(spec.job.kind, 0.0) + spec.cost_flops / self._rate

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from engine.launch.entry import Entry
 
 _LOG = logging.getLogger(__name__)
+
+LONG_ENOUGH_S = 5.0
+"""A run's own estimate counts for others after this: at first it is of opening files and filling caches."""
 
 
 class Progress:
@@ -58,6 +61,7 @@ class Progress:
         queued = dispatcher.queued()
         held = [entry for entry in dispatcher.entries.values() if entry.waiting == "held"]
         self._meet(dispatcher)
+        self._pace.suppose(_foretold(running.values()))
         remaining = {entry.run_id: self._remaining_s(entry) for entry in running.values()}
         specs = [entry.spec for entry in queued]
         expect = self._pace.expect
@@ -104,6 +108,14 @@ class Progress:
         if state.eta_s is not None:
             return state.eta_s
         return max(1.0, self._pace.expect(entry.spec) - (time.time() - entry.worker.assigned_at))
+
+
+def _foretold(running: Iterable[Entry]) -> Iterator[tuple[RunSpec, float]]:
+    """Running runs with the seconds they say they will have taken in all, once they have run long enough to know."""
+    for entry in running:
+        state, ran = entry.run.state(), time.time() - entry.worker.assigned_at
+        if state.eta_s is not None and ran > LONG_ENOUGH_S:
+            yield entry.spec, ran + state.eta_s
 
 
 def _show(slot: Slot, entry: Entry | None) -> SlotStatus:

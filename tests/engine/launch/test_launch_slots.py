@@ -97,6 +97,18 @@ def test_pace_learns_from_what_finished():
     assert pace.expect(run("a")) == pytest.approx(3 * prior)
 
 
+def test_pace_listens_to_what_runs_until_it_has_finished():
+    pace = Pace("cpu")
+    prior = pace.expect(run("a"))
+    pace.suppose([(run("b"), 3 * prior)])
+    assert pace.expect(run("a")) == pytest.approx(3 * prior)
+    pace.suppose([])
+    assert pace.expect(run("a")) == prior
+    pace.observe(run("b"), prior)
+    pace.suppose([(run("c"), 3 * prior)])
+    assert pace.expect(run("a")) == pytest.approx(2 * prior)
+
+
 def test_last_words_come_before_the_interpreters_dump(tmp_path):
     console = tmp_path / "console.log"
     console.write_text(
