@@ -102,11 +102,9 @@ def cheapest(
     The default model is the largest measured one at its highest PTPP. Where no limit is given, those of the experiment
     that was fitted hold, else a forgetting of 0.05 nats. ``target_gain`` asks for a target loss that far below its
     zero-shot value, in nats. The default goal is the cheapest cell where a target loss or gain is asked for, else the
-    best target loss; replay ratios are searched up to the largest measured one, budgets over the measured range (twice
-    that for the cheapest). Raises LawError where the laws cannot serve.
+    best target loss. Raises LawError where the laws cannot serve.
     """
     from store.database import lease
-    from store.queries.points import adaptation_points
 
     with lease(workspace) as con:
         family = read_family(con, domain, experiment)
@@ -115,49 +113,68 @@ def cheapest(
         if all(limit is None for limit in (forgetting, forgetting_share, target_loss, target_gain, flops)):
             chosen = experiment_limits(con, workspace, family)
             forgetting, target_loss, target_gain = chosen.forgetting, chosen.target_loss, chosen.target_gain
-        measured = adaptation_points(con, domain=family.domain)
-        qualities = {p.run_id: p.base_zero_shot_loss for p in measured if p.base_zero_shot_loss is not None}
-        target, target_points = best_law(con, family, "target", qualities, exact=False)
-        base, base_points = best_law(con, family, "base", qualities, exact=True)
-        sizes = list_sizes(target_points, measured)
-        n_params, label = find_size(size, sizes)
-        ptpp = ptpp if ptpp is not None else max(distinct(target_points.ptpp), default=math.nan)
-        target_start = zero_shot(con, family, "target", target_points, n_params, ptpp, qualities)
-        base_start = zero_shot(con, family, "base", base_points, n_params, ptpp, qualities)
-    stage = Stage(n_params, ptpp, target_start, base_start)
-    asked = [limit for limit in (target_loss, gained_loss(target_start, n_params, ptpp, target_gain)) if limit]
+        basis = read_basis(con, family, size, ptpp)
+    model = basis.model
+    gained = None if target_gain is None else model.target_zero_shot - target_gain
+    asked = [limit for limit in (target_loss, gained) if limit]
     limits = Limits(forgetting, forgetting_share, min(asked, default=None), flops, target_tokens)
     goal = goal or ("cheapest" if asked else "best")
-    low, high = target.ranges["A"]
-    reach = 1.0 if goal == "best" else 2.0
-    grid = plan_grid(
-        target,
-        base,
-        stage,
-        limits,
-        replay_ratio=np.arange(0.0, max(target.ranges["rho"][1], REPLAY_STEP) + 1e-9, REPLAY_STEP),
-        atpp=np.geomspace(low / reach, high * reach, BUDGETS),
-        goal=goal,
-    )
-    model = Model(
-        label,
-        n_params,
-        ptpp,
-        start_value(target_start, n_params, ptpp),
-        start_value(base_start, n_params, ptpp),
-        isinstance(target_start, Law) or isinstance(base_start, Law),
-    )
+    grid = search(basis, limits, goal)
     return Answer(
         family.domain,
         goal,
         model,
         tell_limits(limits, target_gain),
-        target.form.name,
-        base.form.name,
+        basis.target.form.name,
+        basis.base.form.name,
         grid.choice,
         list_options(grid, goal),
         grid.shortfalls,
         grid.warnings,
+    )
+
+
+@dataclass(frozen=True)
+class Basis:
+    """What a plan rests on: the laws of both losses, and the model to adapt, also as the planner takes it."""
+
+    target: Law
+    base: Law
+    stage: Stage
+    model: Model
+
+
+def read_basis(con: Connection, family: Family, size: str | None, ptpp: float | None) -> Basis:
+    """The best laws of a domain and the model of this size and PTPP (the largest measured one, when None)."""
+    from store.queries.points import adaptation_points
+
+    measured = adaptation_points(con, domain=family.domain)
+    qualities = {p.run_id: p.base_zero_shot_loss for p in measured if p.base_zero_shot_loss is not None}
+    target, target_points = best_law(con, family, "target", qualities, exact=False)
+    base, base_points = best_law(con, family, "base", qualities, exact=True)
+    n_params, label = find_size(size, list_sizes(target_points, measured))
+    ptpp = ptpp if ptpp is not None else max(distinct(target_points.ptpp), default=math.nan)
+    starts = [
+        zero_shot(con, family, role, points, n_params, ptpp, qualities)
+        for role, points in (("target", target_points), ("base", base_points))
+    ]
+    losses = [start_value(start, n_params, ptpp) for start in starts]
+    model = Model(label, n_params, ptpp, *losses, forecast=any(isinstance(start, Law) for start in starts))
+    return Basis(target, base, Stage(n_params, ptpp, *starts), model)
+
+
+def search(basis: Basis, limits: Limits, goal: Goal) -> Grid:
+    """Replay ratios up to the largest measured one, budgets over the measured range, twice that for the cheapest."""
+    low, high = basis.target.ranges["A"]
+    reach = 1.0 if goal == "best" else 2.0
+    return plan_grid(
+        basis.target,
+        basis.base,
+        basis.stage,
+        limits,
+        replay_ratio=np.arange(0.0, max(basis.target.ranges["rho"][1], REPLAY_STEP) + 1e-9, REPLAY_STEP),
+        atpp=np.geomspace(low / reach, high * reach, BUDGETS),
+        goal=goal,
     )
 
 
@@ -175,11 +192,6 @@ def experiment_limits(con: Connection, workspace: Workspace, family: Family) -> 
             if written:
                 return Wanted.model_validate(written)
     return Wanted(forgetting=DEFAULT_FORGETTING)
-
-
-def gained_loss(start: float | Law, n_params: float, ptpp: float, gain: float | None) -> float | None:
-    """The target loss that lies ``gain`` nats below the zero-shot one; None where no gain is asked for."""
-    return None if gain is None else start_value(start, n_params, ptpp) - gain
 
 
 def best_law(
