@@ -10,8 +10,8 @@ import click
 from odyssey_tui.cli.context import Invocation
 from odyssey_tui.cli.output import Column, emit_json, emit_table, table_options
 from odyssey_tui.cli.printing import print_wrapped
-from odyssey_tui.services.format import number, signed
-from odyssey_tui.services.ledger import perplexity, visible
+from odyssey_tui.services.format import number, perplexity, signed
+from odyssey_tui.services.ledger import visible
 
 if TYPE_CHECKING:
     from odyssey_tui.services.ledger import Masked

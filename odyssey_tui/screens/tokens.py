@@ -12,7 +12,7 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.widgets import Static
 
 from odyssey_tui.keymap import bindings
-from odyssey_tui.screens.base import OdysseyScreen
+from odyssey_tui.screens.base import READING, WHAT_TO_PRESS, OdysseyScreen
 from odyssey_tui.screens.choose import ChooseScreen
 from odyssey_tui.services.format import signed
 from odyssey_tui.widgets.keyed_table import KeyedTable
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from odyssey_tui.services.passages import Passage
     from odyssey_tui.services.tokens import PairName, TokenReport
 
-READING = "Reading the workspace…"
-KEYS = "3  launch an experiment        1  watch its runs"
 LISTED = 300
 """Token types in the table; the sums are over all of them."""
 CLASS_KEY, TYPE_KEY = "class:", "type:"
@@ -124,7 +122,7 @@ class TokensScreen(OdysseyScreen):
         if snapshot.report is None:
             from odyssey_tui.services.tokens import NO_PAIR, NO_PAIR_HINT
 
-            self.query_one("#empty", Static).update(f"{NO_PAIR}\n\n{NO_PAIR_HINT}\n\n{KEYS}")
+            self.query_one("#empty", Static).update(f"{NO_PAIR}\n\n{NO_PAIR_HINT}\n\n{WHAT_TO_PRESS}")
             return
         self._pair = (snapshot.report.name.before_id, snapshot.report.name.after_id)
         self._on = snapshot.report.name.role

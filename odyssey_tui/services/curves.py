@@ -27,9 +27,9 @@ class Curve:
     y: tuple[float, ...]
 
 
-def curve_figure(curves: Sequence[Curve], metric: str, axis: str, title: str = "", note: str = "") -> Figure:
+def curve_figure(curves: Sequence[Curve], metric: str, axis: str, note: str = "") -> Figure:
     """Curves of one metric in one chart; colours follow the order of the curves. ``note``: what is left out."""
-    figure = Figure(title, X_AXES[axis], LABELS.get(metric, metric), note=note)
+    figure = Figure("", X_AXES[axis], LABELS.get(metric, metric), note=note)
     for index, curve in enumerate(curves):
         figure.line(curve.x, curve.y, curve.label, color=index)
     return figure
