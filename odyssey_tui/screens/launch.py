@@ -33,7 +33,7 @@ LABELS = {
     "lr": "lr",
     "seeds": "seeds",
 }
-HOW_TO = "Tab: next field · Enter: done"
+HOW_TO = "Tab: next field · Enter, then L: launch"
 FIRST_FIELD = "replay_ratio"
 
 
@@ -144,7 +144,10 @@ class LaunchScreen(OdysseyScreen):
             TableColumn("flops", " FLOPs", 7),
         ]
         starting_first = sorted(runs, key=lambda run: not run.starts)
-        self.query_one(KeyedTable).show(columns, [planned_row(run, name_width) for run in starting_first])
+        table = self.query_one(KeyedTable)
+        table.show(columns, [planned_row(run, name_width) for run in starting_first])
+        if not table.has_focus:  # what is new comes first, and is what is being composed
+            table.move_cursor(row=0)
 
     @on(Input.Changed)
     def field_changed(self, event: Input.Changed) -> None:
@@ -202,7 +205,7 @@ class LaunchScreen(OdysseyScreen):
         self.notify(f"{new} {'run' if new == 1 else 'runs'} queued")
         self._path, self._form = None, None
         self.odyssey.look_now()
-        self.run_worker(self.odyssey.go("runs"), group="go")
+        self.run_worker(self.odyssey.go("runs", composition.new[0].run_id), group="go")
 
 
 def choose_source(sources: tuple[Source, ...], request: Request) -> Source:

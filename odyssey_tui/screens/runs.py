@@ -79,6 +79,8 @@ class RunsScreen(OdysseyScreen):
         self._drawn_curves: tuple[tuple[Curve, ...], str] | None = None
         self._chart: Chart | None = None
         self._asked_preview: tuple[str, ...] = ()
+        self._sought = ""
+        """A run to put the cursor on as soon as it is listed."""
 
     def compose_body(self) -> ComposeResult:
         example = "domain=tests and replay>=0.1 · tag:x · ~text"
@@ -95,6 +97,11 @@ class RunsScreen(OdysseyScreen):
     def on_resize(self) -> None:
         if self._snapshot is not None:
             self._draw(self._snapshot)
+
+    def arrive(self, context: object) -> None:
+        """A run that was just launched."""
+        self._sought = str(context)
+        self.reload()
 
     def request(self) -> Request:
         chosen = self._previewed()
@@ -136,6 +143,9 @@ class RunsScreen(OdysseyScreen):
         table.show(table_columns(name_width, columns), lines)
         if fresh and grouped and open_groups:
             table.move_cursor(row=table.get_row_index(GROUP_PREFIX + open_groups[0].name))
+        if any(line.key == self._sought for line in lines):
+            table.move_cursor(row=table.get_row_index(self._sought))
+            self._sought = ""
         self.query_one("#nothing", Static).display = bool(snapshot.total) and not snapshot.shown
         if self.focused is None and snapshot.total:
             table.focus()

@@ -13,6 +13,7 @@ from odyssey_tui.screens.choose import ChooseScreen
 from odyssey_tui.screens.confirm import ConfirmScreen
 from odyssey_tui.screens.launch import LaunchScreen
 from odyssey_tui.screens.runs import RunsScreen
+from odyssey_tui.widgets.keyed_table import KeyedTable
 from store.workspace import Workspace
 
 
@@ -69,6 +70,7 @@ async def test_a_sweep_is_queued_with_few_keys(empty: Workspace) -> None:
             await press(pilot, key)
         await settle(pilot)
         assert isinstance(pilot.app.screen, RunsScreen)
+        assert pilot.app.screen.query_one(KeyedTable).current.startswith("prepare-")
         created = [name for name in empty.run_ids() if name.startswith("adapt-")]
         assert len(created) == 2 * 3 * 3
         assert all("-r0.3-" in name or "-r0.4-" in name for name in created)
