@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from odyssey_tui.services.progress import Pulse, PulseReader
     from store.workspace import Workspace
 
-INTERRUPTED = 130
+LEAVE_ON = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated", signal.SIGHUP: "hung up"}
 BUSY_S, IDLE_S = 1.0, 3.0
 """Seconds between looks at the workspace while something runs, and while nothing does."""
 
@@ -64,6 +66,9 @@ class OdysseyApp(App[None], inherit_bindings=False):
             self.register_theme(theme)
         self.theme = self.settings.theme
         self.set_keymap(self.settings.keys)
+        if not self.is_headless:
+            for number in LEAVE_ON:
+                asyncio.get_running_loop().add_signal_handler(number, self._leave_on, number)
         # Reading imports the database in a thread; the first frame should not wait for that.
         self.call_after_refresh(self.look)
 
@@ -128,7 +133,11 @@ class OdysseyApp(App[None], inherit_bindings=False):
 
     def action_interrupt(self) -> None:
         """Ctrl-C: leave with the shell's status for an interrupt."""
-        self.exit(return_code=INTERRUPTED, message="interrupted; whatever runs goes on")
+        self._leave_on(signal.SIGINT)
+
+    def _leave_on(self, number: signal.Signals) -> None:
+        """Give the terminal back, then end with the shell's status for the signal."""
+        self.exit(return_code=128 + number, message=f"{LEAVE_ON[number]}; whatever runs goes on")
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """The palette: every action of the table that acts on this screen."""

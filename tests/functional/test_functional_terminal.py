@@ -101,3 +101,13 @@ def test_ctrl_c_leaves_the_terminal_as_it_was(tmp_path: Path, environment: dict[
         terminal.wait_for("Welcome to odyssey")
         terminal.press("q")
         assert terminal.wait() == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_leaves_the_terminal_as_it_was(environment: dict[str, str], number: signal.Signals) -> None:
+    with Terminal(ODYSSEY, environment) as terminal:
+        terminal.wait_for("Welcome to odyssey")
+        terminal.send(number)
+        assert terminal.wait() == 128 + number
+        assert "whatever runs goes on" in terminal.text
+        assert terminal.restored

@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import select
+import signal
 import struct
 import subprocess
 import termios
@@ -50,6 +51,15 @@ class Terminal:
     def press(self, keys: str) -> None:
         """Type keys as they are (``\\r`` is Enter)."""
         os.write(self._leader, keys.encode())
+
+    def send(self, number: signal.Signals) -> None:
+        """Send the program a signal."""
+        self._process.send_signal(number)
+
+    @property
+    def restored(self) -> bool:
+        """Whether the ordinary screen was the last one asked for."""
+        return self._seen.rfind(b"\x1b[?1049l") > self._seen.rfind(b"\x1b[?1049h")
 
     def forget(self) -> None:
         """Let ``wait_for`` look only at what is written from now on."""
