@@ -89,6 +89,7 @@ class CompareScreen(OdysseyScreen):
         same = self._found is not None and snapshot is not None and self._found.runs == snapshot.runs
         self._found = snapshot
         self.set_class(snapshot is None, "-empty")
+        self.refresh_bindings()
         if snapshot is None:
             return
         self.query_one("#runs", Static).update(self._legend(snapshot))
@@ -100,6 +101,9 @@ class CompareScreen(OdysseyScreen):
         labels = {run.run_id: str(position) for position, run in enumerate(snapshot.runs, 1)}
         self.query_one("#curves", Chart).show(draw_curves(snapshot, labels), empty=curves_empty, keep_view=same)
         self.query_one("#plane", Chart).show(draw_plane(snapshot, labels), keep_view=same)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return self._found is not None if action in ("open", "tokens", "chart") else True
 
     def action_open(self) -> None:
         """The run of the row under the cursor."""

@@ -14,7 +14,7 @@ from odyssey_tui.widgets.keyed_table import TableColumn, TableRow
 if TYPE_CHECKING:
     from odyssey_tui.services.runs import RunRow
 
-SHORTEST_NAME, READABLE_NAME, LONGEST_NAME = 14, 20, 44
+SHORTEST_NAME, READABLE_NAME, LONGEST_NAME = 12, 20, 44
 COUNT_CELLS = 8
 """What the number of runs of a group takes, which stands under the states."""
 LEAST_NUMBER = 3
@@ -82,7 +82,7 @@ RUN_COLUMNS: tuple[RunColumn, ...] = (
     RunColumn("delta_base", "ΔL base", 7, 2, lambda row: change(row.delta_base), right=True),
 )
 ESSENTIAL = 6
-"""Columns kept at the price of a longer name, down to READABLE_NAME cells; the two changes of loss at any price."""
+"""Columns kept at the price of a longer name, down to READABLE_NAME cells; for ΔL down to SHORTEST_NAME."""
 
 
 def fit_columns(width: int, rows: Sequence[RunRow]) -> tuple[int, tuple[RunColumn, ...]]:
@@ -92,6 +92,7 @@ def fit_columns(width: int, rows: Sequence[RunRow]) -> tuple[int, tuple[RunColum
     """
     longest = min(LONGEST_NAME, max((len(row.name) for row in rows), default=SHORTEST_NAME))
     wanted_name = max(SHORTEST_NAME, longest)
+    least_names = {1: SHORTEST_NAME, 2: SHORTEST_NAME}
     kept: dict[str, RunColumn] = {}
     room = width - 2
     for column in sorted(RUN_COLUMNS, key=lambda column: column.keep):
@@ -100,8 +101,8 @@ def fit_columns(width: int, rows: Sequence[RunRow]) -> tuple[int, tuple[RunColum
             continue
         least = COUNT_CELLS if column.key == "state" else max(LEAST_NUMBER, len(column.title))
         cells = min(column.width, max(filled, least))
-        name = wanted_name if column.keep > ESSENTIAL else min(wanted_name, READABLE_NAME)
-        if column.keep > 2 and room - (cells + 1) < name + 1:
+        name = wanted_name if column.keep > ESSENTIAL else min(wanted_name, least_names.get(column.keep, READABLE_NAME))
+        if column.keep and room - (cells + 1) < name + 1:
             continue
         kept[column.key] = replace(column, width=cells)
         room -= cells + 1
