@@ -60,6 +60,22 @@ def read_requests(workspace: Workspace) -> list[Request]:
     return found
 
 
+def list_retrying(workspace: Workspace) -> frozenset[str]:
+    """Runs that were asked to be retried and whose request no scheduler has taken up: their state is still the old one.
+
+    Ask this before the state: a request goes when the state has changed.
+    """
+    found: set[str] = set()
+    for path in (workspace.queue / "requests").glob("[!.]*.json"):
+        try:
+            value = read_json(path)
+        except (FileNotFoundError, DataError):
+            continue  # taken up just now, or set aside soon
+        if isinstance(value, dict) and value.get("action") == "retry":
+            found.update(value.get("runs") or ())
+    return frozenset(found)
+
+
 def _write(workspace: Workspace, action: str, run_ids: Sequence[str]) -> None:
     if missing := [run_id for run_id in run_ids if not workspace.run(run_id).exists()]:
         raise DataError(f"no run {missing[0]!r} in {workspace.root}", "`odyssey runs` lists them.")

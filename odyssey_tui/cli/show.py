@@ -12,6 +12,7 @@ import click
 from odyssey_tui.cli.context import Invocation
 from odyssey_tui.cli.output import Column, emit_json, emit_table, table_options
 from odyssey_tui.services.format import duration, number, signed, state_text
+from odyssey_tui.services.queue import has_ended
 from odyssey_tui.services.runs import find_run_ids
 
 FOLLOW_S = 0.3
@@ -71,7 +72,7 @@ def logs(invocation: Invocation, run: str, follow: bool) -> None:
     directory = workspace.run(find_run_ids(workspace, [run])[0])
     attempt = directory.latest_attempt()
     offset = _print_from(attempt.console, 0) if attempt is not None else 0
-    while follow and not directory.state().finished:
+    while follow and not has_ended(workspace, directory):
         time.sleep(FOLLOW_S)
         newest = directory.latest_attempt()
         if newest is not None:

@@ -65,11 +65,13 @@ class DemoWatch:
 
     def look(self) -> Watched:
         """How it goes now; starts a scheduler where the last one died over its work."""
+        from engine.launch.requests import list_retrying
         from engine.launch.scheduler import ensure_running
 
+        retrying = list_retrying(self._workspace)
         states = [run.state() for run in self._runs]
         pulse = self._reader.read()
-        moving = any(state.state in ACTIVE for state in states)
+        moving = any(state.state in ACTIVE for state in states) or any(run.run_id in retrying for run in self._runs)
         if moving and not pulse.works:
             ensure_running(self._workspace)
         failed = tuple(

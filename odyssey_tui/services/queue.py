@@ -11,6 +11,7 @@ from odyssey_tui.services.progress import Pulse, PulseReader
 from store.errors import OdysseyError
 
 if TYPE_CHECKING:
+    from store.run_dir import RunDir
     from store.workspace import Workspace
 
 WAITING = frozenset({"queued", "held"})
@@ -37,6 +38,13 @@ def split_by_state(workspace: Workspace, action: str, run_ids: Sequence[str]) ->
     if not able:
         raise OdysseyError("; ".join(others), "`odyssey runs` shows what each run does.")
     return able, others
+
+
+def has_ended(workspace: Workspace, run: RunDir) -> bool:
+    """Whether a run has ended and nobody has asked for it to be retried since."""
+    from engine.launch.requests import list_retrying
+
+    return run.run_id not in list_retrying(workspace) and run.state().finished
 
 
 def cancel_runs(workspace: Workspace, run_ids: Sequence[str]) -> None:

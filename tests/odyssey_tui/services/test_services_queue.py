@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from engine.launch import requests
 from odyssey_tui.cli.main import run
-from odyssey_tui.services.queue import split_by_state
+from odyssey_tui.services.demo import DemoWatch
+from odyssey_tui.services.queue import has_ended, split_by_state
 from odyssey_tui.services.runs import find_run_ids
 from store.errors import OdysseyError
 
@@ -25,3 +27,18 @@ def test_asking_for_the_impossible_leaves_no_request(own_voyage, capsys) -> None
         assert run([action, "prepare", "-w", str(own_voyage.root)]) == 1
         assert f"is done: nothing to {action}" in capsys.readouterr().err
     assert list((own_voyage.queue / "requests").iterdir()) == []
+
+
+def test_a_run_whose_retry_waits_has_not_ended(own_voyage, monkeypatch) -> None:
+    started = []
+    monkeypatch.setattr("engine.launch.scheduler.ensure_running", started.append)
+    (failed,) = find_run_ids(own_voyage, ["adapt-headers-r0-p5-xs"])
+    watch, directory = DemoWatch(own_voyage, [failed]), own_voyage.run(failed)
+    assert watch.look().finished
+    assert has_ended(own_voyage, directory)
+    requests.cancel(own_voyage, [failed])
+    assert watch.look().finished
+    requests.retry(own_voyage, [failed])
+    assert not watch.look().finished
+    assert not has_ended(own_voyage, directory)
+    assert started
