@@ -100,7 +100,8 @@ def _parse(line: bytes, position: int) -> dict[str, Any]:
         and isinstance(value.get("t"), int | float)
     ):
         return value
-    text = line.strip().decode(errors="replace")[:120]
+    # Remains of anything may stand here, and it will be shown on a terminal.
+    text = "".join(char if char.isprintable() else "\ufffd" for char in line.strip().decode(errors="replace")[:120])
     return {"seq": -1, "t": 0.0, "event": MALFORMED, "offset": position, "text": text}
 
 

@@ -137,5 +137,14 @@ def test_a_line_that_the_disk_took_in_part_does_not_spoil_the_next(
     assert [event["seq"] for event in events] == [0, -1, 1]
 
 
+def test_remains_of_anything_can_be_shown_on_a_terminal(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(b"\x1b]0;title\x07\x1b[2Jwords\xff\n")
+    (event,), _ = read_events(path)
+    assert event["event"] == MALFORMED
+    assert event["text"].isprintable()
+    assert "words" in event["text"]
+
+
 def test_a_missing_journal_is_empty(tmp_path: Path) -> None:
     assert read_events(tmp_path / "none.jsonl", 7) == ([], 7)
