@@ -161,7 +161,9 @@ def plan(
         warnings=(),
     )
     if not feasible.any():
-        return result
+        failed = sum((excess > 0).astype(int) for excess in excesses.values())
+        nearest = np.lexsort((target_loss, failed))[0]
+        return replace(result, warnings=_warnings(target, base, stage, result, *divmod(int(nearest), len(budgets))))
     first, second = (flops, target_loss) if goal == "cheapest" else (target_loss, flops)
     at = np.flatnonzero(feasible)[np.lexsort((second[feasible], first[feasible]))[0]]
     row, column = divmod(int(at), len(budgets))
@@ -311,15 +313,15 @@ def _critical_replay(ratios: Floats, forgetting: Floats, allowed: float | None) 
 
 
 def _warnings(target: Law, base: Law, stage: Stage, result: Plan, row: int, column: int) -> tuple[str, ...]:
+    """What the laws are stretched to at a cell: the chosen one, or the one that fails the fewest limits."""
     cell = result.cell(row, column)
-    warnings = []
+    warnings: list[str] = []
+    stretched: dict[str, list[str]] = {}
     for law, zero_shot in ((target, stage.target_zero_shot), (base, stage.base_zero_shot)):
         known = float("nan") if isinstance(zero_shot, Law) else zero_shot
         setting = Setting(stage.n_params, stage.ptpp, cell.replay_ratio, atpp=cell.atpp, zero_shot_loss=known)
         for symbol, factor in law.extrapolation(points_at(law.role, setting)).items():
-            warnings.append(
-                f"{symbol} is {factor:.3g}× beyond the points the {law.role} law ({law.form.name}) was fitted on."
-            )
+            stretched.setdefault(f"{symbol} is {factor:.3g}×", []).append(law.role)
         low, high = law.ranges["rho"]
         if not low - 1e-9 <= cell.replay_ratio <= high + 1e-9:
             warnings.append(
@@ -330,6 +332,9 @@ def _warnings(target: Law, base: Law, stage: Stage, result: Plan, row: int, colu
                 warnings.append(
                     f"The {law.role} law was fitted on a single {name}: how the loss depends on it is a guess."
                 )
-    if len(result.atpp) > 1 and column in (0, len(result.atpp) - 1):
+    beyond = [f"{what} beyond the points of the {' and '.join(roles)} law" for what, roles in stretched.items()]
+    if beyond:
+        warnings.insert(0, f"Extrapolated: {'; '.join(beyond)}.")
+    if result.feasible.any() and len(result.atpp) > 1 and column in (0, len(result.atpp) - 1):
         warnings.append("The answer lies at the edge of the ATPP grid: widen it.")
     return tuple(dict.fromkeys(warnings))

@@ -123,8 +123,11 @@ def test_extrapolation_is_a_warning() -> None:
     far = Stage(8e5, 310.0, START_TARGET, START_BASE)
     result = plan(target_law(), base_law(), far, Limits(forgetting=2.0))
     text = " ".join(result.warnings)
-    assert "N is 4× beyond" in text
+    assert "N is 4× beyond the points of the target and base law" in text
     assert "P is 10× beyond" in text
+    hopeless = plan(target_law(), base_law(), far, Limits(target_loss=0.001))
+    assert hopeless.choice is None
+    assert "P is 10× beyond" in " ".join(hopeless.warnings)
     assert plan(target_law(), base_law(), stage(), Limits(forgetting=0.5), atpp=[1, 2, 4]).warnings == (
         "The answer lies at the edge of the ATPP grid: widen it.",
     )
