@@ -81,8 +81,13 @@ def snapshot(corpus: Corpus, workspace: Workspace) -> CorpusSnapshot:
     the stripped form of one corpus are split alike.
     Raises DataError when the source cannot be read or holds no text, ConfigError when its name is wrong.
     """
-    folder = cached_folder(workspace.cache / "corpora" / corpus.key(), lambda temporary: _build(corpus, temporary))
+    folder = cached_folder(snapshot_folder(corpus, workspace), lambda temporary: _build(corpus, temporary))
     return CorpusSnapshot(folder, read_json(folder / MANIFEST))
+
+
+def snapshot_folder(corpus: Corpus, workspace: Workspace) -> Path:
+    """Where the snapshot of ``corpus`` is, or will be."""
+    return workspace.cache / "corpora" / corpus.key()
 
 
 def is_stale(corpus: Corpus, taken: CorpusSnapshot) -> bool:

@@ -108,9 +108,14 @@ def load_tokenizer(spec: Tokenizer, workspace: Workspace) -> LoadedTokenizer:
 
     Raises DataError when the pretrained one cannot be had, is no fast tokenizer or has no end-of-text token.
     """
-    folder = workspace.cache / "tokenizers" / spec.key()
+    folder = tokenizer_folder(spec, workspace)
     cached_folder(folder, lambda temporary: _build(spec, workspace, temporary))
     return LoadedTokenizer(path=folder, **read_json(folder / MANIFEST))
+
+
+def tokenizer_folder(spec: Tokenizer, workspace: Workspace) -> Path:
+    """Where the tokenizer of ``spec`` is cached, or will be."""
+    return workspace.cache / "tokenizers" / spec.key()
 
 
 def _build(spec: Tokenizer, workspace: Workspace, folder: Path) -> None:

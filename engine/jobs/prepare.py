@@ -3,27 +3,48 @@
 from __future__ import annotations
 
 import os
+import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.data.corpus import CorpusSnapshot, is_stale, snapshot
+from engine.data.corpus import CorpusSnapshot, is_stale, snapshot, snapshot_folder
 from engine.data.eval_sets import tokenise_eval_set
 from engine.data.records import record_eval_set, record_tokenizer
-from engine.data.tokenizer import load_tokenizer
+from engine.data.sources.registry import is_path
+from engine.data.tokenizer import load_tokenizer, tokenizer_folder
 from engine.data.tokens import token_stream
 from engine.spec.run import Corpus, EvalSet, PrepareJob
 from store.errors import DataError
 
 if TYPE_CHECKING:
     from engine.report import JobContext, Report
+    from store.workspace import Workspace
 
 
 def execute(job: PrepareJob, context: JobContext) -> None:
     """Snapshot every corpus, make the tokenizer, tokenise training splits and evaluation sets; report each.
 
     Raises DataError when a training split or an evaluation set holds fewer than ``minimum_tokens``, naming all that do.
+    Files that were read for the first time are then forgotten: corrected, they are read anew when it is tried again.
     """
     _limit_threads(context.threads)
     corpora = _distinct(job)
+    new = [folder for folder in _made_of_files(job, corpora, context.workspace) if not folder.exists()]
+    try:
+        _prepare(job, context, corpora)
+    except DataError:
+        for folder in new:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _made_of_files(job: PrepareJob, corpora: list[Corpus], workspace: Workspace) -> list[Path]:
+    """The cache entries that hold files as they were when they were read."""
+    snapshots = [snapshot_folder(corpus, workspace) for corpus in corpora if is_path(corpus)]
+    return snapshots + [tokenizer_folder(job.tokenizer, workspace)] * any(map(is_path, job.tokenizer.train_on))
+
+
+def _prepare(job: PrepareJob, context: JobContext, corpora: list[Corpus]) -> None:
     report = context.report
     total = 2 * len(corpora) + 1 + len(job.sets)
     report.running(total, "steps")

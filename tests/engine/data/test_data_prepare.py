@@ -82,6 +82,29 @@ def test_short_text_is_refused_by_one_message_that_names_all(
     assert "corpus 'far'" in error.value.message
 
 
+def test_refused_files_are_read_anew_once_corrected(workspace: Workspace, corpora: tuple[Corpus, Corpus]) -> None:
+    near = Path(corpora[0].source)
+    whole = near.read_text()
+    for written in (whole[: whole.index("\n") + 1], ""):
+        near.write_text(written)
+        with pytest.raises(DataError):
+            run(make_job(corpora, minimum_tokens=300), workspace)
+        assert list((workspace.cache / "corpora").iterdir()) == []
+        assert not list((workspace.cache / "tokenizers").glob("[!.]*"))
+    near.write_text(whole)
+    attempt = run(make_job(corpora, minimum_tokens=300), workspace)
+    assert [event["n_documents"] for event in events(attempt, "corpus")] == [40, 40]
+
+
+def test_what_others_have_used_outlives_a_refusal(workspace: Workspace, corpora: tuple[Corpus, Corpus]) -> None:
+    first = events(run(make_job(corpora), workspace), "corpus")
+    with pytest.raises(DataError):
+        run(make_job(corpora, minimum_tokens=1_000_000), workspace)
+    Path(corpora[0].source).write_text("")
+    second = events(run(make_job(corpora), workspace), "corpus")
+    assert [event["fingerprint"] for event in first] == [event["fingerprint"] for event in second]
+
+
 def test_held_out_text_in_training_text_is_warned_of(workspace: Workspace, corpora: tuple[Corpus, Corpus]) -> None:
     near, far = corpora
     otherwise = near.model_copy(update={"name": "again", "split_seed": 1})
