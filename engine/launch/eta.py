@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from engine.spec.run import RunSpec
 
-PRIOR_FLOPS_PER_S = {"cpu": 1.5e10, "gpu": 2e13}
-"""Before anything was observed: one core on models of a tenth of a million parameters; one GPU on larger ones."""
-PRIOR_S = {"prepare": 15.0, "similarity": 20.0, "fit": 20.0}
-OVERHEAD_S = 1.5
+PRIOR_FLOPS_PER_S = {"cpu": 3.5e10, "gpu": 2e13}
+"""Before anything was observed: one core on models of a tenth of a million parameters (measured: 3.7e10 to 5e10); one
+GPU on larger ones (a guess)."""
+PRIOR_S = {"prepare": 10.0, "similarity": 5.0, "fit": 5.0}
+OVERHEAD_S = 0.5
 """Opening data, building the model, writing results."""
 
 
