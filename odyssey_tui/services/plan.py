@@ -116,7 +116,7 @@ def cheapest(
         basis = read_basis(con, family, size, ptpp)
     model = basis.model
     gained = None if target_gain is None else model.target_zero_shot - target_gain
-    asked = [limit for limit in (target_loss, gained) if limit]
+    asked = [limit for limit in (target_loss, gained) if limit is not None]
     limits = Limits(forgetting, forgetting_share, min(asked, default=None), flops, target_tokens)
     goal = goal or ("cheapest" if asked else "best")
     grid = search(basis, limits, goal)
@@ -124,7 +124,7 @@ def cheapest(
         family.domain,
         goal,
         model,
-        tell_limits(limits, target_gain),
+        tell_limits(limits, target_gain if limits.target_loss == gained else None),
         basis.target.form.name,
         basis.base.form.name,
         grid.choice,

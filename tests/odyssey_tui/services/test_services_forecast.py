@@ -132,6 +132,9 @@ def test_a_gain_is_a_target_loss_below_the_zero_shot_one(fitted: Workspace) -> N
     assert gained.goal == "cheapest"
     assert gained.choice == cheapest(fitted, forgetting=0.5, target_loss=target).choice
     assert "0.2 below zero-shot" in gained.limits[1]
+    stricter = cheapest(fitted, forgetting=0.5, target_gain=0.2, target_loss=0.0)
+    assert stricter.choice is None
+    assert stricter.limits[1] == "target loss ≤ 0 nats"
 
 
 def test_without_limits_those_of_the_launched_experiment_hold(fitted: Workspace) -> None:
