@@ -127,7 +127,7 @@ TARGETS: dict[str, Target] = {
         columns_of(
             text="model_id run_id source revision path tokenizer_id parent domain method",
             whole="n_params n_params_non_embedding tokens_seen adapt_tokens n_params_trained",
-            number="ptpp atpp replay_ratio",
+            number="ptpp atpp replay_ratio interpolation",
             flag="annealed",
         ),
         key=("model_id",),
@@ -145,7 +145,7 @@ TARGETS: dict[str, Target] = {
         columns_of(
             text="evaluation_id model_id eval_set_id role",
             whole="predicted n_bytes",
-            number="sum_loss seconds",
+            number="sum_loss seconds canary_loss",
             canonical="scheme",
         ),
         key=("evaluation_id",),

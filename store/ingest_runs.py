@@ -20,8 +20,13 @@ if TYPE_CHECKING:
 
     from store.ingest import IngestReport
 
-_NEWEST = {"loss": "train_loss", "tokens_per_s": "tokens_per_s"}
+_NEWEST = {
+    "loss": "train_loss",
+    "valid_loss": "valid_loss",
+    **{name: name for name in ("tokens_per_s", "flops", "mfu", "memory_bytes")},
+}
 """Metrics whose newest value stands in ``runs``, and the column it stands in."""
+_FACTS = (*_NEWEST.values(), "step", "tokens", "versions", "git")
 
 
 _FROM_STATE = (
@@ -35,9 +40,7 @@ class _Run:
     """A row of ``runs`` while events are folded into it."""
 
     fold: RunFold = field(default_factory=RunFold)
-    facts: dict[str, Any] = field(
-        default_factory=lambda: dict.fromkeys(("train_loss", "tokens_per_s", "step", "tokens", "versions", "git"))
-    )
+    facts: dict[str, Any] = field(default_factory=lambda: dict.fromkeys(_FACTS))
 
     def row(self, run_id: str) -> dict[str, Any]:
         state = self.fold.state()
@@ -190,8 +193,9 @@ def _describe(files: RunFiles, workspace: Workspace, rows: _Rows) -> dict[str, A
 
 _CONVERT = columns_of(
     text="name experiment kind domain size method state reason hint unit phase host device worker git",
-    number="replay_ratio ptpp cost_flops done total eta_s queued started ended heartbeat train_loss tokens_per_s",
-    whole="seed attempt pid step tokens",
+    number="replay_ratio ptpp cost_flops done total eta_s queued started ended heartbeat train_loss tokens_per_s "
+    "valid_loss flops mfu",
+    whole="seed attempt pid step tokens memory_bytes",
     texts="needs",
 )
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Mapping
-from typing import Literal
 
-TokenClass = Literal["newline", "whitespace", "punctuation", "digits", "function", "word", "special", "other"]
+from engine.spec.run import TokenClass
 
 # English words that carry grammar rather than content: determiners, pronouns, prepositions, conjunctions, auxiliaries.
 _WORDS = """

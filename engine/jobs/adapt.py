@@ -17,17 +17,17 @@ from engine.models.decoder import Decoder
 from engine.models.lengths import check_lengths
 from engine.models.load import load_model, read_facts
 from engine.models.save import save_state
+from engine.plan.trajectory import Trajectory, plan_trajectory
 from engine.train.loop import Trainer
-from engine.train.trajectory import Trajectory, plan_trajectory
 from engine.train.voyage import Voyage
 from store.errors import ConfigError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from engine.plan.trajectory import Point
     from engine.report import JobContext
     from engine.spec.run import AdaptJob
-    from engine.train.trajectory import Point
     from engine.train.voyage import Pulse
 
 

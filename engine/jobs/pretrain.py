@@ -16,14 +16,14 @@ from engine.models.decoder import Decoder
 from engine.models.lengths import check_lengths
 from engine.models.load import ModelFacts
 from engine.models.save import save_state
+from engine.plan.trajectory import plan_trajectory
 from engine.train.loop import Trainer
-from engine.train.trajectory import plan_trajectory
 from engine.train.voyage import Voyage
 
 if TYPE_CHECKING:
+    from engine.plan.trajectory import Point
     from engine.report import JobContext
     from engine.spec.run import PretrainJob
-    from engine.train.trajectory import Point
     from engine.train.voyage import Pulse
 
 

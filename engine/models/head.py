@@ -19,14 +19,19 @@ DEVICE_CHUNK_ELEMENTS = 1 << 26
 MINIMUM_CHUNK_ROWS = 128
 
 
-def mean_loss(hidden: Tensor, weight: Tensor | None, bias: Tensor | None, targets: Tensor) -> Tensor:
-    """Mean cross-entropy (nats) of ``targets``, differentiable in ``hidden``, ``weight`` and ``bias``.
+def summed_loss(
+    hidden: Tensor, weight: Tensor | None, bias: Tensor | None, targets: Tensor, row_weights: Tensor | None = None
+) -> Tensor:
+    """Sum of the rows' cross-entropies (nats), differentiable in ``hidden``, ``weight`` and ``bias``.
 
-    ``weight=None`` says that ``hidden`` already holds logits (models that transform them after the output layer).
+    ``row_weights`` (rows,) float32 multiply the rows' losses. ``weight=None`` says that ``hidden`` already holds logits
+    (models that transform them after the output layer).
     """
-    if weight is None:
-        return functional.cross_entropy(hidden.float(), targets)
-    return _ChunkedLoss.apply(hidden, weight, bias, targets)
+    if weight is not None:
+        return _ChunkedLoss.apply(hidden, weight, bias, targets, row_weights)
+    if row_weights is None:
+        return functional.cross_entropy(hidden.float(), targets, reduction="sum")
+    return (functional.cross_entropy(hidden.float(), targets, reduction="none") * row_weights).sum()
 
 
 @torch.no_grad()
@@ -47,25 +52,31 @@ class _ChunkedLoss(torch.autograd.Function):
     and backward only scales. Three matrix products a chunk, as in the plain computation."""
 
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, row_weights: Tensor | None
+    ) -> Tensor:
         device = hidden.device.type
         dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden.dtype
-        needs_hidden, needs_weight, needs_bias, _ = ctx.needs_input_grad
-        rows_total = targets.shape[0]
+        needs_hidden, needs_weight, needs_bias, *_ = ctx.needs_input_grad
         rows_in, matrix = hidden.to(dtype), weight.to(dtype)
         grad_hidden = torch.empty_like(rows_in) if needs_hidden else None
         grad_weight = torch.zeros_like(weight, dtype=torch.float32) if needs_weight else None
         grad_bias = torch.zeros_like(bias, dtype=torch.float32) if needs_bias else None
         total = torch.zeros((), dtype=torch.float32, device=hidden.device)
         with torch.autocast(device, enabled=False):
-            for rows in _chunks(rows_total, weight.shape[0], hidden.device):
+            for rows in _chunks(targets.shape[0], weight.shape[0], hidden.device):
                 inputs = rows_in[rows]
                 logits = functional.linear(inputs, matrix, None if bias is None else bias.to(dtype)).float()
                 index = targets[rows].unsqueeze(1)
                 log_probabilities = torch.log_softmax(logits, -1)
-                total -= log_probabilities.gather(1, index).sum()
+                picked = log_probabilities.gather(1, index)
                 residual = log_probabilities.exp_()
                 residual.scatter_add_(1, index, residual.new_full((1, 1), -1.0).expand(index.shape))
+                if row_weights is not None:
+                    factor = row_weights[rows].unsqueeze(1)
+                    picked = picked * factor
+                    residual *= factor
+                total -= picked.sum()
                 if grad_bias is not None:
                     grad_bias += residual.sum(0)
                 residual = residual.to(dtype)
@@ -74,15 +85,13 @@ class _ChunkedLoss(torch.autograd.Function):
                 if grad_weight is not None:
                     _add_product(grad_weight, residual, inputs)
         ctx.grads = (grad_hidden, grad_weight, grad_bias)
-        ctx.rows = rows_total
-        return total / rows_total
+        return total
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        scale = grad / ctx.rows
-        scaled = tuple(None if part is None else part.mul_(scale.to(part.dtype)) for part in ctx.grads)
+        scaled = tuple(None if part is None else part.mul_(grad.to(part.dtype)) for part in ctx.grads)
         ctx.grads = None
-        return (*scaled, None)
+        return (*scaled, None, None)
 
 
 def _add_product(total: Tensor, residual: Tensor, inputs: Tensor) -> None:

@@ -287,9 +287,8 @@ class _Builder:
         depends_on_needs: bool = False,
     ) -> str:
         name = re.sub(r"[^A-Za-z0-9._=+,-]+", "_", name)[:120]
-        identity = [RUN_FORMAT, job.content(), seed, *([list(needs)] if depends_on_needs else [])]
+        identity = [RUN_FORMAT, job.kind, job.essence(), seed, *([list(needs)] if depends_on_needs else [])]
         run_id = f"{name}-{content_key(identity, 8)}"
-        chosen = self.experiment.resources
         spec = RunSpec(
             run_id=run_id,
             name=name,
@@ -297,12 +296,24 @@ class _Builder:
             needs=tuple(dict.fromkeys(needs)),
             labels=labels or {},
             seed=seed,
-            resources=Resources(gpus=chosen.gpus, cpu_threads=chosen.cpu_threads),
+            resources=self._resources(job),
             cost_flops=cost_flops,
             job=job,
         )
         self.runs.setdefault(run_id, spec)
         return run_id
+
+    def _resources(self, job: Job) -> Resources:
+        """Only training is spread over several processes."""
+        chosen = self.experiment.resources
+        if job.kind in ("pretrain", "adapt"):
+            return Resources(
+                gpus=chosen.gpus_per_run,
+                nodes=chosen.nodes,
+                processes=chosen.processes,
+                cpu_threads=chosen.cpu_threads,
+            )
+        return Resources(gpus=min(chosen.gpus_per_run, 1), cpu_threads=chosen.cpu_threads)
 
     def _cell_name(self, cell: Cell) -> str:
         """From the cell alone: a name that depended on the rest of the experiment would do the same work twice."""

@@ -20,13 +20,12 @@ from pydantic import (
     Tag,
 )
 
-from engine.spec.run import Corpus, Method, PerParameter, Ratio, Training
+from engine.spec.run import Corpus, Method, MethodName, PerParameter, Ratio, Training
 from engine.spec.strict import Strict
 
 _BYTES = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*([kKMG]i?)?B\s*$")
 _UNITS = {"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9, "ki": 2**10, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
 Tokens = Annotated[PositiveInt, Field(le=10**18)]
-MethodName = Literal["full", "lora", "rslora", "dora"]
 
 
 def parse_bytes(value: Any) -> Any:
@@ -59,6 +58,13 @@ def _filled(values: tuple[Any, ...]) -> tuple[Any, ...]:
     if not values:
         raise ValueError("must hold at least one value")
     return values
+
+
+def _by_method(value: Any) -> Any:
+    """Learning rates: None, one, several, or several for each method."""
+    if isinstance(value, dict):
+        return {name: _as_items(rates) for name, rates in value.items()}
+    return _all_as_none(value)
 
 
 def _named(corpora: Any) -> Any:
@@ -111,6 +117,8 @@ class PretrainedBase(Written):
     context: PositiveInt = Field(le=100_000_000)
     ptpp: Annotated[tuple[PerParameter, ...], *Several]
     """Pretraining tokens per parameter."""
+    share: bool = True
+    """One trajectory through all PTPP; false trains each from the start."""
     training: Training
 
 
@@ -153,8 +161,20 @@ class AdaptBlock(Written):
     alpha: PositiveFloat | None = None
     dropout: Ratio = 0.0
     target_modules: str = Method().target_modules
-    lr: Annotated[tuple[PositiveFloat, ...] | None, BeforeValidator(_all_as_none), AfterValidator(_distinct)] = None
-    """Peak learning rates; by default that of ``adapt_training``."""
+    quantize: Literal["none", "8bit", "4bit"] = "none"
+    save: Literal["merged", "adapter", "both"] = "merged"
+    lr: Annotated[
+        Annotated[tuple[PositiveFloat, ...], AfterValidator(_distinct)]
+        | dict[MethodName, Annotated[tuple[PositiveFloat, ...], *Several]]
+        | None,
+        BeforeValidator(_by_method),
+    ] = None
+    """Peak learning rates, for all methods or ``{full: 5e-5, lora: [2e-4, 5e-4]}``; by default ``adapt_training``'s,
+    also for a method that is not named."""
+    share: bool = True
+    """One trajectory through all budgets; false trains each from the base."""
+    wise_ft: Annotated[tuple[Ratio, ...], BeforeValidator(_as_items), AfterValidator(_distinct)] = ()
+    """Also score the weights interpolated between base and adapted, at these shares of the adapted (WiSE-FT)."""
     keep: Literal["none", "final", "all"] = "final"
 
 
@@ -212,9 +232,13 @@ class Limits(Written):
 
 
 class ResourcesChoice(Written):
-    """What each run occupies."""
+    """What each training run occupies; other runs take one GPU at most."""
 
-    gpus: NonNegativeInt = 0
+    gpus_per_run: NonNegativeInt = 0
+    """On each node."""
+    nodes: PositiveInt = 1
+    processes: PositiveInt = 1
+    """Data-parallel processes on each node of a run without GPUs."""
     cpu_threads: PositiveInt = 1
 
 

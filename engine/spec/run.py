@@ -13,10 +13,12 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 
 from engine.spec.strict import Strict
 
-RUN_FORMAT = 1
+RUN_FORMAT = 2
+MethodName = Literal["full", "lora", "rslora", "dora", "ia3", "vera", "loha", "lokr"]
 Ratio = Annotated[float, Field(ge=0.0, le=1.0)]
 PerParameter = Annotated[PositiveFloat, Field(le=1e9)]
 """Tokens per parameter (PTPP, ATPP)."""
+TokenClass = Literal["newline", "whitespace", "punctuation", "digits", "function", "word", "special", "other"]
 Decay = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
@@ -115,14 +117,37 @@ class Architecture(Strict):
     context: PositiveInt
 
 
+class LossMask(Strict):
+    """Targets that training treats apart, chosen by token class or one by one; of two masks the later one holds."""
+
+    classes: tuple[TokenClass, ...] = ()
+    tokens: tuple[str | NonNegativeInt, ...] = ()
+    """Token ids, or texts: every token whose text is exactly this, like ``"\n"``."""
+    treat: Literal["exclude", "weight", "kl"] = "exclude"
+    """Leave these targets out of the loss, multiply their loss by ``weight``, or replace it by ``weight`` times the
+    Kullback-Leibler divergence from the base model's prediction to the trained one's."""
+    weight: float = Field(default=1.0, ge=0)
+
+
 class Training(Strict):
-    """Optimisation: AdamW with warm-up, then a schedule; an annealed branch decays to zero over its own tokens."""
+    """Optimisation: AdamW with warm-up, then a schedule; an annealed branch decays over its own tokens."""
 
     lr: PositiveFloat
-    schedule: Literal["constant", "cosine", "linear"] = "constant"
+    schedule: Literal["constant", "cosine", "linear", "wsd", "infinite"] = "constant"
+    """``constant``, ``wsd`` and ``infinite`` serve any number of budgets along one trunk, each ended by an annealed
+    branch (``wsd`` must have one); ``infinite`` first cools down to a constant rate (2403.08763, section 7.4)."""
     warmup_share: Ratio = 0.01
+    warmup_tokens: NonNegativeInt | None = None
+    """Warm-up in tokens, the same whatever the budgets; replaces ``warmup_share``."""
     anneal_share: Ratio = 0.1
     """Tokens of an annealed branch as a share of the trunk's tokens at its point; 0 evaluates the trunk itself."""
+    anneal_shape: Literal["linear", "cosine", "sqrt"] = "linear"
+    min_lr_share: Ratio = 0.0
+    """Where every decay ends, as a share of ``lr``."""
+    cooldown_share: Ratio = 0.3
+    """``infinite``: tokens of the cool-down as a share of the largest budget."""
+    constant_lr_share: Ratio = 0.5
+    """``infinite``: the constant rate after the cool-down, as a share of ``lr``."""
     sequence: PositiveInt = 1024
     batch_sequences: PositiveInt = 16
     accumulate: PositiveInt = 1
@@ -130,19 +155,36 @@ class Training(Strict):
     betas: tuple[Decay, Decay] = (0.9, 0.95)
     clip: PositiveFloat = 1.0
     precision: Literal["fp32", "bf16"] = "fp32"
+    separator: Literal["eos", "newline", "none"] = "eos"
+    """What stands between two documents of the training text."""
+    cross_document: bool = True
+    """Whether tokens of a packed sequence attend to earlier documents in it."""
+    masks: tuple[LossMask, ...] = ()
+    activation_checkpointing: bool = False
+    compile: bool = False
+    attention: Literal["sdpa", "eager", "flash_attention_2"] = "sdpa"
+    sharding: Literal["none", "full"] = "none"
+    """With several processes: a whole copy of the model in each (DDP), or everything sharded (FSDP2)."""
     log_every: PositiveInt = 10
+    validate_every: NonNegativeInt = 0
+    """Steps between two losses on held-out text (the valid split of what is adapted to); 0 for none."""
+    validate_tokens: PositiveInt = 16_384
     checkpoint_every_s: PositiveFloat = 300.0
 
 
 class Method(Strict):
     """How weights are adapted: all of them, or a PEFT adapter."""
 
-    name: Literal["full", "lora", "rslora", "dora"] = "full"
+    name: MethodName = "full"
     rank: PositiveInt = 8
     alpha: PositiveFloat | None = None
     """Default ``2 * rank``."""
     dropout: Ratio = 0.0
     target_modules: str = "all-linear"
+    quantize: Literal["none", "8bit", "4bit"] = "none"
+    """Hold the frozen weights quantised by bitsandbytes (QLoRA, 2305.14314); adapters only."""
+    save: Literal["merged", "adapter", "both"] = "merged"
+    """A kept state's weights: the adapter merged into the model, the adapter alone (PEFT's own folder), or both."""
 
 
 class PrepareJob(Strict):
@@ -152,6 +194,8 @@ class PrepareJob(Strict):
     corpora: tuple[Corpus, ...]
     tokenizer: Tokenizer
     sets: tuple[EvalSet, ...] = ()
+    separators: tuple[Literal["eos", "newline", "none"], ...] = ("eos",)
+    """The forms in which later runs read the training splits."""
     minimum_tokens: PositiveInt = 1
     """Every training split and evaluation set must hold at least one window of this many tokens."""
 
@@ -184,6 +228,8 @@ class AdaptJob(Strict):
     method: Method = Method()
     training: Training
     evaluation: Evaluation
+    wise_ft: tuple[Ratio, ...] = ()
+    """Also score base + α·(adapted − base), the weights interpolated, at each of these α (WiSE-FT, 2109.01903)."""
     keep: Literal["none", "final", "all"] = "final"
 
 
@@ -231,11 +277,23 @@ Job = Annotated[PrepareJob | PretrainJob | AdaptJob | EvaluateJob | SimilarityJo
 
 
 class Resources(Strict):
-    """What one run occupies while it runs."""
+    """What one run occupies while it runs; training is data-parallel over ``nodes`` × ``ranks_per_node`` processes."""
 
     gpus: NonNegativeInt = 0
+    """On each node, one process each."""
     nodes: PositiveInt = 1
+    processes: PositiveInt = 1
+    """On each node, where there are no GPUs."""
     cpu_threads: PositiveInt = 1
+
+    @property
+    def ranks_per_node(self) -> int:
+        return self.gpus or self.processes
+
+    @property
+    def world(self) -> int:
+        """Processes that train together."""
+        return self.nodes * self.ranks_per_node
 
 
 class RunSpec(Strict):

@@ -15,12 +15,20 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
 
     def content(self) -> dict[str, Any]:
-        """The plain-JSON content, defaults included: what a content key is computed from."""
+        """The plain-JSON content, defaults included."""
         return self.model_dump(mode="json")
 
+    def essence(self) -> dict[str, Any]:
+        """The content that differs from the defaults: what keys are computed from.
+
+        So a field added later changes no key, as long as its default is what was done before it; a default that has
+        been released therefore never changes.
+        """
+        return self.model_dump(mode="json", exclude_defaults=True)
+
     def key(self, length: int = 12) -> str:
-        """A hexadecimal key of the content (SHA-256, shortened)."""
-        return content_key(self.content(), length)
+        """A hexadecimal key of the essence (SHA-256, shortened)."""
+        return content_key(self.essence(), length)
 
 
 def content_key(value: Any, length: int = 12) -> str:

@@ -16,8 +16,10 @@ import torch
 from torch import Tensor
 
 from engine.models.adapter import set_dropout
-from engine.models.device import compute_in, explain_out_of_memory
-from engine.models.head import mean_loss
+from engine.models.device import explain_out_of_memory
+from engine.train.batch import PLAIN, Objective
+from engine.train.causal_loss import CausalLoss
+from engine.train.group import ALONE, Group
 from store.errors import OdysseyError
 
 if TYPE_CHECKING:
@@ -48,17 +50,30 @@ class Rates(Protocol):
 class Trainer:
     """A model, its optimizer and its place in the data.
 
-    A step takes ``batch_sequences`` · ``accumulate`` sequences (fewer where the range ends) and is one AdamW update
-    with the gradient of their mean loss, clipped by norm. Weight decay applies to matrices only.
+    A step takes ``batch_sequences`` · ``accumulate`` sequences (fewer where the range ends), shared out over the
+    processes of ``group``, and is one AdamW update with the gradient of their loss per target, clipped by norm. Weight
+    decay applies to matrices only.
     """
 
-    def __init__(self, decoder: Decoder, training: Training, source: Source, report: Report) -> None:
+    def __init__(
+        self,
+        decoder: Decoder,
+        training: Training,
+        source: Source,
+        report: Report,
+        *,
+        objective: Objective = PLAIN,
+        group: Group = ALONE,
+    ) -> None:
         self.decoder = decoder
         self.training = training
         self.position = 0
         self.steps = 0
         self._source = source
         self._report = report
+        self._objective = objective
+        self._group = group
+        self._loss = group.wrap(CausalLoss(decoder, training.precision))
         self._device = decoder.device
         self._parameters = {n: p for n, p in decoder.model.named_parameters() if p.requires_grad}
         trained = list(self._parameters.values())
@@ -129,18 +144,21 @@ class Trainer:
             torch.cuda.set_rng_state(state["random_device"], self._device)
 
     def _step(self, count: int, rate: float) -> None:
+        first, rows = self._group.part(count)
+        size = self.training.batch_sequences
+        batches = [
+            self._objective.prepare(self._source.batch(self.position + start, min(size, first + rows - start)))
+            for start in range(first, first + rows, size)
+        ]
+        targets = torch.tensor(sum(batch.targets for batch in batches), dtype=torch.float32)
+        share = 1.0 / max(self._group.total(targets).item(), 1.0)
         total = torch.zeros((), device=self._device)
-        for first in range(0, count, self.training.batch_sequences):
-            rows = min(self.training.batch_sequences, count - first)
-            batch = torch.from_numpy(self._source.batch(self.position + first, rows))
-            tokens = batch.to(self._device, non_blocking=True)
-            with compute_in(self._device, self.training.precision):
-                # The last token is only ever a target, so it is not fed.
-                hidden = self.decoder.hidden(tokens[:, :-1]).flatten(0, 1)
-                loss = mean_loss(hidden, self.decoder.weight, self.decoder.bias, tokens[:, 1:].reshape(-1))
-            loss = loss * (rows / count)
-            loss.backward()
+        for batch in batches:
+            # Wrappers average gradients over processes; the loss is a sum.
+            loss = self._loss(batch) * share
+            (loss * self._group.world).backward()
             total += loss.detach()
+        total = self._group.total(total)
         norm = torch.nn.utils.clip_grad_norm_(self._trained, self.training.clip)
         for group in self._optimizer.param_groups:
             group["lr"] = rate

@@ -11,9 +11,9 @@ from engine.report import StopRequested
 from engine.train.resume import discard_resume, load_resume, save_resume
 
 if TYPE_CHECKING:
+    from engine.plan.trajectory import Point, Trajectory
     from engine.report import Report
     from engine.train.loop import Trainer
-    from engine.train.trajectory import Point, Trajectory
 
 Pulse = Callable[[int], None]
 OnPoint = Callable[["Point", Pulse], None]

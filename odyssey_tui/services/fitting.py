@@ -82,7 +82,7 @@ def make_spec(
     for form in job_fields["forms"]:
         find_form(form)
     job = FitJob(**job_fields)
-    key = content_key([RUN_FORMAT, job.content(), 0, needs], 8)
+    key = content_key([RUN_FORMAT, job.kind, job.essence(), 0, needs], 8)
     name = f"fit-{job.domain}"
     return (
         RunSpec(

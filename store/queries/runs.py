@@ -51,7 +51,14 @@ class RunRow:
     cost_flops: float | None
     train_loss: float | None
     """Newest training loss."""
+    valid_loss: float | None
     tokens_per_s: float | None
+    flops: float | None
+    """Spent so far, by count: 6·N per trained token and 2·N per evaluated one."""
+    mfu: float | None
+    """Share of the device's peak that training used; None where the peak is unknown."""
+    memory_bytes: int | None
+    """Peak."""
     step: int | None
     tokens: int | None
     atpp: float | None
@@ -101,7 +108,8 @@ WITH finals AS (
 SELECT r.run_id, r.name, r.experiment, r.kind, r.domain, r.size, r.method, r.replay_ratio, r.ptpp, r.seed,
     r.labels::VARCHAR AS labels_json, r.state, r.attempt, r.reason, r.hint, r.done, r.total, r.unit, r.phase, r.eta_s,
     r.queued, r.started, r.ended, r.heartbeat, r.host, r.pid, r.device, r.cost_flops,
-    r.train_loss, r.tokens_per_s, r.step, r.tokens, f.atpp, f.target_loss, f.target_delta, f.base_delta,
+    r.train_loss, r.valid_loss, r.tokens_per_s, r.flops, r.mfu, r.memory_bytes, r.step, r.tokens,
+    f.atpp, f.target_loss, f.target_delta, f.base_delta,
     coalesce(n.tags, []) AS tags, coalesce(n.pinned, false) AS pinned, coalesce(n.n_notes, 0) AS n_notes,
     coalesce(w.n_warnings, 0) AS n_warnings
 FROM runs r LEFT JOIN finals f USING (run_id) LEFT JOIN noted n USING (run_id) LEFT JOIN warned w USING (run_id)

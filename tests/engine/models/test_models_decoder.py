@@ -9,7 +9,7 @@ from transformers import PreTrainedModel
 
 from engine.models.build import build_model
 from engine.models.decoder import Decoder
-from engine.models.head import mean_loss, row_losses
+from engine.models.head import row_losses, summed_loss
 from engine.spec.run import Architecture
 
 
@@ -45,7 +45,7 @@ def test_losses_equal_the_models_own(model: PreTrainedModel, plain: bool) -> Non
     hidden = decoder.hidden(tokens[:, :-1]).flatten(0, 1)
     rows = row_losses(hidden.detach(), decoder.weight, decoder.bias, targets)
     torch.testing.assert_close(rows, expected, atol=1e-5, rtol=1e-5)
-    loss = mean_loss(hidden, decoder.weight, decoder.bias, targets)
+    loss = summed_loss(hidden, decoder.weight, decoder.bias, targets) / len(targets)
     torch.testing.assert_close(loss, expected.mean(), atol=1e-5, rtol=1e-5)
     loss.backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())

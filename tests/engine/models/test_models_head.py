@@ -27,22 +27,22 @@ def _inputs(scale: float = 1.0) -> tuple[torch.Tensor, torch.Tensor, torch.Tenso
 
 
 @pytest.mark.parametrize("with_bias", [False, True])
-def test_mean_loss_and_gradients_equal_plain(with_bias: bool) -> None:
+def test_summed_loss_and_gradients_equal_plain(with_bias: bool) -> None:
     hidden, weight, bias, targets = _inputs()
     chosen = [hidden, weight, bias] if with_bias else [hidden, weight]
     plain = functional.cross_entropy(functional.linear(*chosen), targets)
     expected = torch.autograd.grad(3 * plain, chosen)
-    chunked = head.mean_loss(hidden, weight, bias if with_bias else None, targets)
+    chunked = head.summed_loss(hidden, weight, bias if with_bias else None, targets) / ROWS
     found = torch.autograd.grad(3 * chunked, chosen)
     torch.testing.assert_close(chunked, plain, atol=1e-6, rtol=1e-6)
     for ours, theirs in zip(found, expected, strict=True):
         torch.testing.assert_close(ours, theirs, atol=1e-7, rtol=1e-5)
 
 
-def test_mean_loss_leaves_a_frozen_matrix_alone() -> None:
+def test_summed_loss_leaves_a_frozen_matrix_alone() -> None:
     hidden, weight, _, targets = _inputs()
     weight.requires_grad_(False)
-    head.mean_loss(hidden, weight, None, targets).backward()
+    head.summed_loss(hidden, weight, None, targets).backward()
     assert weight.grad is None
     assert hidden.grad is not None
 
@@ -52,7 +52,7 @@ def test_a_tied_matrix_collects_both_gradients() -> None:
     tokens = torch.arange(ROWS) % VOCABULARY
     plain = functional.cross_entropy(functional.linear(weight[tokens], weight), targets)
     (expected,) = torch.autograd.grad(plain, weight)
-    (found,) = torch.autograd.grad(head.mean_loss(weight[tokens], weight, None, targets), weight)
+    (found,) = torch.autograd.grad(head.summed_loss(weight[tokens], weight, None, targets) / ROWS, weight)
     torch.testing.assert_close(found, expected, atol=1e-7, rtol=1e-5)
 
 
@@ -60,7 +60,7 @@ def test_losses_beyond_the_range_of_float_probabilities_stay_finite() -> None:
     hidden, weight, _, targets = _inputs(scale=300.0)
     plain = functional.cross_entropy(functional.linear(hidden, weight), targets)
     assert plain > 500
-    torch.testing.assert_close(head.mean_loss(hidden, weight, None, targets), plain)
+    torch.testing.assert_close(head.summed_loss(hidden, weight, None, targets) / ROWS, plain)
     rows = head.row_losses(hidden, weight, None, targets)
     torch.testing.assert_close(rows.mean(), plain.detach())
 
@@ -78,7 +78,7 @@ def test_bfloat16_products_accumulate_in_float32() -> None:
     plain = functional.cross_entropy(functional.linear(hidden, weight), targets)
     expected = torch.autograd.grad(plain, [hidden, weight])
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        loss = head.mean_loss(hidden, weight, None, targets)
+        loss = head.summed_loss(hidden, weight, None, targets) / ROWS
     found = torch.autograd.grad(loss, [hidden, weight])
     assert loss.dtype == torch.float32
     assert found[1].dtype == torch.float32

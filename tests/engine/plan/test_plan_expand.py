@@ -222,7 +222,7 @@ def test_parameters_from_the_formula_are_those_of_the_model(family):
 
 @pytest.mark.parametrize("budget", [0.5, 4, 15, 1000000, 2.25])
 def test_states_are_named_as_training_names_them(budget):
-    from engine.train.trajectory import state_name as trained_name
+    from engine.plan.trajectory import state_name as trained_name
 
     assert state_name("ptpp", budget) == trained_name("ptpp", budget)
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
+from engine.plan.schedule import Schedule
 from engine.spec.run import Training
 from engine.train.loop import Trainer
-from engine.train.schedule import Schedule
 from store.errors import OdysseyError
 
 
@@ -120,7 +120,7 @@ def test_a_device_without_memory_is_explained(make_decoder, noise, recorder, mon
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
 
     trainer = Trainer(make_decoder(), _training(), noise, recorder())
-    monkeypatch.setattr("engine.train.loop.mean_loss", exhausted)
+    monkeypatch.setattr("engine.train.causal_loss.summed_loss", exhausted)
     with pytest.raises(OdysseyError, match="ran out of memory") as failure:
         trainer.train(4, CONSTANT, "trunk", _ignore)
     assert "batch_sequences" in failure.value.hint

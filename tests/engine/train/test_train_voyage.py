@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from engine.models.adapter import attach_method
+from engine.plan.trajectory import plan_trajectory
 from engine.report import StopRequested
 from engine.spec.run import Method, Training
 from engine.train.loop import Trainer
 from engine.train.resume import FILE
-from engine.train.trajectory import plan_trajectory
 from engine.train.voyage import Voyage
 from store.errors import DataError
 

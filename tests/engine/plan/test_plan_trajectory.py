@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.plan import expand
+from engine.plan.trajectory import plan_trajectory, state_name
 from engine.spec.run import Training
-from engine.train.trajectory import plan_trajectory, state_name
 from store.errors import ConfigError
 
 

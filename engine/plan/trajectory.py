@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from engine.train.schedule import Annealed, Schedule
+from engine.plan.schedule import Annealed, Schedule
 from store.errors import ConfigError
 
 if TYPE_CHECKING:

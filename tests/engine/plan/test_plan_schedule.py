@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.train.schedule import Annealed, Schedule
+from engine.plan.schedule import Annealed, Schedule
 
 
 def test_warm_up_rises_linearly_to_the_peak() -> None:

@@ -1,0 +1,27 @@
+-- What a run cost and how a state came about; interpolated states (WiSE-FT) are no adaptation points.
+ALTER TABLE runs ADD COLUMN flops DOUBLE;
+ALTER TABLE runs ADD COLUMN mfu DOUBLE;
+ALTER TABLE runs ADD COLUMN memory_bytes BIGINT;
+ALTER TABLE runs ADD COLUMN valid_loss DOUBLE;
+ALTER TABLE models ADD COLUMN interpolation DOUBLE;
+ALTER TABLE evaluations ADD COLUMN canary_loss DOUBLE;
+
+CREATE OR REPLACE VIEW adaptation_points AS
+WITH realised AS (
+    SELECT run_id, target_tokens + replay_tokens AS adapt_tokens,
+        arg_max(replay_realised, (attempt, seq)) AS replay_realised
+    FROM mixtures GROUP BY ALL
+)
+SELECT m.run_id, r.experiment, coalesce(m.domain, r.domain) AS domain, coalesce(m.method, r.method) AS method, r.size, r.seed,
+    coalesce(p.n_params, m.n_params) AS n_params, coalesce(m.ptpp, p.ptpp) AS ptpp, m.atpp, m.adapt_tokens,
+    coalesce(m.replay_ratio, r.replay_ratio) AS replay_ratio, x.replay_realised,
+    e.role, e.eval_set_id, e.evaluation_id, z.evaluation_id AS zero_shot_evaluation_id, m.model_id, m.parent AS base_model_id,
+    e.sum_loss / nullif(e.predicted, 0) AS loss, z.sum_loss / nullif(z.predicted, 0) AS zero_shot_loss,
+    e.sum_loss / nullif(e.predicted, 0) - z.sum_loss / nullif(z.predicted, 0) AS delta
+FROM models m
+JOIN evaluations e ON e.model_id = m.model_id
+LEFT JOIN models p ON p.model_id = m.parent
+LEFT JOIN runs r ON r.run_id = m.run_id
+LEFT JOIN realised x ON x.run_id = m.run_id AND x.adapt_tokens = m.adapt_tokens
+LEFT JOIN evaluations z ON z.model_id = m.parent AND z.eval_set_id = e.eval_set_id AND z.scheme = e.scheme
+WHERE m.parent IS NOT NULL AND m.atpp > 0 AND m.interpolation IS NULL;
