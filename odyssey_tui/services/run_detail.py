@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from odyssey_tui.services.curves import Curve
-from odyssey_tui.services.format import duration
+from odyssey_tui.services.format import count, duration
 from odyssey_tui.services.runs import RunRow, as_row
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class RunDetail:
     metrics: tuple[str, ...]
     warnings: tuple[str, ...]
     facts: str
-    """The resolved specification, one ``key: value`` a line, and the mixture as realised."""
+    """The specification where it differs from the defaults, one ``key: value`` a line, and the mixture as realised."""
     log: tuple[str, ...]
 
 
@@ -74,7 +74,7 @@ def read_detail(workspace: Workspace, run_id: str, *, log_lines: int) -> RunDeta
         warnings = [warning.message for warning in runs.list_warnings(con, run_id)]
         mixture = runs.find_mixture(con, run_id)
         spec = runs.read_spec(con, run_id)
-    facts = list(describe_spec(spec))
+    facts = list(describe_spec(_essence(spec)))
     if mixture is not None and mixture.replay_realised is not None:
         facts.insert(0, f"replay realised: {mixture.replay_realised:.4f} of {mixture.sequences} sequences")
     attempt = workspace.run(run_id).latest_attempt()
@@ -118,7 +118,25 @@ def _where(run: StoredRun) -> str:
         parts.append(f"took {duration(run.ended - run.started)}")
     if run.tokens_per_s:
         parts.append(f"{run.tokens_per_s:,.0f} tokens/s")
+    if run.flops:
+        parts.append(f"{count(run.flops)} FLOPs")
+    if run.mfu:
+        parts.append(f"MFU {run.mfu:.0%}")
+    if run.memory_bytes:
+        parts.append(f"peak {count(run.memory_bytes)}B")
     return " · ".join(parts)
+
+
+def _essence(spec: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A specification without what every run has: a screen is short. One of another version is shown whole."""
+    from pydantic import ValidationError
+
+    from engine.spec.run import RunSpec
+
+    try:
+        return RunSpec.model_validate(spec).essence()
+    except ValidationError:
+        return spec
 
 
 def describe_spec(value: Any, prefix: str = "") -> Iterator[str]:
