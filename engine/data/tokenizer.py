@@ -16,7 +16,7 @@ from engine.data.cache import cached_folder
 from engine.data.corpus import snapshot
 from engine.data.token_bytes import token_bytes
 from engine.data.token_classes import classify, readable
-from engine.spec.run import Tokenizer
+from engine.spec.run import TokenClass, Tokenizer
 from engine.spec.strict import content_key
 from store.errors import DataError
 from store.files import read_json, write_json
@@ -72,6 +72,12 @@ class LoadedTokenizer:
         """The bytes each token id stands for; special tokens spell their name, ids that are not used are empty."""
         return token_bytes(self.fast, self.vocab_size, byte_level=self.byte_level)
 
+    @functools.cached_property
+    def token_classes(self) -> tuple[TokenClass, ...]:
+        """The class of each token id."""
+        special = {index for index, token in self.fast.get_added_tokens_decoder().items() if token.special}
+        return tuple(classify(text, special=index in special) for index, text in enumerate(self.token_bytes))
+
     @property
     def dtype(self) -> type[np.uint16] | type[np.uint32]:
         """The smallest type that holds every id."""
@@ -91,14 +97,12 @@ class LoadedTokenizer:
         """Every token with its text (control characters escaped) and class: the ``vocabulary`` shard."""
         import pyarrow as pa
 
-        special = {index for index, token in self.fast.get_added_tokens_decoder().items() if token.special}
-        content = self.token_bytes
         return pa.table(
             {
                 "tokenizer_id": pa.array([self.tokenizer_id] * self.vocab_size),
                 "token_id": pa.array(range(self.vocab_size), pa.int32()),
-                "text": [readable(text) for text in content],
-                "token_class": [classify(text, special=index in special) for index, text in enumerate(content)],
+                "text": [readable(text) for text in self.token_bytes],
+                "token_class": self.token_classes,
             }
         )
 

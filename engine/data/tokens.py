@@ -13,7 +13,7 @@ from engine.data.cache import cached_folder
 from engine.data.corpus import CorpusSnapshot, snapshot
 from engine.data.sources.base import Split
 from engine.data.tokenizer import LoadedTokenizer
-from engine.spec.run import Corpus
+from engine.spec.run import Corpus, Separator
 from engine.spec.strict import content_key
 from store.files import read_json, write_json
 
@@ -27,9 +27,9 @@ TOKENS_FORMAT = 1
 class TokenStream:
     """The tokens of one split of one corpus, documents one after another.
 
-    ``tokens`` is 1-D (uint16, or uint32 for vocabularies over 65,536), memory-mapped. Each document ends with the
-    end-of-text token, unless the corpus is one text in pieces. ``document_offsets`` (int64, one more than documents)
-    holds where documents begin; its last entry is ``len(tokens)``. ``n_bytes`` counts the text, without separators.
+    ``tokens`` is 1-D (uint16, or uint32 for vocabularies over 65,536), memory-mapped. Each document ends with its
+    separator, unless the corpus is one text in pieces. ``document_offsets`` (int64, one more than documents) holds
+    where documents begin; its last entry is ``len(tokens)``. ``n_bytes`` counts the text, without separators.
     """
 
     name: str
@@ -43,12 +43,21 @@ class TokenStream:
         return len(self.tokens)
 
 
-def token_stream(corpus: Corpus, split: Split, tokenizer: LoadedTokenizer, workspace: Workspace) -> TokenStream:
-    """The cached token stream of ``split``, tokenised first when there is none; empty when the split is empty."""
+def token_stream(
+    corpus: Corpus, split: Split, tokenizer: LoadedTokenizer, workspace: Workspace, separator: Separator = "eos"
+) -> TokenStream:
+    """The cached token stream of ``split``, tokenised first when there is none; empty when the split is empty.
+
+    ``separator`` ends every document: the end-of-text token (``eos``), a line end (``newline``: the tokens are those of
+    the text with a line end after it, which may merge with its last mark), or nothing. Pieces of one text have none.
+    """
     source = snapshot(corpus, workspace)
-    key = content_key([TOKENS_FORMAT, source.fingerprint, split, tokenizer.tokenizer_id, source.joined])
+    content = [TOKENS_FORMAT, source.fingerprint, split, tokenizer.tokenizer_id, source.joined]
+    if separator != "eos" and not source.joined:
+        content.append(separator)
     folder = cached_folder(
-        workspace.cache / "tokens" / key, lambda temporary: _build(source, split, tokenizer, temporary)
+        workspace.cache / "tokens" / content_key(content),
+        lambda temporary: _build(source, split, tokenizer, separator, temporary),
     )
     return TokenStream(
         name=corpus.name,
@@ -60,15 +69,20 @@ def token_stream(corpus: Corpus, split: Split, tokenizer: LoadedTokenizer, works
     )
 
 
-def _build(source: CorpusSnapshot, split: Split, tokenizer: LoadedTokenizer, folder: Path) -> None:
-    end = np.empty(0, tokenizer.dtype) if source.joined else np.array([tokenizer.eos_id], tokenizer.dtype)
+def _build(
+    source: CorpusSnapshot, split: Split, tokenizer: LoadedTokenizer, separator: Separator, folder: Path
+) -> None:
+    if source.joined:
+        separator = "none"
+    end = np.array([tokenizer.eos_id] if separator == "eos" else [], tokenizer.dtype)
+    line_end = "\n" if separator == "newline" else ""
     n_bytes = 0
 
     def texts() -> Iterator[str]:
         nonlocal n_bytes
         for document in source.documents(split):
             n_bytes += len(document.text.encode())
-            yield document.text
+            yield document.text + line_end
 
     parts: list[np.ndarray] = []
     offsets = [0]
@@ -81,6 +95,7 @@ def _build(source: CorpusSnapshot, split: Split, tokenizer: LoadedTokenizer, fol
         "corpus": source.name,
         "fingerprint": source.fingerprint,
         "split": split,
+        "separator": separator,
         "tokenizer_id": tokenizer.tokenizer_id,
         "n_tokens": offsets[-1],
         "n_documents": len(offsets) - 1,

@@ -68,10 +68,12 @@ def _prepare(job: PrepareJob, context: JobContext, corpora: list[Corpus]) -> Non
     for corpus in corpora:
         report.check_stop()
         report.progress(done, f"tokenising {corpus.name}")
-        n_tokens = len(token_stream(corpus, "train", tokenizer, context.workspace))
-        report.emit("corpus", **snapshots[corpus.key()].manifest, tokens={"train": n_tokens})
-        if n_tokens < job.minimum_tokens:
-            short.append(f"the train split of corpus '{corpus.name}' has {n_tokens:,} tokens")
+        n_tokens = [
+            len(token_stream(corpus, "train", tokenizer, context.workspace, separator)) for separator in job.separators
+        ]
+        report.emit("corpus", **snapshots[corpus.key()].manifest, tokens={"train": n_tokens[0]})
+        if min(n_tokens) < job.minimum_tokens:
+            short.append(f"the train split of corpus '{corpus.name}' has {min(n_tokens):,} tokens")
         done += 1
     for spec in job.sets:
         report.check_stop()

@@ -19,6 +19,7 @@ Ratio = Annotated[float, Field(ge=0.0, le=1.0)]
 PerParameter = Annotated[PositiveFloat, Field(le=1e9)]
 """Tokens per parameter (PTPP, ATPP)."""
 TokenClass = Literal["newline", "whitespace", "punctuation", "digits", "function", "word", "special", "other"]
+Separator = Literal["eos", "newline", "none"]
 Decay = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
@@ -97,7 +98,8 @@ class Model(Strict):
     run: str | None = None
     state: str | None = None
     """The checkpoint of ``run``: ``ptpp15``, ``atpp4``, ..."""
-    tokens_seen: PositiveInt | None = None
+    tokens_seen: NonNegativeInt | None = None
+    """Of pretraining, as the experiment or a public source says; 0 is a model at its initialisation."""
     trust_remote_code: bool = False
     allow_pickle: bool = False
 
@@ -155,8 +157,8 @@ class Training(Strict):
     betas: tuple[Decay, Decay] = (0.9, 0.95)
     clip: PositiveFloat = 1.0
     precision: Literal["fp32", "bf16"] = "fp32"
-    separator: Literal["eos", "newline", "none"] = "eos"
-    """What stands between two documents of the training text."""
+    separator: Separator = "eos"
+    """What stands after each document of the training text: the end-of-text token, a line end, nothing."""
     cross_document: bool = True
     """Whether tokens of a packed sequence attend to earlier documents in it."""
     masks: tuple[LossMask, ...] = ()
@@ -170,6 +172,11 @@ class Training(Strict):
     """Steps between two losses on held-out text (the valid split of what is adapted to); 0 for none."""
     validate_tokens: PositiveInt = 16_384
     checkpoint_every_s: PositiveFloat = 300.0
+
+    @property
+    def decays(self) -> bool:
+        """Whether the trunk itself decays, and so serves one budget alone, without annealed branches."""
+        return self.schedule in ("cosine", "linear")
 
 
 class Method(Strict):
@@ -194,8 +201,8 @@ class PrepareJob(Strict):
     corpora: tuple[Corpus, ...]
     tokenizer: Tokenizer
     sets: tuple[EvalSet, ...] = ()
-    separators: tuple[Literal["eos", "newline", "none"], ...] = ("eos",)
-    """The forms in which later runs read the training splits."""
+    separators: tuple[Separator, ...] = Field(default=("eos",), min_length=1)
+    """The forms in which later runs read the training splits; a corpus's tokens are counted in the first."""
     minimum_tokens: PositiveInt = 1
     """Every training split and evaluation set must hold at least one window of this many tokens."""
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import huggingface_hub.constants
+import numpy as np
 import pytest
 
 from engine.data.corpus import snapshot
@@ -62,6 +63,9 @@ def test_a_joined_corpus_has_no_separators(hub: Path, workspace: Workspace, pros
     corpus = Corpus(name="c", source="m2d2:Art")
     tokenizer = load_tokenizer(Tokenizer(train_on=(corpus,), vocab_size=300), workspace)
     stream = token_stream(corpus, "test", tokenizer, workspace)
+    newline = token_stream(corpus, "test", tokenizer, workspace, "newline")
+    assert np.array_equal(newline.tokens, stream.tokens)
+    assert len(list((workspace.cache / "tokens").iterdir())) == 1
     assert tokenizer.eos_id not in stream.tokens
     assert len(stream.document_offsets) > 2
     assert b"".join(tokenizer.token_bytes[token] for token in stream.tokens).decode() == text

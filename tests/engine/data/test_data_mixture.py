@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -126,6 +128,23 @@ def test_a_token_stream_holds_the_split_with_separators(workspace: Workspace, co
         assert content.decode() == document.text
     again = token_stream(corpora[0], "train", tokenizer, workspace)
     assert np.array_equal(again.tokens, made.tokens)
+
+
+def test_the_separator_is_part_of_what_a_stream_is(workspace: Workspace, corpora: tuple[Corpus, Corpus]) -> None:
+    tokenizer = load_tokenizer(Tokenizer(train_on=corpora, vocab_size=300), workspace)
+    texts = [document.text for document in snapshot(corpora[0], workspace).documents("train")]
+    written = {"eos": tokenizer.eos_token, "newline": "\n", "none": ""}
+    made = {kind: token_stream(corpora[0], "train", tokenizer, workspace, kind) for kind in written}
+    for kind, separator in written.items():
+        stream, ends = made[kind], made[kind].document_offsets
+        read = [
+            b"".join(tokenizer.token_bytes[token] for token in stream.tokens[start:end])
+            for start, end in pairwise(ends)
+        ]
+        assert [content.decode() for content in read] == [text + separator for text in texts]
+    assert len(set(map(len, made.values()))) > 1
+    assert len({stream.n_bytes for stream in made.values()}) == 1
+    assert len(list((workspace.cache / "tokens").iterdir())) == 3
 
 
 def test_an_empty_split_is_an_empty_stream(workspace: Workspace, corpora: tuple[Corpus, Corpus]) -> None:
