@@ -75,6 +75,43 @@ def test_a_decaying_schedule_serves_one_budget() -> None:
     assert trajectory.annealed
     assert trajectory.points[0].branch == trajectory.points[0].end == 200
     assert trajectory.schedule.rate(200) == pytest.approx(0)
+    raised = plan_trajectory("ptpp", (2,), 6400, _training(schedule="linear", min_lr_share=0.1, warmup_share=0))
+    assert [raised.rates(raised.points[0]).rate(at) for at in (100, 200)] == pytest.approx([0.55e-3, 1e-4])
+
+
+def test_a_constant_trunk_with_warm_up_in_tokens_serves_each_budget_as_alone() -> None:
+    for schedule in ("constant", "wsd"):
+        training = _training(schedule=schedule, warmup_tokens=64 * 30, anneal_shape="sqrt", min_lr_share=0.1)
+        many = plan_trajectory("ptpp", (1, 2, 30), 6400, training)
+        for point in many.points:
+            alone = plan_trajectory("ptpp", (point.budget,), 6400, training)
+            assert alone.points == (point,)
+            assert alone.schedule == many.schedule
+            assert alone.rates(point) == many.rates(point)
+        assert many.schedule.rate(15) == pytest.approx(0.5e-3)
+        assert many.rates(many.points[0]).rate(many.points[0].end) == pytest.approx(1e-4)
+
+
+def test_an_infinite_schedule_cools_down_and_stays() -> None:
+    training = _training(
+        schedule="infinite", warmup_tokens=64 * 100, cooldown_share=0.5, constant_lr_share=0.4, min_lr_share=0.1
+    )
+    trajectory = plan_trajectory("ptpp", (5, 20), 6400, training)
+    # The largest budget is 2,000 sequences: warm-up to 100, cool-down to 1,100.
+    rates = [trajectory.schedule.rate(at) for at in (50, 100, 600, 1100, 1900)]
+    assert rates == pytest.approx([0.5e-3, 1e-3, 0.7e-3, 0.4e-3, 0.4e-3])
+    early, late = trajectory.points
+    assert trajectory.annealed
+    for point in (early, late):
+        assert trajectory.rates(point).rate(point.branch) == pytest.approx(trajectory.schedule.rate(point.branch))
+        assert trajectory.rates(point).rate(point.end) == pytest.approx(1e-4)
+
+
+def test_what_no_schedule_can_do_is_said() -> None:
+    with pytest.raises(ConfigError, match="'wsd' has no decay"):
+        plan_trajectory("ptpp", (1,), 6400, _training(schedule="wsd", anneal_share=0))
+    with pytest.raises(ConfigError, match=r"6,464 tokens outlast the 5,632 before ptpp1 leaves the trunk"):
+        plan_trajectory("ptpp", (1, 5), 6400, _training(warmup_tokens=64 * 101))
 
 
 def test_a_budget_below_one_sequence() -> None:

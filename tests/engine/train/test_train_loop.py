@@ -23,7 +23,7 @@ def _ignore(tokens: int) -> None:
     pass
 
 
-CONSTANT = Schedule("constant", peak=3e-3, warmup=8, total=100)
+CONSTANT = Schedule(peak=3e-3, warmup=8)
 
 
 def test_steps_equal_plain_transformers(make_decoder, noise, recorder) -> None:
@@ -84,7 +84,7 @@ def test_training_learns_and_bfloat16_follows(make_decoder, recorder) -> None:
     for precision in ("fp32", "bf16"):
         report = recorder()
         trainer = Trainer(make_decoder(), _training(lr=1e-2, precision=precision), Repeated(), report)
-        trainer.train(160, Schedule("constant", 1e-2, 8, 160), "trunk", _ignore)
+        trainer.train(160, Schedule(1e-2, warmup=8), "trunk", _ignore)
         assert report.metrics[0]["loss"] == pytest.approx(math.log(50), abs=0.1)
         assert report.metrics[-1]["loss"] < 1.0
         final[precision] = report.metrics[-1]["loss"]
