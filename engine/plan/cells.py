@@ -7,14 +7,28 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 from engine.spec.experiment import AdaptBlock, Experiment, PretrainedBase
-from engine.spec.run import Method
+from engine.spec.run import Method, MethodName
 
 _KEEPS = ("none", "final", "all")
+OPTIONS: dict[MethodName, frozenset[str]] = {
+    "full": frozenset(),
+    "lora": frozenset({"rank", "alpha", "dropout"}),
+    "rslora": frozenset({"rank", "alpha", "dropout"}),
+    "dora": frozenset({"rank", "alpha", "dropout"}),
+    "ia3": frozenset(),
+    "vera": frozenset({"rank", "dropout"}),
+    "loha": frozenset({"rank", "alpha", "dropout"}),
+    "lokr": frozenset({"rank", "alpha", "dropout"}),
+}
+"""What each method's adapters have: loha and lokr call dropout theirs by other names, vera has no alpha, ia3 none."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One adaptation: a base state, a domain, a mixture and a method; its budgets lie along one trajectory."""
+    """One adaptation: a base state, a domain, a mixture and a method; its budgets lie along one trajectory.
+
+    Where ``share`` is false, each budget is a cell of its own.
+    """
 
     domain: str
     replay_ratio: float
@@ -26,11 +40,18 @@ class Cell:
     atpp: tuple[float, ...]
     adapt_tokens: tuple[int, ...]
     keep: str
+    wise_ft: tuple[float, ...] = ()
+    share: bool = True
+
+    @property
+    def budgets(self) -> tuple[str, tuple[float, ...]]:
+        """The kind of the states' names (``atpp`` or ``tokens``) and the budgets."""
+        return ("atpp", self.atpp) if self.atpp else ("tokens", self.adapt_tokens)
 
     @property
     def labels(self) -> dict[str, str | int | float | None]:
         """Axis values to group and filter by."""
-        rank = None if self.method.name == "full" else self.method.rank
+        rank = self.method.rank if "rank" in OPTIONS[self.method.name] else None
         return {
             "domain": self.domain,
             "replay_ratio": self.replay_ratio,
@@ -44,12 +65,12 @@ class Cell:
 
 
 def cross(experiment: Experiment) -> tuple[Cell, ...]:
-    """All cells of all blocks; cells that differ in budgets only are one trajectory with all of them."""
+    """All cells of all blocks; shared ones that differ in budgets only are one trajectory with all of them."""
     merged: dict[Cell, Cell] = {}
     for block in experiment.adapt:
         for cell in _cross_block(experiment, block):
-            bare = replace(cell, atpp=(), adapt_tokens=(), keep="", replay_ratio=float(cell.replay_ratio))
-            key = replace(bare, atpp=(0.0,) if cell.atpp else ())
+            bare = replace(cell, keep="", wise_ft=(), replay_ratio=float(cell.replay_ratio))
+            key = replace(bare, atpp=(0.0,) if cell.atpp else (), adapt_tokens=()) if cell.share else bare
             merged[key] = _merge(merged[key], cell) if key in merged else cell
     return tuple(merged.values())
 
@@ -60,22 +81,23 @@ def _merge(one: Cell, other: Cell) -> Cell:
         atpp=tuple(sorted({*one.atpp, *other.atpp})),
         adapt_tokens=tuple(sorted({*one.adapt_tokens, *other.adapt_tokens})),
         keep=max(one.keep, other.keep, key=_KEEPS.index),
+        wise_ft=tuple(sorted({*one.wise_ft, *other.wise_ft})),
     )
 
 
 def _cross_block(experiment: Experiment, block: AdaptBlock) -> Iterator[Cell]:
-    base, training = experiment.base, experiment.training
+    base = experiment.base
     pretrained = isinstance(base, PretrainedBase)
     axes = product(
         block.domain,
         block.size or (tuple(base.sizes) if pretrained else (None,)),
         block.ptpp or (base.ptpp if pretrained else (None,)),
         block.replay_ratio,
-        dict.fromkeys(_methods(block)),
-        block.lr or ((training.lr,) if training else ()),
+        _tuned(experiment, block),
         experiment.seeds,
+        _budgets(block),
     )
-    for domain, size, ptpp, replay_ratio, method, lr, seed in axes:
+    for domain, size, ptpp, replay_ratio, (method, lr), seed, (atpp, adapt_tokens) in axes:
         yield Cell(
             domain=domain,
             replay_ratio=replay_ratio,
@@ -84,22 +106,45 @@ def _cross_block(experiment: Experiment, block: AdaptBlock) -> Iterator[Cell]:
             method=method,
             lr=lr,
             seed=seed,
-            atpp=tuple(sorted(block.atpp)),
-            adapt_tokens=tuple(sorted(block.adapt_tokens)),
+            atpp=atpp,
+            adapt_tokens=adapt_tokens,
             keep=block.keep,
+            wise_ft=tuple(sorted(block.wise_ft)),
+            share=block.share,
         )
 
 
+def _budgets(block: AdaptBlock) -> list[tuple[tuple[float, ...], tuple[int, ...]]]:
+    """ATPP and tokens of each trajectory: all budgets along one, or one each."""
+    atpp, adapt_tokens = tuple(sorted(block.atpp)), tuple(sorted(block.adapt_tokens))
+    if block.share:
+        return [(atpp, adapt_tokens)]
+    return [((budget,), ()) for budget in atpp] + [((), (budget,)) for budget in adapt_tokens]
+
+
+def _tuned(experiment: Experiment, block: AdaptBlock) -> list[tuple[Method, float]]:
+    """Methods with each of their learning rates."""
+    training = experiment.training
+    default = (training.lr,) if training else ()
+    found = []
+    for method in dict.fromkeys(_methods(block)):
+        rates = block.lr.get(method.name) if isinstance(block.lr, dict) else block.lr
+        found += [(method, rate) for rate in rates or default]
+    return found
+
+
 def _methods(block: AdaptBlock) -> Iterator[Method]:
-    """Method and rank crossed; full fine-tuning has no rank."""
+    """Method and rank crossed; a method takes only the options it knows."""
     for name, rank in product(block.method, block.rank):
         if name == "full":
             yield Method()
         else:
+            options = {option: getattr(block, option) for option in ("alpha", "dropout") if option in OPTIONS[name]}
             yield Method(
                 name=name,
-                rank=rank,
-                alpha=block.alpha,
-                dropout=block.dropout,
+                **options,
+                **({"rank": rank} if "rank" in OPTIONS[name] else {}),
                 target_modules=block.target_modules,
+                quantize=block.quantize,
+                save=block.save,
             )

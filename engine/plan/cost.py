@@ -1,4 +1,4 @@
-"""What a run costs before it runs: parameters from the architecture, tokens from the trajectory, FLOPs from both.
+"""What a run costs before it runs: parameters from the architecture, tokens that are scored, FLOPs from both.
 
 C = 6·N per trained token and 2·N per evaluated one (Kaplan et al. 2020, section 2.1). Estimates order the queue and
 feed its ETA; the store records what was really spent.
@@ -6,10 +6,9 @@ feed its ETA; the store records what was really spent.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 
-from engine.spec.run import Architecture, Evaluation, Tokenizer, Training
+from engine.spec.run import Architecture, Evaluation, Tokenizer
 
 UNKNOWN_VOCABULARY = 50_257
 """GPT-2's: assumed for a pretrained tokenizer, which is only opened when a run starts."""
@@ -17,29 +16,13 @@ UNLIMITED_SET_TOKENS = 200_000
 """Assumed size of an evaluation set without ``max_tokens``: its text is only read when a run starts."""
 
 
-@dataclass(frozen=True)
-class Trajectory:
-    """Tokens of one trunk with an annealed branch at each budget."""
-
-    trunk: int
-    branches: tuple[int, ...]
-
-    @property
-    def trained(self) -> int:
-        return self.trunk + sum(self.branches)
+def count_vocabulary(tokenizer: Tokenizer) -> int:
+    """Tokens of a tokenizer nobody has opened yet: the size asked for."""
+    return UNKNOWN_VOCABULARY if tokenizer.model else tokenizer.vocab_size
 
 
-def plan_trajectory(budgets: Sequence[float], training: Training) -> Trajectory:
-    """The trajectory whose annealed points, branch included, have seen ``budgets`` tokens."""
-    share = training.anneal_share if training.schedule == "constant" else 0.0
-    trunks = [budget / (1 + share) for budget in budgets]
-    branches = tuple(round(budget - trunk) for budget, trunk in zip(budgets, trunks, strict=True))
-    return Trajectory(trunk=round(max(trunks)), branches=branches)
-
-
-def count_parameters(architecture: Architecture, tokenizer: Tokenizer) -> int:
+def count_parameters(architecture: Architecture, vocabulary: int) -> int:
     """N of a decoder with tied embeddings, from its configuration alone; embeddings are counted."""
-    vocabulary = UNKNOWN_VOCABULARY if tokenizer.model else tokenizer.vocab_size
     return _COUNT[architecture.family](architecture, vocabulary)
 
 

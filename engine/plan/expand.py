@@ -14,9 +14,13 @@ from dataclasses import dataclass, field
 import yaml
 
 from engine.plan.cells import Cell, cross
-from engine.plan.cost import count_evaluated, estimate_flops, plan_trajectory
+from engine.plan.cost import count_evaluated
+from engine.plan.known import Known
 from engine.plan.parts import Parts
 from engine.plan.plan import Plan
+from engine.plan.refusals import refuse_unfitting, unknowns
+from engine.plan.trajectory import state_name
+from engine.plan.work import Work, plan_training
 from engine.spec.check import cautions, law_ptpp
 from engine.spec.experiment import Experiment, PretrainedBase
 from engine.spec.run import (
@@ -40,9 +44,14 @@ from store.errors import ConfigError
 DEFAULT_SAMPLE_TOKENS = 64
 
 
-def expand(experiment: Experiment) -> Plan:
-    """The runs of an experiment in dependency order; pure, and the same experiment always gives the same plan."""
-    builder = _Builder(experiment)
+def expand(experiment: Experiment, known: Known | None = None) -> Plan:
+    """The runs of an experiment in dependency order; pure: the same experiment, and the same known, give the same plan.
+
+    ``ConfigError`` for what does not fit the base: budgets in ATPP of unknown N, sequences beyond its context.
+    """
+    known = known or Known()
+    refuse_unfitting(experiment, known)
+    builder = _Builder(experiment, known)
     builder.add_prepare()
     builder.add_bases()
     builder.add_adaptations()
@@ -52,8 +61,9 @@ def expand(experiment: Experiment) -> Plan:
         name=experiment.name,
         key=experiment.key(8),
         runs=tuple(builder.runs.values()),
-        tokens=builder.tokens,
-        cautions=cautions(experiment),
+        work=builder.work,
+        known=known,
+        cautions=(*cautions(experiment), *unknowns(experiment, known)),
         document=dump_experiment(experiment),
     )
 
@@ -64,11 +74,6 @@ def dump_experiment(experiment: Experiment) -> str:
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120)
 
 
-def state_name(axis: str, value: float) -> str:
-    """Name of the checkpoint at a budget: ``ptpp16``, ``atpp0.5``."""
-    return f"{axis}{int(value) if value == int(value) else f'{value:g}'}"
-
-
 def _seed_suffix(seed: int) -> str:
     return f"-seed{seed}" if seed else ""
 
@@ -76,67 +81,72 @@ def _seed_suffix(seed: int) -> str:
 @dataclass
 class _Builder:
     experiment: Experiment
+    known: Known
     runs: dict[str, RunSpec] = field(default_factory=dict)
-    tokens: dict[str, int] = field(default_factory=dict)
+    work: dict[str, Work] = field(default_factory=dict)
     prepare_id: str = ""
-    base_ids: dict[tuple[str | None, int], str] = field(default_factory=dict)
-    """(size, seed) → the run that its base states come from."""
+    base_ids: dict[tuple[str | None, float, int], str] = field(default_factory=dict)
+    """(size, PTPP, seed) → the run that the base state comes from."""
     adapted: list[tuple[Cell, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.parts = Parts(self.experiment)
+        self.parts = Parts(self.experiment, self.known.base, self.known.vocabulary)
 
     def add_prepare(self) -> None:
         experiment = self.experiment
         similar = experiment.similarity.domains or () if experiment.similarity else ()
         trained_on = (corpus.name for corpus in self.parts.tokenizer.train_on)
         names = dict.fromkeys((*trained_on, *experiment.base.corpora, *experiment.domains, *similar))
-        sequences = [self.parts.scheme.window]
-        if isinstance(experiment.base, PretrainedBase):
-            sequences.append(experiment.base.training.sequence)
-        if experiment.training:
-            sequences.append(experiment.training.sequence)
+        sequences = [self.parts.scheme.window, *(training.sequence for training in self._trainings())]
         job = PrepareJob(
             corpora=self.parts.corpora(tuple(names)),
             tokenizer=self.parts.tokenizer,
             sets=(*self.parts.base_sets, *self.parts.domain_sets(experiment.domains, "other")),
+            separators=tuple(sorted({training.separator for training in self._trainings()})) or ("eos",),
             minimum_tokens=max(sequences),
         )
         self.prepare_id = self._add("prepare", job)
+
+    def _trainings(self) -> tuple[Training, ...]:
+        base, adapting = self.experiment.base, self.experiment.training if self.experiment.adapt else None
+        found = (base.training if isinstance(base, PretrainedBase) else None, adapting)
+        return tuple(training for training in found if training is not None)
 
     def add_bases(self) -> None:
         """Only base text is scored here: what is adapted to later must not change what a base model is."""
         base = self.experiment.base
         if isinstance(base, PretrainedBase):
+            ptpp = tuple(sorted(base.ptpp))
             for seed in self.experiment.seeds:
                 for size in base.sizes:
-                    self.base_ids[size, seed] = self._add_pretraining(base, size, seed)
+                    for budgets in [ptpp] if base.share else [(budget,) for budget in ptpp]:
+                        run_id = self._add_pretraining(base, size, seed, budgets)
+                        self.base_ids.update({(size, budget, seed): run_id for budget in budgets})
 
-    def _add_pretraining(self, base: PretrainedBase, size: str, seed: int) -> str:
+    def _add_pretraining(self, base: PretrainedBase, size: str, seed: int, ptpp: tuple[float, ...]) -> str:
         evaluation = self.parts.evaluation(self.parts.base_sets)
         job = PretrainJob(
             size=size,
             architecture=self.parts.architecture(size),
             tokenizer=self.parts.tokenizer,
             corpora=self.parts.base_corpora,
-            ptpp=tuple(sorted(base.ptpp)),
+            ptpp=ptpp,
             training=base.training,
             evaluation=evaluation,
         )
         n_params = self.parts.n_params(size)
-        budgets = [ptpp * n_params for ptpp in job.ptpp]
-        self._check_budgets("base.ptpp", job.ptpp, budgets, size, job.training)
-        trajectory = plan_trajectory(budgets, job.training)
-        run_id = self._add(
+        self._check_budgets("base.ptpp", ptpp, n_params, size, job.training)
+        work = plan_training("ptpp", ptpp, n_params, job.training, n_params=n_params, evaluation=evaluation)
+        labels = {"size": size, "lr": job.training.lr, "seed": seed}
+        return self._add(
             f"pretrain-{size}{_seed_suffix(seed)}",
             job,
             seed=seed,
             needs=(self.prepare_id,),
-            labels={"size": size, "lr": job.training.lr, "seed": seed},
-            cost_flops=estimate_flops(n_params, trajectory.trained, len(job.ptpp) * count_evaluated(evaluation)),
+            labels=labels if base.share else {**labels, "ptpp": ptpp[0]},
+            work=work,
+            budget="" if base.share else state_name("ptpp", ptpp[0]),
         )
-        self.tokens[run_id] = trajectory.trained
-        return run_id
 
     def add_adaptations(self) -> None:
         for cell in cross(self.experiment):
@@ -165,28 +175,37 @@ class _Builder:
             method=cell.method,
             training=experiment.training.model_copy(update={"lr": cell.lr}),
             evaluation=evaluation,
+            wise_ft=cell.wise_ft,
             keep=cell.keep,
         )
         n_params = self.parts.n_params(cell.size)
-        budgets = [atpp * n_params for atpp in cell.atpp] if cell.atpp else list(cell.adapt_tokens)
+        kind, budgets = cell.budgets
+        per_unit = n_params if cell.atpp else 1
         axis = "atpp" if cell.atpp else "adapt_tokens"
-        self._check_budgets(f"adapt: {axis}", cell.atpp or cell.adapt_tokens, budgets, cell.size, job.training)
-        trajectory = plan_trajectory(budgets, job.training)
-        run_id = self._add(
+        self._check_budgets(f"adapt: {axis}", budgets, per_unit, cell.size, job.training)
+        work = plan_training(
+            kind,
+            budgets,
+            per_unit,
+            job.training,
+            n_params=n_params,
+            evaluation=evaluation,
+            scored_models=1 + len(cell.wise_ft),
+        )
+        return self._add(
             self._cell_name(cell),
             job,
             seed=cell.seed,
             needs=(self.prepare_id, *([base.run] if base.run else []), *zero_shots),
             labels={**cell.labels, "size": cell.size or self.parts.base_label},
-            cost_flops=estimate_flops(n_params, trajectory.trained, len(budgets) * count_evaluated(evaluation)),
+            work=work,
+            budget="" if cell.share else state_name(kind, budgets[0]),
         )
-        self.tokens[run_id] = trajectory.trained
-        return run_id
 
     def _base_of(self, cell: Cell) -> Model:
         if cell.ptpp is None:
             return self.parts.existing_model()
-        return Model(run=self.base_ids[cell.size, cell.seed], state=state_name("ptpp", cell.ptpp))
+        return Model(run=self.base_ids[cell.size, cell.ptpp, cell.seed], state=state_name("ptpp", cell.ptpp))
 
     def _add_zero_shot(self, cell: Cell, base: Model, chosen: EvalSet) -> str:
         """The base state scored on one set before adaptation: one run, however many cells start from it."""
@@ -202,7 +221,7 @@ class _Builder:
             job,
             needs=(self.prepare_id, *([base.run] if base.run else [])),
             labels={**labels, "seed": cell.seed} if base.run else labels,
-            cost_flops=estimate_flops(self.parts.n_params(cell.size), 0, count_evaluated(job.evaluation)),
+            work=Work(self.parts.n_params(cell.size), evaluated_tokens=count_evaluated(job.evaluation)),
         )
 
     def add_similarity(self) -> None:
@@ -253,17 +272,17 @@ class _Builder:
         if not isinstance(base, PretrainedBase):
             return self.parts.existing_model()
         largest = max(base.sizes, key=self.parts.n_params)
-        source = self.base_ids[largest, self.experiment.seeds[0]]
+        source = self.base_ids[largest, max(base.ptpp), self.experiment.seeds[0]]
         return Model(run=source, state=state_name("ptpp", max(base.ptpp)))
 
     def _check_budgets(
-        self, key: str, values: Sequence[float], budgets: Sequence[float], size: str | None, training: Training
+        self, key: str, budgets: Sequence[float], tokens_per_unit: int, size: str | None, training: Training
     ) -> None:
-        for value, budget in zip(values, budgets, strict=True):
-            if budget < training.sequence:
+        for budget in budgets:
+            if budget * tokens_per_unit < training.sequence:
                 of_size = f" of size {size}" if size else ""
                 raise ConfigError(
-                    f"{self.experiment.name}: {key} {value:g}{of_size} is {budget:g} tokens, "
+                    f"{self.experiment.name}: {key} {budget:g}{of_size} is {budget * tokens_per_unit:g} tokens, "
                     f"less than one sequence of {training.sequence}",
                     "Raise it, or shorten the training's sequence.",
                 )
@@ -283,24 +302,28 @@ class _Builder:
         seed: int = 0,
         needs: tuple[str, ...] = (),
         labels: dict[str, str | int | float | None] | None = None,
-        cost_flops: float = 0.0,
+        work: Work | None = None,
+        budget: str = "",
         depends_on_needs: bool = False,
     ) -> str:
+        """``budget`` tells the names of separate runs apart; identifiers need no more than the job's key."""
         name = re.sub(r"[^A-Za-z0-9._=+,-]+", "_", name)[:120]
         identity = [RUN_FORMAT, job.kind, job.essence(), seed, *([list(needs)] if depends_on_needs else [])]
         run_id = f"{name}-{content_key(identity, 8)}"
         spec = RunSpec(
             run_id=run_id,
-            name=name,
+            name=f"{name}-{budget}" if budget else name,
             experiment=self.experiment.name,
             needs=tuple(dict.fromkeys(needs)),
             labels=labels or {},
             seed=seed,
             resources=self._resources(job),
-            cost_flops=cost_flops,
+            cost_flops=work.flops if work else 0.0,
             job=job,
         )
         self.runs.setdefault(run_id, spec)
+        if work:
+            self.work[run_id] = work
         return run_id
 
     def _resources(self, job: Job) -> Resources:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from engine.plan.cost import count_parameters
+from engine.plan.bases import BaseFacts
+from engine.plan.cost import count_parameters, count_vocabulary
+from engine.plan.ladders import tokens_seen
 from engine.spec.experiment import Experiment, PretrainedBase
 from engine.spec.run import Architecture, Corpus, EvalSet, Evaluation, Model, Scheme, Tokenizer
 
@@ -13,10 +15,12 @@ BASE_SET = "base"
 
 
 class Parts:
-    """Everything that follows from the experiment alone, whatever the run."""
+    """Everything that follows from the experiment and what is known of its base and tokenizer, whatever the run."""
 
-    def __init__(self, experiment: Experiment) -> None:
+    def __init__(self, experiment: Experiment, facts: BaseFacts | None = None, vocabulary: int | None = None) -> None:
         self._experiment = experiment
+        self._facts = facts or BaseFacts()
+        self._vocabulary = vocabulary
 
     def corpora(self, names: tuple[str, ...]) -> tuple[Corpus, ...]:
         return tuple(self._experiment.corpora[name] for name in names)
@@ -38,9 +42,11 @@ class Parts:
 
     @property
     def context(self) -> int:
-        """Context of the base; of an existing one, what a window may safely hold."""
+        """Context of the base; of an existing one at most 1,024, so that losses of most models can be compared."""
         base = self._experiment.base
-        return base.context if isinstance(base, PretrainedBase) else DEFAULT_WINDOW
+        if isinstance(base, PretrainedBase):
+            return base.context
+        return min(self._facts.context or DEFAULT_WINDOW, DEFAULT_WINDOW)
 
     @cached_property
     def scheme(self) -> Scheme:
@@ -81,8 +87,15 @@ class Parts:
         )
 
     def n_params(self, size: str | None) -> int:
-        """N of a size; 0 for an existing base, whose weights are only opened when a run starts."""
-        return 0 if size is None else count_parameters(self.architecture(size), self.tokenizer)
+        """N of a size, or of the existing base; 0 where it could not be looked up."""
+        if size is None:
+            return self._facts.n_params or 0
+        return count_parameters(self.architecture(size), self.vocabulary)
+
+    @cached_property
+    def vocabulary(self) -> int:
+        """Tokens of the tokenizer: as it is, or as it was asked for."""
+        return self._vocabulary or count_vocabulary(self.tokenizer)
 
     def existing_model(self) -> Model:
         """An existing base."""
@@ -90,7 +103,7 @@ class Parts:
         return Model(
             source=base.model,
             revision=base.revision,
-            tokens_seen=base.tokens_seen,
+            tokens_seen=base.tokens_seen if base.tokens_seen is not None else tokens_seen(base.model, base.revision),
             trust_remote_code=base.trust_remote_code,
             allow_pickle=base.allow_pickle,
         )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from engine.plan.known import Known
+from engine.plan.work import Work
 from engine.spec.run import RunSpec
 
 
@@ -17,9 +19,11 @@ class Plan:
     """Content key of the experiment as resolved."""
     runs: tuple[RunSpec, ...]
     """In dependency order."""
-    tokens: Mapping[str, int]
-    """Training tokens by run_id, of the runs that train."""
+    work: Mapping[str, Work]
+    """By run_id, of the runs that train or score models."""
     cautions: tuple[str, ...]
+    known: Known
+    """What was looked up before."""
     document: str
     """The experiment with overrides applied and paths absolute, as YAML that can be launched again."""
 

@@ -8,6 +8,7 @@ from typing import Any
 from engine.spec.experiment import AdaptBlock, ExistingBase, Experiment, LawsChoice, PretrainedBase, SimilarityChoice
 from engine.spec.located import KeyPath
 from engine.spec.problems import Problem, nearest
+from engine.spec.training import check_shared, check_training
 
 
 def check(experiment: Experiment, written: Any) -> list[Problem]:
@@ -16,6 +17,7 @@ def check(experiment: Experiment, written: Any) -> list[Problem]:
         *_check_corpora(experiment, written),
         *_check_tokenizer(experiment),
         *_check_base(experiment),
+        *_check_training(experiment),
         *_check_evaluate(experiment),
     ]
     for index, block in enumerate(experiment.adapt):
@@ -43,13 +45,22 @@ def cautions(experiment: Experiment) -> tuple[str, ...]:
             found.append(f"laws: {len(base.sizes)} model sizes; below three the size term is merged into the constant")
         if not scored and len(base.ptpp) >= 2:
             found.append("laws: no PTPP is held out, so nothing is scored")
-    if laws and isinstance(base, ExistingBase) and base.tokens_seen is None:
-        found.append(
-            "laws: the base's tokens seen are unknown, so the PTPP-aware forms refuse it; set base.tokens_seen"
-        )
+    found += _caution_about_tokens_seen(experiment)
     if experiment.adapt and not base.corpora:
         found.append("base: no corpora, so forgetting is not measured")
     return tuple(found)
+
+
+def _caution_about_tokens_seen(experiment: Experiment) -> Iterator[str]:
+    from engine.plan.ladders import tokens_seen, unread_revision
+
+    base = experiment.base
+    if not isinstance(base, ExistingBase) or base.tokens_seen is not None:
+        return
+    if unread := unread_revision(base.model, base.revision):
+        yield f"base: {unread}; its PTPP stays unknown unless base.tokens_seen is set"
+    if experiment.laws and tokens_seen(base.model, base.revision) is None:
+        yield "laws: the base's tokens seen are unknown, so the PTPP-aware forms refuse it; set base.tokens_seen"
 
 
 def law_ptpp(laws: LawsChoice, base: PretrainedBase) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -120,8 +131,15 @@ def _check_base(experiment: Experiment) -> Iterator[Problem]:
         if training and training.sequence > base.context:
             text = f"is {training.sequence}, longer than base.context {base.context}"
             yield Problem((*path, "sequence"), text, "Shorten the sequence or raise the context.")
-    if base.training.schedule != "constant" and len(base.ptpp) > 1:
-        yield _one_budget(("base", "training", "schedule"), base.training.schedule, "base.ptpp")
+    if base.share:
+        yield from check_shared(base.training, ("base", "training", "schedule"), len(base.ptpp), "base.ptpp")
+
+
+def _check_training(experiment: Experiment) -> Iterator[Problem]:
+    if isinstance(experiment.base, PretrainedBase):
+        yield from check_training(experiment.base.training, ("base", "training"))
+    if experiment.adapt_training:
+        yield from check_training(experiment.adapt_training, ("adapt_training",))
 
 
 def _check_evaluate(experiment: Experiment) -> Iterator[Problem]:
@@ -147,8 +165,8 @@ def _check_evaluate(experiment: Experiment) -> Iterator[Problem]:
 def _check_block(experiment: Experiment, block: AdaptBlock, path: KeyPath, written: Any) -> Iterator[Problem]:
     base = experiment.base
     training = experiment.training
-    if training and training.schedule != "constant" and len(block.atpp or block.adapt_tokens) > 1:
-        yield _one_budget(path, training.schedule, "its budget")
+    if training and block.share:
+        yield from check_shared(training, path, len(block.atpp or block.adapt_tokens), "its budget")
     if bool(block.atpp) == bool(block.adapt_tokens):
         text = "has both atpp and adapt_tokens" if block.atpp else "has no budget"
         yield Problem(
@@ -160,8 +178,6 @@ def _check_block(experiment: Experiment, block: AdaptBlock, path: KeyPath, writt
             "asks for replay, and base has no corpora",
             "Name the replay text under base.corpora.",
         )
-    if block.atpp and isinstance(base, ExistingBase):
-        yield Problem((*path, "atpp"), "needs a base of known size", "Give adapt_tokens for an existing base.")
     if isinstance(base, PretrainedBase):
         yield from _unknown(block.ptpp or (), base.ptpp, (*path, "ptpp"), written, "is not among base.ptpp")
         yield from _unknown(block.size or (), base.sizes, (*path, "size"), written, "is no size of the base")
@@ -169,11 +185,6 @@ def _check_block(experiment: Experiment, block: AdaptBlock, path: KeyPath, writt
     for axis, values in ("ptpp", block.ptpp), ("size", block.size):
         if values:
             yield Problem((*path, axis), "has no meaning for an existing base", "Remove it.")
-
-
-def _one_budget(path: KeyPath, schedule: str, axis: str) -> Problem:
-    text = f"cannot serve several values of {axis}: the schedule {schedule} decays towards one end"
-    return Problem(path, text, "Use schedule: constant with anneal_share, or give one value.")
 
 
 def _check_similarity(experiment: Experiment, chosen: SimilarityChoice) -> Iterator[Problem]:

@@ -137,19 +137,26 @@ def _join(values: Iterable[Any] | None) -> str:
 def compose(workspace: Workspace, path: Path, form: Mapping[str, str]) -> Composition:
     """Expand the form over the experiment. Raises FieldError with the engine's message when a value is refused."""
     from engine.plan.expand import expand
+    from engine.plan.known import look_up
 
     block = {name: _read(form.get(name, "")) for name in AXES if form.get(name, "").strip()}
     seeds = _read(form.get("seeds", "")) or [0]
-    plan = expand(_experiment(path, block, seeds))
+    experiment = _experiment(path, block, seeds)
+    try:
+        plan = expand(experiment, look_up(experiment, workspace))
+    except ConfigError as error:  # budgets of this sweep that fit no model
+        raise FieldError("atpp" if "atpp" in error.message else "", error.message, error.hint) from error
     return describe(workspace, _only(plan, _cells(plan, block)))
 
 
 def compose_whole(workspace: Workspace, path: Path, overrides: Sequence[str]) -> Composition:
     """Expand a whole experiment, as ``odyssey launch CONFIG`` does."""
     from engine.plan.expand import expand
+    from engine.plan.known import look_up
     from engine.spec.load import load_experiment
 
-    return describe(workspace, expand(load_experiment(path, overrides)))
+    experiment = load_experiment(path, overrides)
+    return describe(workspace, expand(experiment, look_up(experiment, workspace)))
 
 
 def launch(workspace: Workspace, composition: Composition) -> Submitted:
@@ -270,7 +277,7 @@ def _planned(workspace: Workspace, plan: Plan, run: RunSpec, starts: bool) -> Pl
         budgets=budgets,
         state=directory.state().state if directory.exists() else "new",
         starts=starts,
-        tokens=plan.tokens.get(run.run_id, 0),
+        tokens=work.trained_tokens if (work := plan.work.get(run.run_id)) else 0,
         flops=run.cost_flops,
     )
 

@@ -10,7 +10,7 @@ import torch
 from engine.models.build import build_model
 from engine.models.count import count_parameters
 from engine.plan import cost
-from engine.spec.run import Architecture, Tokenizer
+from engine.spec.run import Architecture
 from store.errors import ConfigError
 
 
@@ -22,7 +22,7 @@ def _shape(**changes: Any) -> Architecture:
 def test_parameters_are_those_the_plan_counts(family: str) -> None:
     architecture = _shape(family=family)
     counts = count_parameters(build_model(architecture, 300, seed=0))
-    assert counts.total == cost.count_parameters(architecture, Tokenizer(vocab_size=300))
+    assert counts.total == cost.count_parameters(architecture, 300)
     positions = 16 * 32 if family == "gpt2" else 0
     assert counts.non_embedding == counts.total - 300 * 32 - positions
     assert counts.trained == counts.total

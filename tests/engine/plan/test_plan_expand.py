@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from engine.plan.cost import count_parameters, plan_trajectory
-from engine.plan.expand import expand, state_name
+from engine.plan.cost import count_parameters
+from engine.plan.expand import expand
 from engine.spec.load import load_experiment, parse_experiment
-from engine.spec.run import Architecture, Tokenizer, Training
+from engine.spec.run import Architecture, Tokenizer
 from store.errors import ConfigError
 
 SAMPLES = Path(__file__).parents[3] / "sample_configs"
@@ -36,8 +36,8 @@ laws: {domain: law}
 """
 
 
-def plan(text=TEXT, *overrides):
-    return expand(parse_experiment(text, overrides, file="voyage.yaml", folder=Path("/")))
+def plan(text=TEXT, *overrides, known=None):
+    return expand(parse_experiment(text, overrides, file="voyage.yaml", folder=Path("/")), known)
 
 
 def only(found, kind):
@@ -166,13 +166,15 @@ def test_document_launches_the_same_runs_again():
     assert plan(found.document).runs == found.runs
 
 
+EXISTING = TEXT.split("tokenizer:")[0] + (
+    "base: {model: EleutherAI/pythia-70m, revision: step8000, corpora: books}\n"
+    "adapt: [{domain: [law, code], replay_ratio: [0, 0.5], adapt_tokens: [1000, 2000]}]\n"
+    "adapt_training: {lr: 5e-5, sequence: 128}\nseeds: [0, 1]\n"
+)
+
+
 def test_an_existing_base_is_scored_once_and_adapted():
-    text = TEXT.split("tokenizer:")[0] + (
-        "base: {model: EleutherAI/pythia-70m, revision: step8000, corpora: books}\n"
-        "adapt: [{domain: [law, code], replay_ratio: [0, 0.5], adapt_tokens: [1000, 2000]}]\n"
-        "adapt_training: {lr: 5e-5, sequence: 128}\nseeds: [0, 1]\n"
-    )
-    found = plan(text)
+    found = plan(EXISTING)
     assert kinds(found) == {"prepare": 1, "evaluate": 3, "adapt": 8}
     adapt = only(found, "adapt")[0]
     assert adapt.name == "adapt-law-r0-pythia-70m-step8000"
@@ -197,16 +199,11 @@ def test_priority_is_the_longest_chain_of_work():
     assert priorities[ids["pretrain-m"]] > priorities[ids["pretrain-s"]]
 
 
-def test_trajectories_share_their_trunk():
-    trajectory = plan_trajectory([110, 220], Training(lr=1, anneal_share=0.1))
-    assert (trajectory.trunk, trajectory.branches, trajectory.trained) == (200, (10, 20), 230)
-
-
 def test_cost_counts_training_and_evaluation():
     found = plan(TEXT, "evaluate.max_tokens=1000")
     run = next(run for run in found.runs if run.name == "adapt-law-r0-p4-s")
-    n_params = count_parameters(Architecture(n_layer=1, n_embd=16, n_head=2, context=32), Tokenizer(vocab_size=300))
-    trained = found.tokens[run.run_id]
+    n_params = count_parameters(Architecture(n_layer=1, n_embd=16, n_head=2, context=32), 300)
+    trained = found.work[run.run_id].trained_tokens
     assert run.cost_flops == 6 * n_params * trained + 2 * n_params * (2 * 2 * 1000)
 
 
@@ -217,14 +214,7 @@ def test_parameters_from_the_formula_are_those_of_the_model(family):
 
     architecture = Architecture(family=family, n_layer=2, n_embd=24, n_head=2, context=16)
     built = count_built(build_model(architecture, 300, seed=0)).total
-    assert count_parameters(architecture, Tokenizer(vocab_size=300)) == built
-
-
-@pytest.mark.parametrize("budget", [0.5, 4, 15, 1000000, 2.25])
-def test_states_are_named_as_training_names_them(budget):
-    from engine.plan.trajectory import state_name as trained_name
-
-    assert state_name("ptpp", budget) == trained_name("ptpp", budget)
+    assert count_parameters(architecture, 300) == built
 
 
 def test_a_budget_below_one_sequence_is_refused():
@@ -242,7 +232,7 @@ def test_cautions_name_what_may_disappoint():
 def test_samples_expand(sample):
     found = expand(load_experiment(sample))
     assert len(found.runs) == len({run.run_id for run in found.runs})
-    assert all(tokens > 0 for tokens in found.tokens.values())
+    assert all(work.flops > 0 for work in found.work.values())
 
 
 def test_expansion_is_light():

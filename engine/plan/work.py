@@ -1,0 +1,67 @@
+"""What a run does, exactly: its trajectory's tokens and steps, what it scores, and what sharing saved."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from engine.plan.cost import count_evaluated, estimate_flops
+from engine.plan.trajectory import Trajectory, plan_trajectory
+from engine.spec.run import Evaluation, Training
+
+
+@dataclass(frozen=True)
+class Work:
+    """One run's work. Tokens trained and steps are exactly those of the run; tokens scored are at most these."""
+
+    n_params: int
+    """N of the model; 0 where it is not known."""
+    trained_tokens: int = 0
+    steps: int = 0
+    evaluated_tokens: int = 0
+    apart_tokens: int = 0
+    """What the same states would take to train if each began anew."""
+
+    @property
+    def flops(self) -> float:
+        """6·N per trained and 2·N per evaluated token; 0 where N is not known."""
+        return estimate_flops(self.n_params, self.trained_tokens, self.evaluated_tokens)
+
+
+def plan_training(
+    kind: str,
+    budgets: Sequence[float],
+    tokens_per_unit: int,
+    training: Training,
+    *,
+    n_params: int,
+    evaluation: Evaluation,
+    scored_models: int = 1,
+) -> Work:
+    """The work of one trajectory through ``budgets``; each state is scored as itself and ``scored_models - 1`` blends.
+
+    ``ConfigError`` as ``plan_trajectory``.
+    """
+    trajectory = plan_trajectory(kind, budgets, tokens_per_unit, training)
+    alone = [plan_trajectory(kind, (budget,), tokens_per_unit, training) for budget in budgets]
+    steps = count_steps(trajectory, training)
+    validations = steps // training.validate_every if training.validate_every else 0
+    scored = len(budgets) * scored_models * count_evaluated(evaluation) + validations * training.validate_tokens
+    return Work(
+        n_params=n_params,
+        trained_tokens=trajectory.sequences * training.sequence,
+        steps=steps,
+        evaluated_tokens=scored,
+        apart_tokens=sum(one.sequences for one in alone) * training.sequence,
+    )
+
+
+def count_steps(trajectory: Trajectory, training: Training) -> int:
+    """Optimizer steps: the trunk's between branches, and every branch's."""
+    per_step = training.batch_sequences * training.accumulate
+    starts = (0, *(point.branch for point in trajectory.points))
+    trunk = sum(
+        math.ceil((point.branch - start) / per_step) for start, point in zip(starts, trajectory.points, strict=False)
+    )
+    return trunk + sum(math.ceil((point.end - point.branch) / per_step) for point in trajectory.points)
