@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
+from engine.models.adapter import adapter_parameters
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -23,7 +25,8 @@ class ParameterCounts:
 
 def count_parameters(model: nn.Module) -> ParameterCounts:
     """Count the parameters of ``model``; adapters count as trained, never as part of the model."""
-    parameters = {id(p): p for name, p in model.named_parameters() if not _is_adapter(name)}
+    adapters = adapter_parameters(model)
+    parameters = {id(p): p for p in model.parameters() if id(p) not in adapters}
     tables = {id(p) for m in model.modules() if isinstance(m, nn.Embedding) for p in m.parameters(recurse=False)}
     output = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
     tables |= {id(p) for p in output.parameters()} if output is not None else set()
@@ -34,9 +37,11 @@ def count_parameters(model: nn.Module) -> ParameterCounts:
     )
 
 
-def _is_adapter(name: str) -> bool:
-    return ".lora_" in name
-
-
 def _sum(parameters: Iterable[nn.Parameter]) -> int:
-    return sum(p.numel() for p in parameters)
+    return sum(_count(p) for p in parameters)
+
+
+def _count(parameter: nn.Parameter) -> int:
+    # Weights held in 4 bits are packed, two to a byte; their state knows the shape.
+    shape = getattr(getattr(parameter, "quant_state", None), "shape", None)
+    return parameter.numel() if shape is None else shape.numel()
