@@ -36,7 +36,7 @@ def per_token_losses(
     ``bos_id`` stands before the text where the scheme wants it (a tokenizer's BOS, or its EOS if it has no BOS).
     Batches hold about ``batch_tokens`` positions; ``pulse`` is called after each with the tokens it predicted.
     Windows of unequal length are never padded together. ``ConfigError`` when the window exceeds the model's context or
-    BOS is needed and there is none; ``DataError`` when a token is outside the model's vocabulary.
+    BOS is needed and there is none; ``DataError`` when a token is outside the model's vocabulary or a loss not finite.
     """
     decoder = model if isinstance(model, Decoder) else Decoder.of(model)
     windows = plan_windows(len(tokens), scheme)
@@ -68,7 +68,14 @@ def _score(
     hidden = decoder.hidden(torch.from_numpy(inputs).to(device)).flatten(0, 1)
     picked = hidden[torch.from_numpy(rows).to(device)]
     targets = torch.from_numpy(tokens[predicted].astype(np.int64)).to(device)
-    losses[predicted] = row_losses(picked, decoder.weight, decoder.bias, targets).cpu().numpy()
+    found = row_losses(picked, decoder.weight, decoder.bias, targets).cpu().numpy()
+    if not np.isfinite(found).all():
+        worst = int(predicted[~np.isfinite(found)][0])
+        raise DataError(
+            f"the model's loss of token {worst} is {found[~np.isfinite(found)][0]}",
+            "Its weights are not finite: training diverged, or the files are damaged.",
+        )
+    losses[predicted] = found
 
 
 def _batches(windows: list[Window], batch_tokens: int) -> Iterator[list[Window]]:

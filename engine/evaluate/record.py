@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from engine.data.records import record_eval_set, record_tokenizer
+from engine.evaluate.canary import Canary
 from engine.evaluate.losses import per_token_losses
 from engine.spec.strict import content_key
 from store.shards import BLOCK_TOKENS
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
     from engine.data.eval_sets import TokenisedEvalSet
     from engine.data.tokenizer import LoadedTokenizer
     from engine.models.decoder import Decoder
+    from engine.models.load import ModelFacts
     from engine.report import JobContext
-    from engine.spec.run import EvalSet, Evaluation, Scheme
+    from engine.spec.run import EvalSet, Evaluation, Model, Scheme
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class Examiner:
     evaluation: Evaluation
     sets: tuple[tuple[EvalSet, TokenisedEvalSet], ...]
     bos_id: int | None
+    canary: Canary
 
     @classmethod
     def prepare(cls, evaluation: Evaluation, tokenizer: LoadedTokenizer, context: JobContext) -> Examiner:
@@ -43,15 +46,27 @@ class Examiner:
             record_tokenizer(tokenizer, context.report)
             for spec, tokenised in sets:
                 record_eval_set(spec, tokenised, tokenizer, context.report)
-        return cls(evaluation, sets, _find_bos(evaluation.scheme, tokenizer))
+        return cls(evaluation, sets, _find_bos(evaluation.scheme, tokenizer), Canary.of(tokenizer))
 
     @property
     def predicted_tokens(self) -> int:
         """About how many tokens one model is scored on."""
         return sum(len(tokenised.tokens) for _, tokenised in self.sets)
 
+    def recognise(self, decoder: Decoder, model: Model, facts: ModelFacts) -> None:
+        """Raise ``CanaryError`` when a loaded model is not what it was when saved, or another tokenizer is its own."""
+        self.canary.check_tokenizer_id(facts.tokenizer_id, facts.model_id)
+        if model.source is not None:
+            self.canary.check_own_tokens(model.source, model.revision, trust_remote_code=model.trust_remote_code)
+        self.canary.check_weights(decoder, facts.canary_loss, facts.model_id)
+
     def examine(self, decoder: Decoder, model_id: str, context: JobContext, pulse: Callable[[int], None]) -> None:
-        """Score the model on every set and record each as an ``evaluation`` event with its ``token_losses`` shard."""
+        """Score the model on every set and record each as an ``evaluation`` event with its ``token_losses`` shard.
+
+        The canary comes first: ``CanaryError``, and nothing recorded, when its losses are not the plain ones.
+        """
+        self.canary.check_losses(decoder, self.evaluation.scheme, self.bos_id, self.evaluation.batch_tokens)
+        canary_loss = self.canary.loss(decoder)
         for spec, tokenised in self.sets:
             started = time.perf_counter()
             losses = per_token_losses(
@@ -79,6 +94,7 @@ class Examiner:
                 # Bits per byte divide by the bytes of the tokens that were predicted, not by those of the whole set.
                 n_bytes=int((tokenised.byte_end - tokenised.byte_start)[predicted].sum()),
                 seconds=round(seconds, 4),
+                canary_loss=canary_loss,
                 shard=shard,
             )
 

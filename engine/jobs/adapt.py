@@ -44,6 +44,8 @@ def execute(job: AdaptJob, context: JobContext) -> None:
     decoder = Decoder.of(model)
     check_lengths(decoder, tokenizer, job.training, job.evaluation)
     trajectory = _plan(job, base.n_params)
+    examiner = Examiner.prepare(job.evaluation, tokenizer, context)
+    examiner.recognise(decoder, job.base, base)
     torch.manual_seed(spec.seed)
     attach_method(model, job.method)
     n_trained = count_parameters(model).trained
@@ -54,7 +56,6 @@ def execute(job: AdaptJob, context: JobContext) -> None:
         job.training.sequence,
         spec.seed,
     )
-    examiner = Examiner.prepare(job.evaluation, tokenizer, context)
 
     def finish(point: Point, pulse: Pulse) -> None:
         tokens = point.end * job.training.sequence
@@ -63,6 +64,7 @@ def execute(job: AdaptJob, context: JobContext) -> None:
             model_id=f"{spec.run_id}@{point.state}",
             tokens_seen=None if base.tokens_seen is None else base.tokens_seen + tokens,
             tokenizer_id=tokenizer.tokenizer_id,
+            canary_loss=examiner.canary.loss(decoder),
         )
         folder = _folder_to_keep(job, context, trajectory, point)
         if folder is not None:

@@ -29,6 +29,7 @@ def execute(job: EvaluateJob, context: JobContext) -> None:
     decoder = Decoder.of(model)
     check_lengths(decoder, tokenizer, None, job.evaluation)
     facts = read_facts(job.model, context.workspace, model)
+    examiner.recognise(decoder, job.model, facts)
     if job.model.run is None:
         report.emit(
             "model",

@@ -61,6 +61,7 @@ def execute(job: PretrainJob, context: JobContext) -> None:
             tokens_seen=tokens,
             ptpp=point.budget,
             tokenizer_id=tokenizer.tokenizer_id,
+            canary_loss=examiner.canary.loss(decoder),
         )
         save_state(folder, model, tokenizer, facts)
         report.emit(

@@ -39,6 +39,8 @@ class ModelFacts:
     ptpp: float | None
     """Pretraining tokens per parameter: the budget asked for, which ``tokens_seen`` meets to one sequence."""
     tokenizer_id: str | None
+    canary_loss: float | None = None
+    """``engine.evaluate.canary.Canary.loss`` of the weights as they were saved; None for models from elsewhere."""
 
     def content(self) -> dict[str, Any]:
         """Plain JSON, as written beside the weights."""
