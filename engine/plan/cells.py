@@ -7,20 +7,10 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 from engine.spec.experiment import AdaptBlock, Experiment, PretrainedBase
-from engine.spec.run import Method, MethodName
+from engine.spec.methods import takes
+from engine.spec.run import Method
 
 _KEEPS = ("none", "final", "all")
-OPTIONS: dict[MethodName, frozenset[str]] = {
-    "full": frozenset(),
-    "lora": frozenset({"rank", "alpha", "dropout"}),
-    "rslora": frozenset({"rank", "alpha", "dropout"}),
-    "dora": frozenset({"rank", "alpha", "dropout"}),
-    "ia3": frozenset(),
-    "vera": frozenset({"rank", "dropout"}),
-    "loha": frozenset({"rank", "alpha", "dropout"}),
-    "lokr": frozenset({"rank", "alpha", "dropout"}),
-}
-"""What each method's adapters have: loha and lokr call dropout theirs by other names, vera has no alpha, ia3 none."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +41,7 @@ class Cell:
     @property
     def labels(self) -> dict[str, str | int | float | None]:
         """Axis values to group and filter by."""
-        rank = self.method.rank if "rank" in OPTIONS[self.method.name] else None
+        rank = self.method.rank if takes(self.method.name, "rank") else None
         return {
             "domain": self.domain,
             "replay_ratio": self.replay_ratio,
@@ -139,11 +129,11 @@ def _methods(block: AdaptBlock) -> Iterator[Method]:
         if name == "full":
             yield Method()
         else:
-            options = {option: getattr(block, option) for option in ("alpha", "dropout") if option in OPTIONS[name]}
+            options = {option: getattr(block, option) for option in ("alpha", "dropout") if takes(name, option)}
             yield Method(
                 name=name,
                 **options,
-                **({"rank": rank} if "rank" in OPTIONS[name] else {}),
+                **({"rank": rank} if takes(name, "rank") else {}),
                 target_modules=block.target_modules,
                 quantize=block.quantize,
                 save=block.save,
