@@ -56,6 +56,7 @@ class RunFold:
     """The attempt the scheduler's last word is about."""
     said_at: float | None = None
     said_reason: str = ""
+    said_hint: str = ""
     attempt: RunState = RunState()
 
     def control(self, events: Iterable[Mapping[str, Any]]) -> RunFold:
@@ -75,6 +76,7 @@ class RunFold:
                 said_of=max(number, newest + 1) if name == "retried" else number,
                 said_at=event["t"],
                 said_reason=str(event.get("reason") or ""),
+                said_hint=str(event.get("hint") or ""),
             )
             if name in ("queued", "retried"):
                 fold = replace(fold, attempt=replace(fold.attempt, queued=event["t"]))
@@ -107,7 +109,13 @@ class RunFold:
             return RunState(state=self.said, attempt=known, reason=self.said_reason, queued=attempt.queued)
         if self.said in ("lost", "cancelled") and (self.said_of > known or not attempt.finished):
             return replace(
-                attempt, state=self.said, attempt=self.said_of, reason=self.said_reason, ended=self.said_at, eta_s=None
+                attempt,
+                state=self.said,
+                attempt=self.said_of,
+                reason=self.said_reason,
+                hint=self.said_hint,
+                ended=self.said_at,
+                eta_s=None,
             )
         return attempt
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from engine.launch.claims import ask_to_stop, list_claimed, settle_abandoned
 from engine.launch.entry import Entry, say
 from engine.launch.mailbox import Slot
 from engine.launch.needs import UNMENDABLE, Needs
@@ -58,6 +59,7 @@ class Dispatcher:
         self._ended = ended
         self._needs = Needs(workspace, self.slots, self.entries)
         self._broken: set[str] = set()
+        self._claimed: frozenset[str] = frozenset()
         self._dirty = True
         self._was_paused = False
         self._deaths = 0
@@ -90,7 +92,8 @@ class Dispatcher:
 
     def tick(self) -> bool:
         """Look at requests, tickets and workers once, and act."""
-        changed = self._handle_requests()
+        changed = self._look_at_claims()
+        changed |= self._handle_requests()
         changed |= self._read_tickets()
         changed |= self._poll_workers()
         paused = self.paused
@@ -101,6 +104,14 @@ class Dispatcher:
         if not paused:
             self._start()
         return True
+
+    def _look_at_claims(self) -> bool:
+        """Which runs commands execute outside the queue: they are not touched, and what needs them waits."""
+        settle_abandoned(self._workspace)
+        before, self._claimed = self._claimed, list_claimed(self._workspace)
+        for run_id in before - self._claimed:
+            self._needs.forget(run_id)
+        return before != self._claimed
 
     # Requests
 
@@ -121,6 +132,8 @@ class Dispatcher:
         for run_id in request.runs:
             entry = self.entries.get(run_id)
             if entry is None:
+                if run_id in self._claimed:
+                    ask_to_stop(self._workspace, run_id)
                 continue
             if entry.worker is None:
                 entry.say("cancelled", reason="cancelled before it started")
@@ -140,10 +153,11 @@ class Dispatcher:
         run = self._workspace.run(run_id)
         if run_id in self.entries:
             for need in self.entries[run_id].spec.needs if self.entries[run_id].held else ():
+                self._needs.forget(need)
                 self._revive(need)
             return
         state = run.state()
-        if state.state in UNMENDABLE:
+        if state.state in UNMENDABLE and run_id not in list_claimed(self._workspace):
             say(run, "retried", attempt=state.attempt + 1, by="user")
             self._needs.forget(run_id)
             priority = float(run.spec().get("cost_flops", 0.0))
@@ -165,14 +179,17 @@ class Dispatcher:
     def _read_tickets(self) -> bool:
         present = ticketed(self._workspace)
         known = self.entries.keys() | self._broken
-        for run_id in sorted(present - known):
-            self._admit(run_id)
+        fresh = sorted(present - known)
+        claimed = list_claimed(self._workspace) if fresh else frozenset()
+        for run_id in fresh:
+            if run_id not in claimed:
+                self._admit(run_id)
         for run_id in known - present:
             # Deleted by hand: what runs is finished with when its worker is, what waits is gone.
             self._broken.discard(run_id)
             if run_id in self.entries and self.entries[run_id].worker is None:
                 del self.entries[run_id]
-        return bool(present ^ known)
+        return bool((present ^ known) - claimed)
 
     def _admit(self, run_id: str) -> None:
         run = self._workspace.run(run_id)

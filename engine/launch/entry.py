@@ -49,7 +49,7 @@ class Entry:
 
 
 def say(run: RunDir, event: str, **fields: Any) -> None:
-    """Append one event to a run's control journal; the scheduler is its only writer."""
+    """Append one event to a run's control journal; its one writer is the scheduler, or the command with its claim."""
     journal = Journal(run.control)
     try:
         journal.append(event, **fields)

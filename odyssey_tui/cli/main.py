@@ -31,6 +31,7 @@ COMMANDS: dict[str, Entry] = {
     "show": Entry("odyssey_tui.cli.show:show", "Show one run: state, evaluations, configuration."),
     "logs": Entry("odyssey_tui.cli.show:logs", "Print a run's log; -f follows it."),
     "launch": Entry("odyssey_tui.cli.launch:launch", "Expand an experiment into runs and queue them."),
+    "adapt": Entry("odyssey_tui.cli.adapt:adapt", "Run one adaptation here, with a progress bar."),
     "queue": Entry("odyssey_tui.cli.queue:queue", "Show what runs, what waits and for how long."),
     "cancel": Entry("odyssey_tui.cli.queue:cancel", "Cancel runs."),
     "retry": Entry("odyssey_tui.cli.queue:retry", "Queue failed, cancelled or lost runs again."),

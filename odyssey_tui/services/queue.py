@@ -28,6 +28,9 @@ def split_by_state(workspace: Workspace, action: str, run_ids: Sequence[str]) ->
 
     Raises OdysseyError when there is none to ask.
     """
+    from engine.launch.claims import settle_abandoned
+
+    settle_abandoned(workspace)
     able, others = [], []
     for run_id in dict.fromkeys(run_ids):
         state = workspace.run(run_id).state().state
