@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from engine.models.packing import pack
+
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
@@ -31,11 +33,18 @@ class Decoder:
         """Wrap a model after comparing its logits with its output layer's on a few tokens."""
         return cls(model, plain=_is_plain(model))
 
-    def hidden(self, tokens: Tensor) -> Tensor:
-        """Last hidden states (batch, length, width) of token ids (batch, length); logits for a model not ``plain``."""
+    def hidden(self, tokens: Tensor, documents: Tensor | None = None) -> Tensor:
+        """Last hidden states (batch, length, width) of token ids (batch, length); logits for a model not ``plain``.
+
+        With ``documents`` (batch, length), the number of each token's document within its row, a token sees its own
+        document only, and positions begin anew with each.
+        """
+        inputs = {"input_ids": tokens} if documents is None else pack(self, tokens, documents)
         if self.plain:
-            return self.model.base_model(input_ids=tokens, use_cache=False).last_hidden_state
-        return self.model(input_ids=tokens, use_cache=False).logits
+            hidden = self.model.base_model(**inputs, use_cache=False).last_hidden_state
+        else:
+            hidden = self.model(**inputs, use_cache=False).logits
+        return hidden.reshape(*tokens.shape, -1)
 
     @property
     def weight(self) -> Tensor | None:

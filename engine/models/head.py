@@ -34,6 +34,24 @@ def summed_loss(
     return (functional.cross_entropy(hidden.float(), targets, reduction="none") * row_weights).sum()
 
 
+def summed_divergence(
+    hidden: Tensor,
+    base_hidden: Tensor,
+    output: tuple[Tensor | None, Tensor | None],
+    base_output: tuple[Tensor | None, Tensor | None],
+    row_weights: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """Σ row_weight · KL(p_base ‖ p) in nats, differentiable in ``hidden`` and ``output``; and Σ KL, without gradient.
+
+    ``output`` and ``base_output`` are the output layers' (weight, bias); weight None as in ``summed_loss``.
+    """
+    if output[0] is None:
+        mine, base = (torch.log_softmax(_wide(logits), -1) for logits in (hidden, base_hidden.detach()))
+        rows = functional.kl_div(mine, base, reduction="none", log_target=True).sum(-1)
+        return (rows * row_weights).sum(), rows.detach().sum()
+    return _ChunkedDivergence.apply(hidden, *output, base_hidden, *base_output, row_weights)
+
+
 @torch.no_grad()
 def row_losses(hidden: Tensor, weight: Tensor | None, bias: Tensor | None, targets: Tensor) -> Tensor:
     """Cross-entropy (nats) of every row: (rows,) float32, without gradients."""
@@ -92,6 +110,64 @@ class _ChunkedLoss(torch.autograd.Function):
         scaled = tuple(None if part is None else part.mul_(grad.to(part.dtype)) for part in ctx.grads)
         ctx.grads = None
         return (*scaled, None, None)
+
+
+class _ChunkedDivergence(torch.autograd.Function):
+    """KL(p_base ‖ p) = Σ_v p_base (log p_base − log p) of every row; its gradient in the logits is p − p_base."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        hidden: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        base_hidden: Tensor,
+        base_weight: Tensor,
+        base_bias: Tensor | None,
+        row_weights: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        device = hidden.device.type
+        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden.dtype
+        needs_hidden, needs_weight, needs_bias, *_ = ctx.needs_input_grad
+        wide = torch.promote_types(dtype, torch.float32)
+        mine = [None if part is None else part.to(dtype) for part in (hidden, weight, bias)]
+        base = [None if part is None else part.to(dtype) for part in (base_hidden, base_weight, base_bias)]
+        grad_hidden = torch.empty_like(mine[0]) if needs_hidden else None
+        grad_weight = torch.zeros_like(weight, dtype=wide) if needs_weight else None
+        grad_bias = torch.zeros_like(bias, dtype=wide) if needs_bias else None
+        weighted, plain = (torch.zeros((), dtype=wide, device=hidden.device) for _ in range(2))
+        with torch.autocast(device, enabled=False):
+            # Two rows of logits for each row: the base's and the model's.
+            for rows in _chunks(hidden.shape[0], 2 * weight.shape[0], hidden.device):
+                log_mine = torch.log_softmax(_wide(functional.linear(mine[0][rows], *mine[1:])), -1)
+                log_base = torch.log_softmax(_wide(functional.linear(base[0][rows], *base[1:])), -1)
+                factor = row_weights[rows].to(wide)
+                expected = log_base.exp()
+                divergence = log_base.sub_(log_mine).mul_(expected).sum(-1)
+                weighted += (divergence * factor).sum()
+                plain += divergence.sum()
+                residual = log_mine.exp_().sub_(expected).mul_(factor.unsqueeze(1))
+                if grad_bias is not None:
+                    grad_bias += residual.sum(0)
+                residual = residual.to(dtype)
+                if grad_hidden is not None:
+                    torch.mm(residual, mine[1], out=grad_hidden[rows])
+                if grad_weight is not None:
+                    _add_product(grad_weight, residual, mine[0][rows])
+        ctx.grads = (grad_hidden, grad_weight, grad_bias)
+        ctx.mark_non_differentiable(plain)
+        return weighted, plain
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+        scaled = tuple(None if part is None else part.mul_(grad.to(part.dtype)) for part in ctx.grads)
+        ctx.grads = None
+        return (*scaled, None, None, None, None)
+
+
+def _wide(logits: Tensor) -> Tensor:
+    """At least float32, whatever the precision of the matrix product."""
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
 def _add_product(total: Tensor, residual: Tensor, inputs: Tensor) -> None:

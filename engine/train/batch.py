@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from engine.models.reference import Reference
 
 
 @dataclass(frozen=True)
@@ -21,11 +24,26 @@ class Batch:
     documents: np.ndarray | None
     """int32 (rows, length): number of a token's document within its row; None: every token sees all before it."""
     targets: int
-    """Targets that are not left out: what the step's loss is divided by, summed over the step."""
+    """Targets that are not left out, those with a weight of either kind: what the step's loss is divided by, summed
+    over the step."""
+
+    @property
+    def diverging(self) -> int:
+        """Targets at which the divergence from the base model is asked for."""
+        return 0 if self.divergence is None else int(np.count_nonzero(self.divergence))
+
+    def muted(self) -> Batch:
+        """The same sequences without a target: what a process computes that has no rows left while others have."""
+        rows, length = self.tokens.shape
+        return replace(self, weights=np.zeros((rows, length - 1), np.float32), divergence=None, targets=0)
 
 
 class Objective(Protocol):
     """What is asked of the model at each target."""
+
+    @property
+    def reference(self) -> Reference | None:
+        """The base model; not None where batches ask for the divergence from it."""
 
     def prepare(self, tokens: np.ndarray) -> Batch:
         """A batch of int64 token ids (rows, length)."""
@@ -33,6 +51,8 @@ class Objective(Protocol):
 
 class Plain:
     """Next-token loss on every target; every token sees the whole sequence before it."""
+
+    reference = None
 
     def prepare(self, tokens: np.ndarray) -> Batch:
         return Batch(tokens, None, None, None, tokens.shape[0] * (tokens.shape[1] - 1))
