@@ -6,7 +6,6 @@ every token is text, so that losses add up to the documents' own.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,8 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from engine.data.cache import cached_folder
-from engine.data.corpus import CorpusSnapshot, Document, snapshot
-from engine.data.token_bytes import byte_ends
+from engine.data.corpus import CorpusSnapshot, snapshot
+from engine.data.encoding import ByteEncoder
 from engine.data.tokenizer import LoadedTokenizer
 from engine.spec.run import EvalSet
 from engine.spec.strict import content_key
@@ -179,13 +178,12 @@ def _load(folder: Path) -> TokenisedEvalSet:
 
 def _tokenise(source: CorpusSnapshot, spec: EvalSet, tokenizer: LoadedTokenizer, limit: int | None) -> list[_Tokenised]:
     """Documents of one corpus, until they hold ``limit`` tokens."""
-    lengths = np.array([len(content) for content in tokenizer.token_bytes]) if tokenizer.byte_level else np.empty(0)
-    lengths = lengths.astype(np.int64)
+    encoder = ByteEncoder.of(tokenizer)
     found: list[_Tokenised] = []
     held = 0
-    for document, ids, offsets in _encoded(source.documents(spec.split), tokenizer):
+    for document in source.documents(spec.split):
+        ids, ends = encoder.encode(document.text)
         if len(ids):
-            ends = byte_ends(document.text, ids, lengths, offsets)
             found.append(_Tokenised(source.name, document.doc_id, ids, ends))
             held += len(ids)
         if limit is not None and held >= limit:
@@ -196,18 +194,6 @@ def _tokenise(source: CorpusSnapshot, spec: EvalSet, tokenizer: LoadedTokenizer,
             f"Raise its {spec.split}_share, or give it more text.",
         )
     return found
-
-
-def _encoded(
-    documents: Iterator[Document], tokenizer: LoadedTokenizer
-) -> Iterator[tuple[Document, np.ndarray, list[tuple[int, int]]]]:
-    for document in documents:
-        if tokenizer.byte_level:
-            (ids,) = tokenizer.encode([document.text])
-            yield document, ids, []
-        else:
-            encoding = tokenizer.fast.encode(document.text, add_special_tokens=False)
-            yield document, np.asarray(encoding.ids, dtype=tokenizer.dtype), encoding.offsets
 
 
 def _shares(total: int, parts: int) -> list[int]:

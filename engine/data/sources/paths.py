@@ -42,7 +42,7 @@ def open_source(corpus: Corpus, name: str, log: ReadLog) -> Source:
             f"corpus '{corpus.name}': no file in {root} matches '{corpus.glob}'",
             "Change `glob`, for example to '**/*.txt'. Hidden files are never read.",
         )
-    records = any(_kind(path) in RECORD_KINDS for path in files)
+    records = any(kind_of(path) in RECORD_KINDS for path in files)
     base = root if root.is_dir() else root.parent
     return Source(_documents(files, base, corpus, log), str(root.resolve()), stops_early=not records)
 
@@ -86,7 +86,7 @@ def _documents(files: list[Path], base: Path, corpus: Corpus, log: ReadLog) -> I
     read_any = False
     for path in files:
         name = path.relative_to(base).as_posix()
-        kind = _kind(path)
+        kind = kind_of(path)
         if kind in readers:
             for document in readers[kind](path, name, reader):
                 read_any = True
@@ -192,7 +192,8 @@ def _open_zst(path: Path) -> IO[bytes]:
     return io.BufferedReader(decompressor.stream_reader(path.open("rb"), closefd=True, read_across_frames=True))
 
 
-def _kind(path: Path) -> str:
+def kind_of(path: Path) -> str:
+    """The suffix that says what a file holds, below that of a compression: ``.jsonl``, ``.txt``, or nothing."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
     if suffixes and suffixes[-1] in (".gz", ".xz", ".zst"):
         suffixes.pop()
