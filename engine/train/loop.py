@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -17,7 +18,7 @@ from torch import Tensor
 
 from engine.models.adapter import set_dropout
 from engine.models.device import explain_out_of_memory
-from engine.train.batch import PLAIN, Objective
+from engine.train.batch import PLAIN, Batch, Objective
 from engine.train.causal_loss import CausalLoss
 from engine.train.group import ALONE, Group
 from store.errors import OdysseyError
@@ -72,7 +73,7 @@ class Trainer:
         self._source = source
         self._report = report
         self._objective = objective
-        self._group = group
+        self.group = group
         self._loss = group.wrap(CausalLoss(decoder, training.precision))
         self._device = decoder.device
         self._parameters = {n: p for n, p in decoder.model.named_parameters() if p.requires_grad}
@@ -111,55 +112,74 @@ class Trainer:
             self._log(branch)
         set_dropout(self.decoder.model, False)
 
+    def opened(self) -> AbstractContextManager[None]:
+        """While the decoder is used outside training, to evaluate or to save it."""
+        return self.group.opened(self._loss)
+
     def check_finite(self) -> None:
         """``OdysseyError`` if a loss that is not logged yet is not finite."""
         self._read_losses()
 
     def state(self) -> dict[str, Any]:
-        """A copy of all that moves, in host memory: a second model rarely fits beside the first on a device."""
-        return {
-            "weights": {name: _copy(parameter.detach()) for name, parameter in self._parameters.items()},
-            "optimizer": _copy(self._optimizer.state_dict()),
-            "position": self.position,
-            "steps": self.steps,
-            "losses": _copy(self._losses),
-            "last": _copy(self._last),
-            "random": torch.get_rng_state(),
-            "random_device": torch.cuda.get_rng_state(self._device) if self._device.type == "cuda" else None,
-        }
+        """A copy of all that moves, in host memory: a second model rarely fits beside the first on a device.
+
+        Of several processes the first has it whole, the others its form (``Group.collect``).
+        """
+        return self.group.collect(
+            {
+                "weights": {name: parameter.detach() for name, parameter in self._parameters.items()},
+                "optimizer": self._optimizer.state_dict(),
+                "position": self.position,
+                "steps": self.steps,
+                "losses": self._losses,
+                "last": self._last,
+                "random": self.group.every(torch.get_rng_state()),
+                "random_device": self._device_generators(),
+            }
+        )
 
     @torch.no_grad()
     def restore(self, state: dict[str, Any]) -> None:
-        """Go back to ``state``, bit for bit."""
+        """Go back to ``state``, bit for bit if as many processes made it."""
         for name, parameter in self._parameters.items():
-            parameter.copy_(state["weights"][name])
-        self._optimizer.load_state_dict(_copy(state["optimizer"]))
+            parameter.copy_(self.group.deliver(state["weights"][name], parameter))
+        self._optimizer.load_state_dict(self._deliver_moments(state["optimizer"]))
         self._optimizer.zero_grad(set_to_none=True)
         self.position = state["position"]
         self.steps = state["steps"]
         self._losses = [loss.to(self._device) for loss in state["losses"]]
         self._last = state["last"]
-        torch.set_rng_state(state["random"])
-        if state["random_device"] is not None and self._device.type == "cuda":
-            torch.cuda.set_rng_state(state["random_device"], self._device)
+        rank = self.group.rank
+        if rank < len(state["random"]):
+            torch.set_rng_state(state["random"][rank])
+        if rank < len(state["random_device"]) and self._device.type == "cuda":
+            torch.cuda.set_rng_state(state["random_device"][rank], self._device)
+
+    def _device_generators(self) -> list[Tensor]:
+        return self.group.every(torch.cuda.get_rng_state(self._device)) if self._device.type == "cuda" else []
+
+    def _deliver_moments(self, content: dict[str, Any]) -> dict[str, Any]:
+        """A collected state of the optimizer in every process: moments are spread as their parameters are."""
+        parameters = [parameter for group in self._optimizer.param_groups for parameter in group["params"]]
+        moments = {
+            index: {name: self.group.deliver(value.clone(), parameters[index]) for name, value in values.items()}
+            for index, values in content["state"].items()
+        }
+        return {"state": moments, "param_groups": content["param_groups"]}
 
     def _step(self, count: int, rate: float) -> None:
-        first, rows = self._group.part(count)
-        size = self.training.batch_sequences
-        batches = [
-            self._objective.prepare(self._source.batch(self.position + start, min(size, first + rows - start)))
-            for start in range(first, first + rows, size)
-        ]
+        batches = self._batches(count)
         targets = torch.tensor(sum(batch.targets for batch in batches), dtype=torch.float32)
-        share = 1.0 / max(self._group.total(targets).item(), 1.0)
+        share = 1.0 / max(self.group.total(targets).item(), 1.0)
         total = torch.zeros((), device=self._device)
         for batch in batches:
-            # Wrappers average gradients over processes; the loss is a sum.
-            loss = self._loss(batch) * share
-            (loss * self._group.world).backward()
+            with self.group.synchronising(self._loss, last=batch is batches[-1]):
+                # Wrappers average gradients over processes; the loss is a sum.
+                loss = self._loss(batch) * share
+                (loss * self.group.world).backward()
             total += loss.detach()
-        total = self._group.total(total)
-        norm = torch.nn.utils.clip_grad_norm_(self._trained, self.training.clip)
+        total = self.group.total(total)
+        norm = self.group.whole(torch.nn.utils.clip_grad_norm_(self._trained, self.training.clip))
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         self._optimizer.step()
@@ -168,6 +188,19 @@ class Trainer:
         self._last = {"lr": rate, "grad_norm": norm}
         self.position += count
         self.steps += 1
+
+    def _batches(self, count: int) -> list[Batch]:
+        """This process's parts of a step: as many in every process, the last of them without targets where rows end."""
+        first, rows = self.group.part(count)
+        size = self.training.batch_sequences
+        batches = []
+        for start in range(0, math.ceil(count / self.group.world), size):
+            if start < rows:
+                tokens = self._source.batch(self.position + first + start, min(size, rows - start))
+                batches.append(self._objective.prepare(tokens))
+            else:
+                batches.append(self._objective.prepare(self._source.batch(self.position, 1)).muted())
+        return batches
 
     def _log(self, branch: str) -> None:
         losses = self._read_losses()
@@ -187,13 +220,3 @@ class Trainer:
             if not math.isfinite(loss):
                 raise OdysseyError(f"the loss became {loss} at step {step}", DIVERGED_HINT)
         return losses
-
-
-def _copy(value: Any) -> Any:
-    if isinstance(value, Tensor):
-        return value.to("cpu", copy=True)
-    if isinstance(value, dict):
-        return {key: _copy(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return type(value)(_copy(item) for item in value)
-    return value

@@ -12,7 +12,7 @@ import torch
 from store.errors import DataError
 from store.files import cannot_write, temporary_name
 
-FORMAT = 1
+FORMAT = 2
 FILE = "state.pt"
 
 

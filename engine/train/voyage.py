@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 Pulse = Callable[[int], None]
 OnPoint = Callable[["Point", Pulse], None]
+GO_ON, SAVE, STOP = range(3)
 EVALUATION_COST = 3
 """An evaluated token is a third of a trained one: forward only."""
 
@@ -37,6 +39,7 @@ class Voyage:
         self._trained = 0
         self._evaluated = 0
         self._phase = ""
+        self._holding = False
         self._saved_at = time.monotonic()
 
     def follow(self, on_point: OnPoint, evaluated_tokens: int) -> None:
@@ -64,13 +67,31 @@ class Voyage:
             self._trainer.train(point.end, self._trajectory.rates(point), point.state, self._train_pulse)
             self._phase = f"evaluating {point.state}"
             self._evaluated = index * evaluated_tokens
-            on_point(point, self._evaluation_pulse)
+            with self._trainer.opened():
+                on_point(point, self._evaluation_pulse)
             if self._trunk:
                 self._trainer.restore(self._trunk)
             self._trunk = None
             self._point = index + 1
         self._report.progress(round(total), "done")
-        discard_resume(self._folder)
+        if self._trainer.group.rank == 0:
+            discard_resume(self._folder)
+
+    @contextmanager
+    def holding(self) -> Iterator[None]:
+        """While the model is not in a state of the trajectory: no checkpoint, and a stop saves once the block is left.
+
+        Enter it before whatever changes the weights, so that they are restored by then.
+        """
+        self._holding = True
+        try:
+            yield
+        except StopRequested:
+            self._holding = False
+            self._pulse()
+            raise
+        finally:
+            self._holding = False
 
     def _done(self) -> int:
         return round(self._trained + self._evaluated / EVALUATION_COST)
@@ -85,23 +106,26 @@ class Voyage:
 
     def _pulse(self) -> None:
         self._report.progress(self._done(), self._phase)
-        if self._report.should_stop():
+        due = time.monotonic() - self._saved_at > self._trainer.training.checkpoint_every_s
+        wish = STOP if self._report.should_stop() else SAVE if due else GO_ON
+        # Clocks differ, and a request to stop reaches one process: all of several do what the first decides.
+        wish = self._trainer.group.agree(wish)
+        if wish != GO_ON and not self._holding:
             self._save()
+        if wish == STOP:
             raise StopRequested(self._report.stop_reason or "")
-        if time.monotonic() - self._saved_at > self._trainer.training.checkpoint_every_s:
-            self._save()
 
     def _save(self) -> None:
         self._trainer.check_finite()
-        save_resume(
-            self._folder,
-            {"trainer": self._trainer.state(), "trunk": self._trunk, "point": self._point, "trained": self._trained},
-        )
+        trainer = self._trainer.state()
+        if self._trainer.group.rank == 0:
+            content = {"trainer": trainer, "trunk": self._trunk, "point": self._point, "trained": self._trained}
+            save_resume(self._folder, content)
         self._report.emit("checkpoint", state="resume", tokens=self._trainer.position * self._trainer.training.sequence)
         self._saved_at = time.monotonic()
 
     def _resume(self, evaluated_tokens: int) -> None:
-        saved = load_resume(self._folder)
+        saved = self._trainer.group.hand_out(lambda: load_resume(self._folder))
         if saved is None:
             return
         self._trainer.restore(saved["trainer"])
