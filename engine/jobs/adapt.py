@@ -14,6 +14,7 @@ from engine.evaluate.record import Examiner
 from engine.models.adapter import attach_method
 from engine.models.count import count_parameters
 from engine.models.decoder import Decoder
+from engine.models.interpolate import Interpolation
 from engine.models.lengths import check_lengths
 from engine.models.load import load_model, read_facts
 from engine.models.save import save_state
@@ -39,7 +40,7 @@ def execute(job: AdaptJob, context: JobContext) -> None:
     torch.set_num_threads(context.threads)
     spec, workspace, report = context.spec, context.workspace, context.report
     tokenizer = load_tokenizer(job.tokenizer, workspace)
-    model = load_model(job.base, workspace, context.device)
+    model = load_model(job.base, workspace, context.device, quantize=job.method.quantize)
     base = read_facts(job.base, workspace, model)
     decoder = Decoder.of(model)
     check_lengths(decoder, tokenizer, job.training, job.evaluation)
@@ -47,7 +48,7 @@ def execute(job: AdaptJob, context: JobContext) -> None:
     examiner = Examiner.prepare(job.evaluation, tokenizer, context)
     examiner.recognise(decoder, job.base, base)
     torch.manual_seed(spec.seed)
-    attach_method(model, job.method)
+    adapter = attach_method(model, job.method, job.base.revision)
     n_trained = count_parameters(model).trained
     mixture = Mixture(
         token_stream(job.target, "train", tokenizer, workspace),
@@ -64,32 +65,39 @@ def execute(job: AdaptJob, context: JobContext) -> None:
             model_id=f"{spec.run_id}@{point.state}",
             tokens_seen=None if base.tokens_seen is None else base.tokens_seen + tokens,
             tokenizer_id=tokenizer.tokenizer_id,
-            canary_loss=examiner.canary.loss(decoder),
+            # Loaded again, quantised weights are not computed with as they were (bfloat16).
+            canary_loss=examiner.canary.loss(decoder) if job.method.quantize == "none" else None,
         )
         folder = _folder_to_keep(job, context, trajectory, point)
         if folder is not None:
-            save_state(folder, model, tokenizer, facts)
+            save_state(folder, model, tokenizer, facts, adapter=adapter, save=job.method.save)
             report.emit("checkpoint", state=point.state, tokens=tokens)
         report.emit("mixture", **mixture.realised(point.end))
-        report.emit(
-            "model",
+        about = {
             **facts.content(),
-            run_id=spec.run_id,
-            path=None if folder is None else str(folder.relative_to(workspace.root)),
-            parent=base.model_id,
-            atpp=point.budget if job.atpp else tokens / base.n_params,
-            adapt_tokens=tokens,
-            replay_ratio=job.replay_ratio,
-            domain=job.target.name,
-            method=job.method.name,
-            n_params_trained=n_trained,
-            annealed=trajectory.annealed,
-        )
+            "run_id": spec.run_id,
+            "path": None if folder is None else str(folder.relative_to(workspace.root)),
+            "parent": base.model_id,
+            "atpp": point.budget if job.atpp else tokens / base.n_params,
+            "adapt_tokens": tokens,
+            "replay_ratio": job.replay_ratio,
+            "domain": job.target.name,
+            "method": job.method.name,
+            "n_params_trained": n_trained,
+            "annealed": trajectory.annealed,
+        }
+        report.emit("model", **about)
         examiner.examine(decoder, facts.model_id, context, pulse)
+        for alpha in job.wise_ft:
+            between = f"{facts.model_id}+wise{alpha:g}"
+            report.emit("model", **{**about, "model_id": between, "path": None, "interpolation": alpha})
+            with voyage.holding(), interpolation.at(alpha):
+                examiner.examine(decoder, between, context, pulse)
 
     trainer = Trainer(decoder, job.training, mixture, report)
+    interpolation = Interpolation(model, remember=bool(job.wise_ft))
     voyage = Voyage(trainer, trajectory, report, context.run.checkpoint("resume"))
-    voyage.follow(finish, examiner.predicted_tokens)
+    voyage.follow(finish, examiner.predicted_tokens * (1 + len(job.wise_ft)))
 
 
 def _plan(job: AdaptJob, n_params: int) -> Trajectory:

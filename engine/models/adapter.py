@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from engine.models.quantize import prepare_quantized
 from engine.spec.methods import PEFT_METHODS
 from store.errors import ConfigError
 
@@ -52,6 +53,8 @@ def attach_method(model: PreTrainedModel, method: Method, revision: str | None =
         **_DERIVED.get(method.name, _nothing)(model),
     )
     model.requires_grad_(False)
+    if method.quantize != "none":
+        prepare_quantized(model)
     try:
         adapted = peft.get_peft_model(model, config)
     except (ValueError, TypeError) as error:

@@ -10,6 +10,8 @@ import torch
 
 from engine.models.build import build_model
 from engine.models.count import ParameterCounts, count_parameters
+from engine.models.quantize import quantized_loading
+from engine.spec.run import AdaptJob, Quantization, RunSpec
 from store.errors import DataError, OdysseyError
 from store.files import read_json
 
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ModelFacts", "ParameterCounts", "build_model", "count_parameters", "load_model", "read_facts"]
 
+ADAPTER_FOLDER = "adapter"
+"""Within the folder of a state: the adapter in PEFT's own format."""
 FACTS_FILE = "odyssey.json"
 """In the folder of every state this program saves: what ``ModelFacts`` holds."""
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -48,18 +52,28 @@ class ModelFacts:
 
 
 def load_model(
-    model: Model, workspace: Workspace, device: str = "cpu", precision: Precision = "fp32"
+    model: Model,
+    workspace: Workspace,
+    device: str = "cpu",
+    precision: Precision = "fp32",
+    quantize: Quantization = "none",
 ) -> PreTrainedModel:
     """Load the weights of ``model`` onto ``device``, stored as ``precision``, in evaluation mode.
 
-    Reads safetensors only unless ``allow_pickle``; runs no code from the hub unless ``trust_remote_code``.
-    ``OdysseyError`` with one message for: no such state, folder, repository or revision; no access; offline; damaged.
+    Reads safetensors only unless ``allow_pickle``; runs no code from the hub unless ``trust_remote_code``. A state
+    saved as an adapter alone is merged into the base its run started from. ``quantize`` holds the linear layers in 4 or
+    8 bits instead (``engine.models.quantize``). ``OdysseyError`` with one message for: no such state, folder,
+    repository or revision; no access; offline; damaged.
     """
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
 
     logging.disable_progress_bar()
+    adapter = _adapter_alone(model, workspace)
+    if adapter is not None:
+        return _load_merged(model, adapter, workspace, device, precision)
     location, revision = _locate(model, workspace)
+    options = {} if quantize == "none" else quantized_loading(quantize, device)
     try:
         loaded = AutoModelForCausalLM.from_pretrained(
             location,
@@ -68,11 +82,40 @@ def load_model(
             trust_remote_code=model.trust_remote_code,
             local_files_only=isinstance(location, Path),
             dtype=DTYPES[precision],
+            **options,
         )
     except Exception as error:
         raise _explain(error, model, location) from error
     _fuse_activations(loaded)
-    return loaded.to(device).eval()
+    # Quantised weights are on their device already, and refuse to move.
+    return (loaded if options else loaded.to(device)).eval()
+
+
+def _adapter_alone(model: Model, workspace: Workspace) -> Path | None:
+    """The adapter of a state that was saved without merged weights; None for any other model."""
+    if model.run is None:
+        return None
+    folder = workspace.run(model.run).checkpoint(model.state or "")
+    alone = (folder / ADAPTER_FOLDER).is_dir() and not (folder / "config.json").exists()
+    return folder / ADAPTER_FOLDER if alone else None
+
+
+def _load_merged(
+    model: Model, adapter: Path, workspace: Workspace, device: str, precision: Precision
+) -> PreTrainedModel:
+    from peft import PeftModel
+
+    job = RunSpec.model_validate(workspace.run(model.run or "").spec()).job
+    if not isinstance(job, AdaptJob):
+        raise DataError(f"{adapter} belongs to no adaptation", f"Run {model.run} is of the kind {job.kind}.")
+    base = load_model(job.base, workspace, device, precision, job.method.quantize)
+    if job.method.quantize != "none":
+        base = base.dequantize()
+    try:
+        merged = PeftModel.from_pretrained(base, str(adapter)).merge_and_unload(safe_merge=True)
+    except Exception as error:
+        raise _explain(error, model, adapter) from error
+    return merged.to(DTYPES[precision]).eval()
 
 
 def read_facts(model: Model, workspace: Workspace, loaded: PreTrainedModel) -> ModelFacts:
@@ -86,7 +129,7 @@ def read_facts(model: Model, workspace: Workspace, loaded: PreTrainedModel) -> M
         n_params=counts.total,
         n_params_non_embedding=counts.non_embedding,
         tokens_seen=model.tokens_seen,
-        ptpp=model.tokens_seen / counts.total if model.tokens_seen else None,
+        ptpp=None if model.tokens_seen is None else model.tokens_seen / counts.total,
         tokenizer_id=None,
     )
 

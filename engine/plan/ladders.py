@@ -6,8 +6,9 @@ A family says how a revision is read. Sources:
   the same for the deduplicated suite. Revisions ``stepN``; ``main`` is ``step143000``.
 * OLMo (allenai; 2402.00838 and the model cards): revisions ``stepN-tokensMB``; ``main`` as the cards' tables of
   training tokens say, rounded as they are.
-* OLMo 2 (allenai; 2501.00656 and the model cards): revisions ``stage1-stepN-tokensMB``; those of stage 2 count from its
-  beginning, so what stage 1 ended with (its last revision) is added. ``main`` averages runs of stage 2; as the cards say.
+* OLMo 2 (allenai; 2501.00656 and the model cards): revisions ``stage1-stepN-tokensMB``; those of stage 2 count from
+  its beginning, so what stage 1 ended with (its last revision) is added. ``main``, an average of runs of stage 2, as
+  the cards say.
 * LLaMA (2302.13971, table 2) and Llama 2 (2307.09288, table 1): one final checkpoint a size.
 
 GPT-2's tokens were never published.

@@ -20,6 +20,7 @@ PerParameter = Annotated[PositiveFloat, Field(le=1e9)]
 """Tokens per parameter (PTPP, ATPP)."""
 TokenClass = Literal["newline", "whitespace", "punctuation", "digits", "function", "word", "special", "other"]
 Separator = Literal["eos", "newline", "none"]
+Quantization = Literal["none", "8bit", "4bit"]
 Decay = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
@@ -188,8 +189,8 @@ class Method(Strict):
     """Default ``2 * rank``."""
     dropout: Ratio = 0.0
     target_modules: str = "all-linear"
-    quantize: Literal["none", "8bit", "4bit"] = "none"
-    """Hold the frozen weights quantised by bitsandbytes (QLoRA, 2305.14314); adapters only."""
+    quantize: Quantization = "none"
+    """Hold the frozen weights quantised by bitsandbytes (QLoRA, 2305.14314); adapters only, saved as adapters only."""
     save: Literal["merged", "adapter", "both"] = "merged"
     """A kept state's weights: the adapter merged into the model, the adapter alone (PEFT's own folder), or both."""
 
