@@ -20,7 +20,7 @@ from pydantic import (
     Tag,
 )
 
-from engine.spec.run import Corpus, Method, MethodName, PerParameter, Ratio, Training
+from engine.spec.run import Corpus, Method, MethodName, PerParameter, Quantization, Ratio, Training
 from engine.spec.strict import Strict
 
 _BYTES = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*([kKMG]i?)?B\s*$")
@@ -129,7 +129,8 @@ class ExistingBase(Written):
     model: str
     revision: str | None = None
     corpora: Names = ()
-    tokens_seen: PositiveInt | None = None
+    tokens_seen: NonNegativeInt | None = None
+    """Pretraining tokens; by default what ``engine.plan.ladders`` knows of the revision."""
     trust_remote_code: bool = False
     allow_pickle: bool = False
 
@@ -161,7 +162,7 @@ class AdaptBlock(Written):
     alpha: PositiveFloat | None = None
     dropout: Ratio = 0.0
     target_modules: str = Method().target_modules
-    quantize: Literal["none", "8bit", "4bit"] = "none"
+    quantize: Quantization = "none"
     save: Literal["merged", "adapter", "both"] = "merged"
     lr: Annotated[
         Annotated[tuple[PositiveFloat, ...], AfterValidator(_distinct)]
