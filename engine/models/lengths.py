@@ -1,9 +1,10 @@
-"""Whether sequences, windows and vocabulary fit a model: checked once it is loaded, before any work."""
+"""Whether sequences, windows, vocabulary and packing fit a model: checked once it is loaded, before any work."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from engine.models.packing import check_documents_apart
 from store.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
 def check_lengths(
     decoder: Decoder, tokenizer: LoadedTokenizer, training: Training | None, evaluation: Evaluation
 ) -> None:
-    """Raise when sequences or windows exceed the model's context, or the tokenizer its vocabulary."""
+    """Raise when sequences or windows exceed the model's context, the tokenizer its vocabulary, or when documents are
+    to be kept apart and the model cannot."""
     if tokenizer.vocab_size > decoder.vocab_size:
         raise DataError(
             f"the tokenizer ({tokenizer.source}) has {tokenizer.vocab_size} tokens, the model {decoder.vocab_size}",
@@ -32,3 +34,5 @@ def check_lengths(
                 f"{key}: {length} tokens exceed the model's context of {decoder.context}",
                 f"Set it to {decoder.context} or less.",
             )
+    if training is not None and not training.cross_document:
+        check_documents_apart(decoder, training.precision)

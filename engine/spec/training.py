@@ -20,6 +20,25 @@ def check_training(training: Training, path: KeyPath) -> Iterator[Problem]:
         yield Problem((*path, "attention"), "computes in bf16 only", "Set precision: bf16, or attention: sdpa.")
     if training.validate_every and training.validate_tokens < 2:
         yield Problem((*path, "validate_tokens"), "is 1, which predicts nothing", "Raise it, or set validate_every: 0.")
+    if not training.cross_document and training.separator != "eos":
+        text = f"is false, and separator: {training.separator} does not tell where documents end"
+        yield Problem((*path, "cross_document"), text, "Use separator: eos, or cross_document: true.")
+    for number, mask in enumerate(training.masks):
+        at: KeyPath = (*path, "masks", number)
+        if not (mask.classes or mask.tokens):
+            yield Problem(at, "names no targets", 'Give classes: [newline], or tokens: ["\\n"].')
+        if mask.treat == "exclude" and mask.weight != 1:
+            yield Problem((*at, "weight"), "has no meaning for treat: exclude", "Use treat: weight, or remove it.")
+
+
+def check_from_scratch(training: Training, path: KeyPath) -> Iterator[Problem]:
+    """What ``training`` cannot ask of a model that has no base."""
+    for number, mask in enumerate(training.masks):
+        if mask.treat == "kl":
+            text = "is kl, and a base trained from scratch has none to be held to"
+            yield Problem(
+                (*path, "masks", number, "treat"), text, "Use exclude or weight, or write the mask in adapt_training."
+            )
 
 
 def check_shared(training: Training, path: KeyPath, budgets: int, axis: str) -> Iterator[Problem]:

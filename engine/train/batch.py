@@ -34,8 +34,9 @@ class Batch:
 
     def muted(self) -> Batch:
         """The same sequences without a target: what a process computes that has no rows left while others have."""
-        rows, length = self.tokens.shape
-        return replace(self, weights=np.zeros((rows, length - 1), np.float32), divergence=None, targets=0)
+        none = np.zeros_like(self.tokens[:, 1:], np.float32)
+        # As many forward passes as in the other processes: the base's, too.
+        return replace(self, weights=none, divergence=None if self.divergence is None else none, targets=0)
 
 
 class Objective(Protocol):

@@ -148,7 +148,7 @@ def test_masked_loss_and_gradients_equal_the_formula(method: str) -> None:
     held = torch.from_numpy(table.divergence).double()[targets]
     expected = (weights * next_token + held * divergence).sum()
     torch.testing.assert_close(found.double(), expected, atol=0, rtol=1e-6)
-    torch.testing.assert_close(module.diverged.double(), divergence[held > 0].sum().detach(), atol=0, rtol=1e-5)
+    torch.testing.assert_close(module.diverged.double(), divergence[held > 0].sum().detach(), atol=0, rtol=1e-4)
     assert batch.targets == int(((weights > 0) | (held > 0)).sum())
     assert batch.diverging == int((held > 0).sum()) > 0
     assert batch.targets < targets.numel()
