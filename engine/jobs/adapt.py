@@ -17,9 +17,11 @@ from engine.models.decoder import Decoder
 from engine.models.interpolate import Interpolation
 from engine.models.lengths import check_lengths
 from engine.models.load import load_model, read_facts
+from engine.models.reference import reference_of
 from engine.models.save import save_state
 from engine.plan.trajectory import Trajectory, plan_trajectory
 from engine.train.loop import Trainer
+from engine.train.objective import asks_for_base, objective_of
 from engine.train.voyage import Voyage
 from store.errors import ConfigError
 
@@ -49,10 +51,12 @@ def execute(job: AdaptJob, context: JobContext) -> None:
     examiner.recognise(decoder, job.base, base)
     torch.manual_seed(spec.seed)
     adapter = attach_method(model, job.method, job.base.revision)
+    reference = reference_of(decoder) if asks_for_base(job.training) else None
+    objective = objective_of(job.training, tokenizer, reference)
     n_trained = count_parameters(model).trained
     mixture = Mixture(
-        token_stream(job.target, "train", tokenizer, workspace),
-        [token_stream(corpus, "train", tokenizer, workspace) for corpus in job.replay],
+        token_stream(job.target, "train", tokenizer, workspace, job.training.separator),
+        [token_stream(corpus, "train", tokenizer, workspace, job.training.separator) for corpus in job.replay],
         job.replay_ratio,
         job.training.sequence,
         spec.seed,
@@ -94,7 +98,7 @@ def execute(job: AdaptJob, context: JobContext) -> None:
             with voyage.holding(), interpolation.at(alpha):
                 examiner.examine(decoder, between, context, pulse)
 
-    trainer = Trainer(decoder, job.training, mixture, report)
+    trainer = Trainer(decoder, job.training, mixture, report, objective=objective)
     interpolation = Interpolation(model, remember=bool(job.wise_ft))
     voyage = Voyage(trainer, trajectory, report, context.run.checkpoint("resume"))
     voyage.follow(finish, examiner.predicted_tokens * (1 + len(job.wise_ft)))

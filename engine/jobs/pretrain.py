@@ -18,6 +18,7 @@ from engine.models.load import ModelFacts
 from engine.models.save import save_state
 from engine.plan.trajectory import plan_trajectory
 from engine.train.loop import Trainer
+from engine.train.objective import objective_of
 from engine.train.voyage import Voyage
 
 if TYPE_CHECKING:
@@ -47,7 +48,9 @@ def execute(job: PretrainJob, context: JobContext) -> None:
     check_lengths(decoder, tokenizer, job.training, job.evaluation)
     counts = count_parameters(model)
     trajectory = plan_trajectory("ptpp", job.ptpp, counts.total, job.training)
-    streams = [token_stream(corpus, "train", tokenizer, workspace) for corpus in job.corpora]
+    objective = objective_of(job.training, tokenizer)
+    separator = job.training.separator
+    streams = [token_stream(corpus, "train", tokenizer, workspace, separator) for corpus in job.corpora]
     mixture = Mixture(None, streams, 1.0, job.training.sequence, spec.seed)
     examiner = Examiner.prepare(job.evaluation, tokenizer, context)
 
@@ -75,6 +78,6 @@ def execute(job: PretrainJob, context: JobContext) -> None:
         report.emit("checkpoint", state=point.state, tokens=tokens)
         examiner.examine(decoder, facts.model_id, context, pulse)
 
-    trainer = Trainer(decoder, job.training, mixture, report)
+    trainer = Trainer(decoder, job.training, mixture, report, objective=objective)
     voyage = Voyage(trainer, trajectory, report, context.run.checkpoint("resume"))
     voyage.follow(finish, examiner.predicted_tokens)

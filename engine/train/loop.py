@@ -74,7 +74,7 @@ class Trainer:
         self._report = report
         self._objective = objective
         self.group = group
-        self._loss = group.wrap(CausalLoss(decoder, training.precision))
+        self._loss = group.wrap(CausalLoss(decoder, training.precision, objective.reference))
         self._device = decoder.device
         self._parameters = {n: p for n, p in decoder.model.named_parameters() if p.requires_grad}
         trained = list(self._parameters.values())
