@@ -41,8 +41,7 @@ def save_state(
         if adapter is None or save != "adapter":
             model.save_pretrained(temporary, state_dict=merged_weights(model))
         if adapter is not None and save != "merged":
-            # The embeddings are never trained; whether they were resized would be asked of the hub.
-            adapter.save_pretrained(str(temporary / ADAPTER_FOLDER), save_embedding_layers=False)
+            _save_adapter(temporary / ADAPTER_FOLDER, adapter, model)
         for file in tokenizer.path.iterdir():
             if file.is_file() and file.name != FACTS_FILE:
                 shutil.copyfile(file, temporary / file.name)
@@ -54,6 +53,13 @@ def save_state(
         raise cannot_write(folder, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _save_adapter(folder: Path, adapter: PeftModel, model: PreTrainedModel) -> None:
+    # Of sharded weights, the model at hand is a whole copy of the one the adapter is attached to.
+    weights = {f"base_model.model.{name}": tensor for name, tensor in model.state_dict().items()}
+    # The embeddings are never trained; whether they were resized would be asked of the hub.
+    adapter.save_pretrained(str(folder), state_dict={**adapter.state_dict(), **weights}, save_embedding_layers=False)
 
 
 def _settle(folder: Path) -> None:

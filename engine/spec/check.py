@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from engine.spec.adapters import caution_methods, check_methods
 from engine.spec.experiment import AdaptBlock, ExistingBase, Experiment, LawsChoice, PretrainedBase, SimilarityChoice
 from engine.spec.located import KeyPath
 from engine.spec.problems import Problem, nearest
-from engine.spec.training import check_shared, check_training
+from engine.spec.training import check_from_scratch, check_shared, check_training
 
 
 def check(experiment: Experiment, written: Any) -> list[Problem]:
@@ -45,7 +46,7 @@ def cautions(experiment: Experiment) -> tuple[str, ...]:
             found.append(f"laws: {len(base.sizes)} model sizes; below three the size term is merged into the constant")
         if not scored and len(base.ptpp) >= 2:
             found.append("laws: no PTPP is held out, so nothing is scored")
-    found += _caution_about_tokens_seen(experiment)
+    found += [*_caution_about_tokens_seen(experiment), *caution_methods(experiment)]
     if experiment.adapt and not base.corpora:
         found.append("base: no corpora, so forgetting is not measured")
     return tuple(found)
@@ -138,6 +139,7 @@ def _check_base(experiment: Experiment) -> Iterator[Problem]:
 def _check_training(experiment: Experiment) -> Iterator[Problem]:
     if isinstance(experiment.base, PretrainedBase):
         yield from check_training(experiment.base.training, ("base", "training"))
+        yield from check_from_scratch(experiment.base.training, ("base", "training"))
     if experiment.adapt_training:
         yield from check_training(experiment.adapt_training, ("adapt_training",))
 
@@ -172,6 +174,7 @@ def _check_block(experiment: Experiment, block: AdaptBlock, path: KeyPath, writt
         yield Problem(
             path, text, "Give exactly one of atpp: [1, 2] (tokens per parameter) and adapt_tokens: [1000000]."
         )
+    yield from check_methods(experiment, block, path)
     if any(block.replay_ratio) and not base.corpora:
         yield Problem(
             (*path, "replay_ratio"),
