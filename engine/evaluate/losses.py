@@ -13,6 +13,7 @@ from engine.evaluate.windows import Window, plan_windows
 from engine.models.decoder import Decoder
 from engine.models.device import compute_in, explain_out_of_memory
 from engine.models.head import row_losses
+from engine.train.group import ALONE, Group
 from store.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -30,25 +31,36 @@ def per_token_losses(
     bos_id: int | None = None,
     batch_tokens: int = 8192,
     pulse: Callable[[int], None] | None = None,
+    group: Group = ALONE,
 ) -> NDArray[np.float32]:
     """Negative log-likelihood (nats) of every token: (n,) float32 aligned with ``tokens`` (n,), NaN where none is.
 
     ``bos_id`` stands before the text where the scheme wants it (a tokenizer's BOS, or its EOS if it has no BOS).
-    Batches hold about ``batch_tokens`` positions; ``pulse`` is called after each with the tokens it predicted.
+    Batches hold about ``batch_tokens`` positions; ``pulse`` is called after each with the tokens it predicted. The
+    processes of ``group`` take turns with the batches, and all return all losses.
     Windows of unequal length are never padded together. ``ConfigError`` when the window exceeds the model's context or
     BOS is needed and there is none; ``DataError`` when a token is outside the model's vocabulary or a loss not finite.
     """
     decoder = model if isinstance(model, Decoder) else Decoder.of(model)
     windows = plan_windows(len(tokens), scheme)
     _check(decoder, tokens, windows, scheme, bos_id)
-    losses = np.full(len(tokens), np.nan, dtype=np.float32)
+    found = np.zeros(len(tokens), dtype=np.float32)
+    batches = list(_batches(windows, batch_tokens))
     hint = "Lower evaluation.batch_tokens, or use precision: bf16."
     with torch.inference_mode(), compute_in(decoder.device, scheme.precision), explain_out_of_memory(hint):
-        for batch in _batches(windows, batch_tokens):
-            _score(decoder, tokens, batch, bos_id, losses)
+        for first in range(0, len(batches), group.world):
+            together = batches[first : first + group.world]
+            own = group.rank < len(together)
+            # Where there are too few for all, the others compute one too: a sharded model needs everybody.
+            batch = together[group.rank if own else 0]
+            _score(decoder, tokens, batch, bos_id, found if own else np.empty_like(found))
             if pulse is not None:
-                pulse(sum(window.last - window.first for window in batch))
-    return losses
+                pulse(sum(window.last - window.first for each in together for window in each))
+    found = group.total(torch.from_numpy(found)).numpy()
+    predicted = np.zeros(len(tokens), dtype=bool)
+    for window in windows:
+        predicted[window.first : window.last] = True
+    return np.where(predicted, found, np.float32(np.nan))
 
 
 def _score(

@@ -13,6 +13,7 @@ from engine.data.records import record_eval_set, record_tokenizer
 from engine.evaluate.canary import Canary
 from engine.evaluate.losses import per_token_losses
 from engine.spec.strict import content_key
+from engine.train.group import find_group
 from store.shards import BLOCK_TOKENS
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class Examiner:
             record_tokenizer(tokenizer, context.report)
             for spec, tokenised in sets:
                 record_eval_set(spec, tokenised, tokenizer, context.report)
-        return cls(evaluation, sets, _find_bos(evaluation.scheme, tokenizer), Canary.of(tokenizer))
+        return cls(evaluation, sets, find_bos(evaluation.scheme, tokenizer), Canary.of(tokenizer))
 
     @property
     def predicted_tokens(self) -> int:
@@ -76,6 +77,7 @@ class Examiner:
                 bos_id=self.bos_id,
                 batch_tokens=self.evaluation.batch_tokens,
                 pulse=pulse,
+                group=find_group(),
             )
             seconds = time.perf_counter() - started
             scheme = self.evaluation.scheme.content()
@@ -115,7 +117,7 @@ def tabulate_losses(evaluation_id: str, losses: NDArray[np.float32]) -> pa.Table
     )
 
 
-def _find_bos(scheme: Scheme, tokenizer: LoadedTokenizer) -> int | None:
+def find_bos(scheme: Scheme, tokenizer: LoadedTokenizer) -> int | None:
     """The tokenizer's BOS, or its end-of-text token if it has none; only looked up by schemes that feed it."""
     if scheme.kind != "rolling" and not scheme.bos:
         return None

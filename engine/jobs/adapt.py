@@ -20,6 +20,7 @@ from engine.models.load import load_model, read_facts
 from engine.models.reference import reference_of
 from engine.models.save import save_state
 from engine.plan.trajectory import Trajectory, plan_trajectory
+from engine.train.group import find_group
 from engine.train.loop import Trainer
 from engine.train.objective import asks_for_base, objective_of
 from engine.train.voyage import Voyage
@@ -74,7 +75,9 @@ def execute(job: AdaptJob, context: JobContext) -> None:
         )
         folder = _folder_to_keep(job, context, trajectory, point)
         if folder is not None:
-            save_state(folder, model, tokenizer, facts, adapter=adapter, save=job.method.save)
+            with trainer.group.assembled(model) as first:
+                if first:
+                    save_state(folder, model, tokenizer, facts, adapter=adapter, save=job.method.save)
             report.emit("checkpoint", state=point.state, tokens=tokens)
         report.emit("mixture", **mixture.realised(point.end))
         about = {
@@ -98,7 +101,8 @@ def execute(job: AdaptJob, context: JobContext) -> None:
             with voyage.holding(), interpolation.at(alpha):
                 examiner.examine(decoder, between, context, pulse)
 
-    trainer = Trainer(decoder, job.training, mixture, report, objective=objective)
+    group = find_group(job.training.sharding)
+    trainer = Trainer(decoder, job.training, mixture, report, objective=objective, group=group)
     interpolation = Interpolation(model, remember=bool(job.wise_ft))
     voyage = Voyage(trainer, trajectory, report, context.run.checkpoint("resume"))
     voyage.follow(finish, examiner.predicted_tokens * (1 + len(job.wise_ft)))

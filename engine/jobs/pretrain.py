@@ -17,6 +17,7 @@ from engine.models.lengths import check_lengths
 from engine.models.load import ModelFacts
 from engine.models.save import save_state
 from engine.plan.trajectory import plan_trajectory
+from engine.train.group import find_group
 from engine.train.loop import Trainer
 from engine.train.objective import objective_of
 from engine.train.voyage import Voyage
@@ -66,7 +67,9 @@ def execute(job: PretrainJob, context: JobContext) -> None:
             tokenizer_id=tokenizer.tokenizer_id,
             canary_loss=examiner.canary.loss(decoder),
         )
-        save_state(folder, model, tokenizer, facts)
+        with trainer.group.assembled(model) as first:
+            if first:
+                save_state(folder, model, tokenizer, facts)
         report.emit(
             "model",
             **facts.content(),
@@ -78,6 +81,7 @@ def execute(job: PretrainJob, context: JobContext) -> None:
         report.emit("checkpoint", state=point.state, tokens=tokens)
         examiner.examine(decoder, facts.model_id, context, pulse)
 
-    trainer = Trainer(decoder, job.training, mixture, report, objective=objective)
+    group = find_group(job.training.sharding)
+    trainer = Trainer(decoder, job.training, mixture, report, objective=objective, group=group)
     voyage = Voyage(trainer, trajectory, report, context.run.checkpoint("resume"))
     voyage.follow(finish, examiner.predicted_tokens)

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 Tree = dict[str, Any]
 """Tensors and plain values in dicts, lists and tuples."""
@@ -61,8 +58,8 @@ class Group(Protocol):
     def opened(self, loss: nn.Module) -> AbstractContextManager[None]:
         """While the decoder's parts are used outside the loss module: evaluation, saving."""
 
-    def assembled(self, model: PreTrainedModel) -> PreTrainedModel | None:
-        """The model with all of its weights, to be saved by the first process; None in the others."""
+    def assembled(self, model: nn.Module) -> AbstractContextManager[bool]:
+        """While the model is saved: whether this process is the one to do it; there the model has all its weights."""
 
 
 class Alone:
@@ -103,8 +100,8 @@ class Alone:
     def opened(self, loss: nn.Module) -> AbstractContextManager[None]:
         return nullcontext()
 
-    def assembled(self, model: PreTrainedModel) -> PreTrainedModel | None:
-        return model
+    def assembled(self, model: nn.Module) -> AbstractContextManager[bool]:
+        return nullcontext(True)
 
 
 ALONE = Alone()

@@ -6,7 +6,6 @@ counts never wait for a device.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING
@@ -88,8 +87,8 @@ class Replicated:
     def opened(self, loss: nn.Module) -> AbstractContextManager[None]:
         return nullcontext()
 
-    def assembled(self, model: PreTrainedModel) -> PreTrainedModel | None:
-        return model if self.rank == 0 else None
+    def assembled(self, model: nn.Module) -> AbstractContextManager[bool]:
+        return nullcontext(self.rank == 0)
 
     def _take(self, value: Tensor) -> Tensor:
         whole = self.whole(value)
@@ -104,18 +103,22 @@ class Replicated:
 class Sharded(Replicated):
     """FSDP2: every decoder layer and the rest of the model are sharded over all processes and gathered when used."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._loss: nn.Module | None = None
+        self._open = False
+
     def wrap(self, loss: nn.Module) -> nn.Module:
-        model: PreTrainedModel = loss.model
-        _check_shardable(model)
+        _refuse_integers(loss)
         self._part_ways()
-        self._form = _bare(model)
-        mesh = distributed.init_device_mesh(next(model.parameters()).device.type, (self.world,))
-        for layer in find_layers(model):
+        mesh = distributed.init_device_mesh(next(loss.parameters()).device.type, (self.world,))
+        for layer in find_layers(loss.model):
             fully_shard(layer, mesh=mesh)
         # Embeddings and output layer stay with the root, which holds them gathered from the loss module's forward to
         # the end of its backward: the head needs the output matrix outside any layer's own forward.
         fully_shard(loss, mesh=mesh)
         register_fsdp_forward_method(loss, "gather")
+        self._loss = loss
         return loss
 
     def synchronising(self, loss: nn.Module, last: bool) -> AbstractContextManager[None]:
@@ -127,21 +130,42 @@ class Sharded(Replicated):
 
     @contextmanager
     def opened(self, loss: nn.Module) -> Iterator[None]:
-        with torch.no_grad():
-            loss.gather()
+        self._gather()
         try:
             yield
         finally:
-            loss.reshard()
+            self._scatter()
 
-    def assembled(self, model: PreTrainedModel) -> PreTrainedModel | None:
-        weights = self.collect(model.state_dict())
-        if self.rank:
-            return None
-        whole = copy.deepcopy(self._form)
-        whole.load_state_dict(weights, assign=True)
-        whole.tie_weights()
-        return whole
+    @contextmanager
+    def assembled(self, model: nn.Module) -> Iterator[bool]:
+        was_open = self._open
+        # Gathered parameters would be put back in the middle of saving: reading a state dictionary shards them.
+        self._scatter()
+        spread = [(module, name, p) for module in model.modules() for name, p in module.named_parameters(recurse=False)]
+        whole: dict[int, nn.Parameter] = {}
+        for _, _, parameter in spread:
+            if id(parameter) not in whole:
+                content = self._take(parameter.detach())
+                whole[id(parameter)] = nn.Parameter(content, requires_grad=parameter.requires_grad)
+        try:
+            if self.rank == 0:
+                for module, name, parameter in spread:
+                    module._parameters[name] = whole[id(parameter)]
+            yield self.rank == 0
+        finally:
+            for module, name, parameter in spread:
+                module._parameters[name] = parameter
+            if was_open:
+                self._gather()
+
+    def _gather(self) -> None:
+        with torch.no_grad():
+            self._loss.gather()
+        self._open = True
+
+    def _scatter(self) -> None:
+        self._loss.reshard()
+        self._open = False
 
 
 GROUPS = {"none": Replicated, "full": Sharded}
@@ -153,22 +177,13 @@ def find_layers(model: PreTrainedModel) -> list[nn.Module]:
     return list(next(module for module in model.base_model.modules() if isinstance(module, nn.ModuleList)))
 
 
-def _check_shardable(model: PreTrainedModel) -> None:
-    integers = [name for name, parameter in model.named_parameters() if not parameter.is_floating_point()]
+def _refuse_integers(loss: nn.Module) -> None:
+    integers = [name for name, parameter in loss.named_parameters() if not parameter.is_floating_point()]
     if integers:
         raise ConfigError(
             f"training.sharding: full cannot shard quantised weights ({integers[0]})",
             "Use sharding: none, or method.quantize: none.",
         )
-
-
-def _bare(model: PreTrainedModel) -> PreTrainedModel:
-    """The same modules with parameters that hold nothing, tied as they are."""
-    emptied = {
-        id(parameter): nn.Parameter(parameter.detach().to("meta"), requires_grad=parameter.requires_grad)
-        for parameter in model.parameters()
-    }
-    return copy.deepcopy(model, emptied)
 
 
 def _is_array(value: Tensor) -> bool:
