@@ -38,6 +38,8 @@ class Report:
     """
 
     def __init__(self, attempt: AttemptDir, heartbeat_s: float = HEARTBEAT_S) -> None:
+        self.attempt = attempt.number
+        """Which of the run's attempts this is, from 1."""
         self._journal = Journal(attempt.events)
         self._spool = attempt.spool
         self._lock = threading.Lock()

@@ -7,8 +7,7 @@ and random generators. The data are a pure function of the position, so no reade
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -21,7 +20,7 @@ from engine.models.device import explain_out_of_memory
 from engine.train.batch import PLAIN, Batch, Objective
 from engine.train.causal_loss import CausalLoss
 from engine.train.group import ALONE, Group
-from store.errors import OdysseyError
+from engine.train.metrics import Meter
 
 if TYPE_CHECKING:
     from engine.models.decoder import Decoder
@@ -30,9 +29,8 @@ if TYPE_CHECKING:
 
 MEMORY_HINT = (
     "Lower training.batch_sequences and raise training.accumulate by the same factor (the same steps, less memory), "
-    "shorten training.sequence, or set training.precision: bf16."
+    "set training.activation_checkpointing: true, shorten training.sequence, or set training.precision: bf16."
 )
-DIVERGED_HINT = "Lower training.lr, lengthen training.warmup_share, or use training.precision: fp32."
 
 
 class Source(Protocol):
@@ -53,7 +51,8 @@ class Trainer:
 
     A step takes ``batch_sequences`` · ``accumulate`` sequences (fewer where the range ends), shared out over the
     processes of ``group``, and is one AdamW update with the gradient of their loss per target, clipped by norm. Weight
-    decay applies to matrices only.
+    decay applies to matrices only. ``held_out``, windows as ``engine.train.validation.hold_out`` cuts them, are scored
+    every ``validate_every`` steps under the same objective.
     """
 
     def __init__(
@@ -64,6 +63,7 @@ class Trainer:
         report: Report,
         *,
         objective: Objective = PLAIN,
+        held_out: Sequence[np.ndarray] = (),
         group: Group = ALONE,
     ) -> None:
         self.decoder = decoder
@@ -71,10 +71,12 @@ class Trainer:
         self.position = 0
         self.steps = 0
         self._source = source
-        self._report = report
         self._objective = objective
+        self._held_out = held_out
         self.group = group
-        self._loss = group.wrap(CausalLoss(decoder, training.precision, objective.reference))
+        self.meter = Meter(decoder, training, report, group.world, held=objective.reference is not None)
+        self._module = CausalLoss(_prepare(decoder, training), training.precision, objective.reference)
+        self._loss = group.wrap(self._module)
         self._device = decoder.device
         self._parameters = {n: p for n, p in decoder.model.named_parameters() if p.requires_grad}
         trained = list(self._parameters.values())
@@ -86,19 +88,16 @@ class Trainer:
         self._optimizer = torch.optim.AdamW(
             [group for group in groups if group["params"]], lr=training.lr, betas=training.betas, fused=True
         )
-        self._losses: list[Tensor] = []
-        self._last: dict[str, Any] = {}
-        self._clock = (time.perf_counter(), 0)
 
     def train(self, end: int, rates: Rates, branch: str, pulse: Callable[[int], None]) -> None:
         """Train from the current position to ``end`` (sequences).
 
         ``pulse`` is called after every step with the tokens it took; what it raises stops the training between two
-        steps. Logs a metric under ``branch`` every ``log_every`` steps and at the end. ``OdysseyError`` when the loss
-        is not finite or memory runs out.
+        steps. Logs a metric under ``branch`` every ``log_every`` steps and at the end. ``OdysseyError`` when a loss or
+        gradient is not finite or memory runs out.
         """
         per_step = self.training.batch_sequences * self.training.accumulate
-        self._clock = (time.perf_counter(), self.position)
+        self.meter.start()
         set_dropout(self.decoder.model, True)
         with explain_out_of_memory(MEMORY_HINT):
             while self.position < end:
@@ -106,19 +105,25 @@ class Trainer:
                 rate = rates.rate(self.position + count / 2)
                 self._step(count, rate)
                 if self.steps % self.training.log_every == 0:
-                    self._log(branch)
+                    self.meter.log(self.steps, self.tokens, branch)
+                if self._held_out and self.steps % self.training.validate_every == 0:
+                    self._validate(branch)
                 pulse(count * self.training.sequence)
-        if self._losses:
-            self._log(branch)
+        self.meter.log(self.steps, self.tokens, branch)
         set_dropout(self.decoder.model, False)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens up to the position."""
+        return self.position * self.training.sequence
 
     def opened(self) -> AbstractContextManager[None]:
         """While the decoder is used outside training, to evaluate or to save it."""
         return self.group.opened(self._loss)
 
     def check_finite(self) -> None:
-        """``OdysseyError`` if a loss that is not logged yet is not finite."""
-        self._read_losses()
+        """``OdysseyError`` if a loss or a gradient that is not logged yet is not finite."""
+        self.meter.check(self.steps)
 
     def state(self) -> dict[str, Any]:
         """A copy of all that moves, in host memory: a second model rarely fits beside the first on a device.
@@ -131,8 +136,7 @@ class Trainer:
                 "optimizer": self._optimizer.state_dict(),
                 "position": self.position,
                 "steps": self.steps,
-                "losses": self._losses,
-                "last": self._last,
+                "meter": self.meter.state(),
                 "random": self.group.every(torch.get_rng_state()),
                 "random_device": self._device_generators(),
             }
@@ -147,8 +151,7 @@ class Trainer:
         self._optimizer.zero_grad(set_to_none=True)
         self.position = state["position"]
         self.steps = state["steps"]
-        self._losses = [loss.to(self._device) for loss in state["losses"]]
-        self._last = state["last"]
+        self.meter.restore(state["meter"])
         rank = self.group.rank
         if rank < len(state["random"]):
             torch.set_rng_state(state["random"][rank])
@@ -168,55 +171,77 @@ class Trainer:
         return {"state": moments, "param_groups": content["param_groups"]}
 
     def _step(self, count: int, rate: float) -> None:
-        batches = self._batches(count)
-        targets = torch.tensor(sum(batch.targets for batch in batches), dtype=torch.float32)
-        share = 1.0 / max(self.group.total(targets).item(), 1.0)
+        batches = self._batches(lambda first, rows: self._source.batch(self.position + first, rows), count)
+        share = 1.0 / self._targets(batches)
         total = torch.zeros((), device=self._device)
+        # The divergence from the base model, and the targets at which it was taken.
+        held = torch.zeros(2, device=self._device)
         for batch in batches:
             with self.group.synchronising(self._loss, last=batch is batches[-1]):
                 # Wrappers average gradients over processes; the loss is a sum.
                 loss = self._loss(batch) * share
                 (loss * self.group.world).backward()
             total += loss.detach()
+            if batch.divergence is not None:
+                held += torch.stack((self._module.diverged, held.new_tensor(batch.diverging)))
         total = self.group.total(total)
         norm = self.group.whole(torch.nn.utils.clip_grad_norm_(self._trained, self.training.clip))
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
-        self._losses.append(total)
-        self._last = {"lr": rate, "grad_norm": norm}
+        self.meter.add(total, norm, rate, count)
+        if self._objective.reference is not None:
+            self.meter.add_divergence(self.group.total(held))
         self.position += count
         self.steps += 1
 
-    def _batches(self, count: int) -> list[Batch]:
-        """This process's parts of a step: as many in every process, the last of them without targets where rows end."""
+    def _validate(self, branch: str) -> None:
+        with self.meter.paused(), torch.no_grad():
+            # Without dropout: no random number is drawn, and training goes on as if nothing had happened.
+            set_dropout(self.decoder.model, False)
+            batches = [batch for rows in self._held_out for batch in self._batches(_reader(rows), len(rows))]
+            total = torch.zeros((), device=self._device)
+            for batch in batches:
+                total += self._loss(batch)
+            loss = self.group.total(total).item() / self._targets(batches)
+            set_dropout(self.decoder.model, True)
+        self.meter.scored += sum(rows.size for rows in self._held_out)
+        self.meter.log_validation(loss, self.steps, self.tokens, branch)
+
+    def _targets(self, batches: Sequence[Batch]) -> float:
+        """Targets of all processes, at least 1; counted on the host, so that nothing waits for a device."""
+        counted = torch.tensor(sum(batch.targets for batch in batches), dtype=torch.float32)
+        return max(self.group.total(counted).item(), 1.0)
+
+    def _batches(self, read: Callable[[int, int], np.ndarray], count: int) -> list[Batch]:
+        """This process's part of ``count`` sequences that ``read(first, rows)`` gives, in batches of what fits at once.
+
+        As many in every process, the last of them without targets where its rows end.
+        """
         first, rows = self.group.part(count)
         size = self.training.batch_sequences
         batches = []
         for start in range(0, math.ceil(count / self.group.world), size):
             if start < rows:
-                tokens = self._source.batch(self.position + first + start, min(size, rows - start))
-                batches.append(self._objective.prepare(tokens))
+                batches.append(self._objective.prepare(read(first + start, min(size, rows - start))))
             else:
-                batches.append(self._objective.prepare(self._source.batch(self.position, 1)).muted())
+                batches.append(self._objective.prepare(read(0, 1)).muted())
         return batches
 
-    def _log(self, branch: str) -> None:
-        losses = self._read_losses()
-        self._losses.clear()
-        then, position = self._clock
-        now = time.perf_counter()
-        self._clock = (now, self.position)
-        values = {"loss": math.fsum(losses) / len(losses), **{name: float(v) for name, v in self._last.items()}}
-        # A run resumed at the very end of a branch has losses to log but trained none of them itself.
-        if self.position > position:
-            values["tokens_per_s"] = (self.position - position) * self.training.sequence / (now - then)
-        self._report.metric(self.steps, self.position * self.training.sequence, branch, **values)
 
-    def _read_losses(self) -> list[float]:
-        losses = torch.stack(self._losses).tolist() if self._losses else []
-        for step, loss in enumerate(losses, self.steps - len(losses) + 1):
-            if not math.isfinite(loss):
-                raise OdysseyError(f"the loss became {loss} at step {step}", DIVERGED_HINT)
-        return losses
+def _prepare(decoder: Decoder, training: Training) -> Decoder:
+    """The decoder as training runs it: with its blocks recomputed, or compiled, if asked for."""
+    if training.activation_checkpointing:
+        from engine.models.recompute import recompute_layers
+
+        recompute_layers(decoder.model)
+    if training.compile:
+        from engine.models.compiled import compile_decoder
+
+        return compile_decoder(decoder, (training.batch_sequences, training.sequence - 1))
+    return decoder
+
+
+def _reader(rows: np.ndarray) -> Callable[[int, int], np.ndarray]:
+    return lambda first, count: rows[first : first + count]

@@ -16,6 +16,8 @@ from engine.spec.run import Architecture
 class Recorder:
     """A report in memory; asks for a stop once ``stop_after`` pulses of progress were seen."""
 
+    attempt = 1
+
     def __init__(self, stop_after: int | None = None) -> None:
         self.metrics: list[dict[str, Any]] = []
         self.events: list[tuple[str, dict[str, Any]]] = []
@@ -40,8 +42,12 @@ class Recorder:
             self.phases.append(phase)
 
     def metric(self, step: int, tokens: int, branch: str, **values: float) -> None:
-        values.pop("tokens_per_s", None)
+        for name in ("tokens_per_s", "memory_bytes"):
+            values.pop(name, None)
         self.metrics.append({"step": step, "tokens": tokens, "branch": branch, **values})
+
+    def warning(self, text: str) -> None:
+        self.events.append(("warning", {"message": text}))
 
     def emit(self, event: str, **fields: Any) -> None:
         self.events.append((event, fields))
