@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from store.errors import WorkspaceError
 from store.journal import Journal
 from store.shards import write_shard
+from store.space import Reserve
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -41,6 +44,7 @@ class Report:
         self.attempt = attempt.number
         """Which of the run's attempts this is, from 1."""
         self._journal = Journal(attempt.events)
+        self._reserve = Reserve(attempt.path / ".reserve")
         self._spool = attempt.spool
         self._lock = threading.Lock()
         self._total = 0
@@ -116,15 +120,22 @@ class Report:
         if self._stop_reason is not None:
             raise StopRequested(self._stop_reason)
 
+    def make_room(self) -> None:
+        """Give up what was set aside on the disk, so that the last events can be written when it is full."""
+        self._reserve.give_up()
+
     def close(self) -> None:
         """Stop the heartbeat and close the journal."""
         self._closed.set()
         self._heart.join()
+        self._reserve.give_up()
         self._journal.close()
 
     def _beat(self, every_s: float) -> None:
         while not self._closed.wait(every_s):
-            self._journal.append("heartbeat")
+            # A full disk may have room again by the next beat; if not, the job's own next event says so.
+            with contextlib.suppress(WorkspaceError):
+                self._journal.append("heartbeat")
 
 
 @dataclass(frozen=True)

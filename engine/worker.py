@@ -23,13 +23,13 @@ from importlib import metadata
 from pathlib import Path
 from types import FrameType
 
-from engine.launch.mailbox import Card, Mailbox, Order, Watched, parse_order
+from engine.failures import explain
+from engine.launch.mailbox import TOLD_TO_END, Card, Mailbox, Order, Watched, parse_order
 from engine.launch.process import Identity
 from engine.launch.status import scheduler_alive
 from engine.report import JobContext, Report, StopRequested
 from engine.spec.run import RunSpec
-from store.errors import OdysseyError
-from store.run_dir import RunDir
+from store.run_dir import AttemptDir, RunDir
 from store.workspace import Workspace
 
 JOBS = {kind: f"engine.jobs.{kind}" for kind in ("prepare", "pretrain", "adapt", "evaluate", "similarity", "fit")}
@@ -39,11 +39,6 @@ HEAVY = ("torch", "transformers.models.gpt2.modeling_gpt2")
 POLL_S = 0.05
 ORPHAN_S = 20.0
 """Without a scheduler, an idle worker stays this long for the next one."""
-
-_HINTS = {
-    "OutOfMemoryError": "Lower training.batch_sequences and raise training.accumulate.",
-    "MemoryError": "Lower training.batch_sequences or evaluate.batch_tokens.",
-}
 
 
 class Worker:
@@ -101,13 +96,8 @@ class Worker:
                 self._run_job(order, run, report)
             except StopRequested:
                 self._conclude_stop(report)
-            except OdysseyError as error:
-                traceback.print_exc()
-                fail(report, error.message, error.hint, error)
             except Exception as error:
-                traceback.print_exc()
-                name = type(error).__name__
-                fail(report, f"{name}: {error}", _HINTS.get(name, f"The traceback is in {attempt.console}."), error)
+                fail(report, run, attempt, error)
 
     def _run_job(self, order: Order, run: RunDir, report: Report) -> None:
         started = time.monotonic()
@@ -139,7 +129,7 @@ class Worker:
         while not finished.wait(POLL_S):
             current = inbox.read()
             asked = current.stop if current and current.seq == order.seq else None
-            reason = "the worker was told to end" if self._terminated else asked
+            reason = TOLD_TO_END if self._terminated else asked
             if reason is not None:
                 report.emit("stopping", reason=reason)
                 report.request_stop(reason)
@@ -192,9 +182,14 @@ class Worker:
             torch.cuda.empty_cache()
 
 
-def fail(report: Report, message: str, hint: str, error: BaseException) -> None:
-    """Journal a failure in one line."""
-    report.emit("failed", reason="; ".join(message.splitlines()), hint=hint, error_type=type(error).__name__)
+def fail(report: Report, run: RunDir, attempt: AttemptDir, error: Exception) -> None:
+    """Journal why a run failed in one line and what to do about it; the traceback goes to the console."""
+    report.make_room()
+    # A console on a full disk takes no traceback; the journal still has the room that was set aside.
+    with contextlib.suppress(OSError):
+        traceback.print_exception(error)
+    failure = explain(error, run, attempt.console)
+    report.emit("failed", reason=failure.reason, hint=failure.hint, error_type=type(error).__name__)
 
 
 @contextlib.contextmanager

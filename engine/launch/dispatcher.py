@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from engine.launch.claims import ask_to_stop, list_claimed, settle_abandoned
 from engine.launch.entry import Entry, say
-from engine.launch.mailbox import Slot
+from engine.launch.mailbox import TOLD_TO_END, Slot
 from engine.launch.needs import UNMENDABLE, Needs
 from engine.launch.requests import Request, read_requests
 from engine.launch.tickets import Ticket, read_ticket, remove_ticket, ticketed, write_ticket
@@ -24,6 +24,7 @@ from engine.spec.run import RunSpec
 from store.errors import DataError
 from store.files import write_json
 from store.run_dir import RunDir
+from store.space import LEAST_BYTES, NO_SPACE, look_at
 from store.workspace import Workspace
 
 _LOG = logging.getLogger(__name__)
@@ -262,6 +263,8 @@ class Dispatcher:
             self._deaths = 0
             _LOG.info("run %s: %s %s", entry.run_id, state.state, state.reason)
             self._drop(entry)
+            if state.state == "failed" and state.reason.startswith(NO_SPACE):
+                self._pause(state.reason)
             return
         ending = "its worker ended without saying how the run ended" if alive else worker.ending()
         lived_s = time.time() - worker.assigned_at
@@ -271,10 +274,10 @@ class Dispatcher:
             return
         began = entry.run.attempt(entry.attempt).events.exists()
         early = not began or (state.state != "stopping" and lived_s < self._timing.early_death_s)
-        reason = self._lose(entry, f"{ending} after {lived_s:.0f} s", early=early)
+        reason = self._lose(entry, f"{ending} after {lived_s:.0f} s", early=early, hint=worker.advice())
         self._count_death(early, reason)
 
-    def _lose(self, entry: Entry, ending: str, *, early: bool) -> str:
+    def _lose(self, entry: Entry, ending: str, *, early: bool, hint: str = "") -> str:
         """Journal that an attempt ended without a word, queue the run again if that is sensible; returns the reason."""
         attempt = entry.run.attempt(entry.attempt)
         said = tail(attempt.console)
@@ -286,7 +289,11 @@ class Dispatcher:
             # The worker never began, so the run is not to blame.
             entry.say("retried", attempt=entry.attempt + 1, by="scheduler", reason=reason)
             return reason
-        entry.say("lost", attempt=entry.attempt, reason=reason)
+        if entry.run.state().reason == TOLD_TO_END:
+            # It saved what it had: nothing is wrong with the run, so this counts as no retry.
+            entry.say("retried", attempt=entry.attempt + 1, by="worker", reason=f"{TOLD_TO_END}; {ending}")
+            return reason
+        entry.say("lost", attempt=entry.attempt, reason=reason, hint=hint)
         resumable = entry.run.checkpoint("resume").exists()
         if (not early or resumable) and not entry.retried_by_scheduler():
             entry.say("retried", attempt=entry.attempt + 1, by="scheduler", reason=reason)
@@ -327,6 +334,10 @@ class Dispatcher:
                         entry.say("queued")
 
     def _start(self) -> None:
+        room = look_at(self._workspace.root)
+        if room.free_bytes < LEAST_BYTES and self.queued():
+            self._pause(f"{room}; `odyssey resume` once there is")
+            return
         cores = None if self.slots[0].gpu is not None else len(self.slots)
         running = self.assigned
         taken = {entry.worker.slot.name for entry in running}

@@ -27,10 +27,11 @@ from engine.launch.status import pause_reason, read_status
 from engine.launch.tickets import has_ticket, ticketed
 from engine.launch.workers import NO_ORDER, Worker, tail, worker_environment
 from engine.spec.run import RunSpec
-from store.errors import DataError, OdysseyError
+from store.errors import DataError, OdysseyError, WorkspaceError
 from store.journal import read_events
 from store.run_dir import RunDir, create_run
 from store.run_state import RunState
+from store.space import LEAST_BYTES, look_at
 from store.workspace import Workspace
 
 _LOG = logging.getLogger(__name__)
@@ -98,6 +99,9 @@ class Foreground:
 
     def __enter__(self) -> Foreground:
         self._workspace.require_writable()
+        room = look_at(self._workspace.root)
+        if room.free_bytes < LEAST_BYTES:
+            raise WorkspaceError(str(room), "Free some space there first.")
         settle_abandoned(self._workspace)
         _sweep(self._workspace)
         try:
@@ -222,7 +226,7 @@ class Foreground:
         if self._stop is not None:
             say(run, "cancelled", attempt=attempt, reason=f"{self._stop}; {worker.ending()}")
         else:
-            say(run, "lost", attempt=attempt, reason=reason)
+            say(run, "lost", attempt=attempt, reason=reason, hint=worker.advice())
         return run.state()
 
     def _hire(self) -> Worker:

@@ -14,6 +14,8 @@ from engine.launch.process import Identity
 from store.files import read_json, write_json
 
 Content = TypeVar("Content")
+TOLD_TO_END = "the worker was told to end"
+"""Why a run stops whose worker got SIGTERM: it is unfinished, and goes on in a next attempt."""
 
 
 @dataclass(frozen=True)

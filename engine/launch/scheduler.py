@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from engine.launch.slots import slots_wanted
 from store.files import cannot_write
+from store.space import is_full
 from store.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -150,7 +151,10 @@ class Scheduler:
                     progress.write(dispatcher)
                     status_at = now
                 trouble = 0
-            except Exception:
+            except Exception as error:
+                if is_full(error) and self._workspace.root.exists():
+                    trouble = self._wait_for_space(error, trouble)
+                    continue
                 trouble += 1
                 if trouble > TROUBLE_LIMIT or not self._workspace.root.exists():
                     raise
@@ -162,6 +166,14 @@ class Scheduler:
             elif now - idle_since > self._idle_exit_s:
                 return
             time.sleep(BUSY_TICK_S if busy or changed else IDLE_TICK_S)
+
+    @staticmethod
+    def _wait_for_space(error: Exception, times: int) -> int:
+        """Nothing can be written now; whatever was to be is looked for again. Said once in the log."""
+        if not times:
+            _LOG.warning("waiting for space on the disk: %s", error)
+        time.sleep(IDLE_TICK_S)
+        return times + 1
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from engine.launch.mailbox import Card, Mailbox, Order, Slot, Watched, parse_card, parse_order
+from engine.launch.memory import count_memory_kills
 from store.workspace import Workspace
 
 _LOG = logging.getLogger(__name__)
@@ -24,6 +25,14 @@ WORKER_COMMAND = (sys.executable, "-P", "-m", "engine.worker")
 NO_ORDER = Order()
 TAIL_BYTES = 65_536
 _FATAL = "Fatal Python error: "
+MEMORY_ADVICE = (
+    "Lower training.batch_sequences and raise training.accumulate by the same factor (or lower evaluate.batch_tokens), "
+    "run fewer at a time (ODYSSEY_SLOTS), or give the job more memory; then retry the run."
+)
+CUT_ADVICE = (
+    "A file that it read was cut short or its disk failed. Check the disk; if a folder in `cache` is damaged delete "
+    "it, it is made again; then retry the run."
+)
 BIRTH_S = 60.0
 """A worker that another scheduler started has this long to introduce itself."""
 
@@ -48,6 +57,8 @@ class Worker:
     assigned_at: float = 0.0
     """Unix seconds."""
     killed: bool = False
+    memory_kills: int | None = field(default_factory=count_memory_kills)
+    """What the kernel had counted when the worker was started."""
 
     def __post_init__(self) -> None:
         self._card: Watched[Card] = Watched(self.mailbox.card, parse_card)
@@ -106,8 +117,22 @@ class Worker:
             return "its worker vanished"
         if code >= 0:
             return f"its worker exited with status {code}"
-        hint = ", often for want of memory" if -code == signal.SIGKILL and not self.killed else ""
-        return f"its worker was ended by {signal.Signals(-code).name}{hint}"
+        name = signal.Signals(-code).name
+        if -code != signal.SIGKILL or self.killed:
+            return f"its worker was ended by {name}"
+        kills = count_memory_kills()
+        if kills is None or self.memory_kills is None:
+            return f"its worker was ended by {name}, often for want of memory"
+        if kills > self.memory_kills:
+            return f"its worker was ended by the kernel for want of memory ({name})"
+        return f"its worker was ended by {name}"
+
+    def advice(self) -> str:
+        """What to do about how the process ended; empty where its last words are all there is."""
+        if "memory" in self.ending():
+            return MEMORY_ADVICE
+        code = self.child.returncode if self.child is not None else None
+        return CUT_ADVICE if code == -signal.SIGBUS else ""
 
     def _write(self, order: Order) -> None:
         self.order = order

@@ -49,6 +49,11 @@ class Bench:
     def reason(self, run_id: str) -> str:
         return self.workspace.run(run_id).state().reason
 
+    def running_as(self, run_id: str, attempt: int) -> bool:
+        """Whether the run runs in its ``attempt``."""
+        state = self.workspace.run(run_id).state()
+        return (state.state, state.attempt) == ("running", attempt)
+
     def said(self, run_id: str) -> list[str]:
         """Events of the control journal."""
         return [event["event"] for event in read_events(self.workspace.run(run_id).control)[0]]

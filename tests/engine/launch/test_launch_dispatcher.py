@@ -177,11 +177,13 @@ def test_terminated_worker_leaves_its_run_to_the_next(bench, tmp_path):
     run_id = bench.queue("only", f"wait {tmp_path / 'go'}")
     dispatcher = bench.dispatcher()
     bench.until(lambda: bench.state(run_id) == "running", dispatcher)
-    os.kill(pid_of(bench.workspace.run(run_id)), signal.SIGTERM)
-    bench.until(lambda: bench.workspace.run(run_id).state().attempt == 2, dispatcher)
+    for attempt in (2, 3):
+        os.kill(pid_of(bench.workspace.run(run_id)), signal.SIGTERM)
+        # However often it is told to: the run is not to blame.
+        bench.until(lambda: bench.running_as(run_id, attempt), dispatcher)  # noqa: B023 - awaited at once
     (tmp_path / "go").touch()
     bench.until(lambda: bench.state(run_id) == "done", dispatcher)
-    assert "lost" in bench.said(run_id)
+    assert "lost" not in bench.said(run_id)
 
 
 def test_pause_starts_nothing_and_resume_goes_on(bench):
