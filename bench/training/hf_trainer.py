@@ -24,7 +24,11 @@ class Sequences(Dataset):
         return len(self.tokens)
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
-        return {"input_ids": self.tokens[index], "labels": self.tokens[index]}
+        # Trainer divides by all labels, though the first token is nobody's target: not marked, its losses and
+        # gradients come out (length - 1) / length of what they are.
+        labels = self.tokens[index].clone()
+        labels[0] = -100
+        return {"input_ids": self.tokens[index], "labels": labels}
 
 
 class Watch(TrainerCallback):
