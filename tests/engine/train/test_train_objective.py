@@ -216,3 +216,55 @@ def test_a_step_with_nothing_to_learn_changes_nothing(recorder) -> None:
     assert [metric["loss"] for metric in report.metrics] == [0, 0]
     for now, then in zip(decoder.model.parameters(), before, strict=True):
         assert torch.equal(now, then)
+
+
+class _Texts:
+    """Random sequences with ends of documents, a pure function of the position."""
+
+    def batch(self, first: int, count: int) -> np.ndarray:
+        return np.concatenate([_tokens(seed=k, rows=4)[k % 3 : k % 3 + 1] for k in range(first, first + count)])
+
+
+def _held_trainer(report: Any, method: str = "full", **changes: Any) -> Trainer:
+    decoder = _model("gpt2")
+    torch.manual_seed(5)
+    attach_method(decoder.model, Method(name=method, rank=2, dropout=0.5))
+    table = _table({token: 0 for token in range(8, 20)}, {token: 0.7 for token in range(8, 20)})
+    objective = Masked(table, END, reference_of(decoder))
+    return Trainer(decoder, _training(weight_decay=0, **changes), _Texts(), report, objective=objective)
+
+
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_training_logs_the_divergence_per_target_that_is_held(recorder, method: str) -> None:
+    report, parts = recorder(), recorder()
+    trainer = _held_trainer(report, method)
+    trainer.train(20, CONSTANT, "trunk", lambda tokens: None)
+    logged = [metric["divergence"] for metric in report.metrics]
+    assert logged[0] == pytest.approx(0, abs=1e-7)
+    assert logged[-1] > 1e-6
+    accumulated = _held_trainer(parts, method, batch_sequences=2, accumulate=2)
+    accumulated.train(20, CONSTANT, "trunk", lambda tokens: None)
+    if method == "full":  # an adapter's dropout is drawn anew for every part
+        np.testing.assert_allclose([metric["divergence"] for metric in parts.metrics], logged, rtol=1e-2, atol=1e-7)
+        np.testing.assert_allclose(
+            [metric["loss"] for metric in parts.metrics], [metric["loss"] for metric in report.metrics], rtol=1e-5
+        )
+
+
+def test_a_restored_trainer_logs_the_same_divergence(recorder) -> None:
+    whole, first, second = recorder(), recorder(), recorder()
+    _held_trainer(whole, "lora", log_every=3).train(24, CONSTANT, "trunk", lambda tokens: None)
+    interrupted = _held_trainer(first, "lora", log_every=3)
+    states = []
+
+    def keep(tokens: int) -> None:
+        if interrupted.steps == 4:
+            states.append(interrupted.state())
+
+    interrupted.train(24, CONSTANT, "trunk", keep)
+    resumed = _held_trainer(second, "lora", log_every=3)
+    resumed.restore(states[0])
+    resumed.train(24, CONSTANT, "trunk", lambda tokens: None)
+    (expected,) = (metric for metric in whole.metrics if metric["step"] == 6)
+    for name in ("loss", "divergence", "grad_norm"):
+        assert second.metrics[0][name] == expected[name]
