@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -155,7 +156,9 @@ def _feedforward(model: PreTrainedModel) -> dict[str, Any]:
     """(IA)³ scales what enters the MLP's last layer, not what leaves it; families peft does not know have no such."""
     from peft.utils.constants import TRANSFORMERS_MODELS_TO_IA3_FEEDFORWARD_MODULES_MAPPING as KNOWN
 
-    return {"feedforward_modules": list(KNOWN.get(model.config.model_type, []))}
+    # As a pattern: a list would have to name modules exactly as the targets do once they are resolved.
+    names = "|".join(re.escape(name) for name in KNOWN.get(model.config.model_type, []))
+    return {"feedforward_modules": rf".*\.(?:{names})" if names else []}
 
 
 def _projection_key(model: PreTrainedModel) -> dict[str, Any]:
