@@ -23,6 +23,7 @@ from engine.plan.trajectory import Trajectory, plan_trajectory
 from engine.train.group import find_group
 from engine.train.loop import Trainer
 from engine.train.objective import asks_for_base, objective_of
+from engine.train.validation import hold_out
 from engine.train.voyage import Voyage
 from store.errors import ConfigError
 
@@ -102,7 +103,8 @@ def execute(job: AdaptJob, context: JobContext) -> None:
                 examiner.examine(decoder, between, context, pulse)
 
     group = find_group(job.training.sharding)
-    trainer = Trainer(decoder, job.training, mixture, report, objective=objective, group=group)
+    held_out = hold_out((job.target,), tokenizer, job.training, context)
+    trainer = Trainer(decoder, job.training, mixture, report, objective=objective, held_out=held_out, group=group)
     interpolation = Interpolation(model, remember=bool(job.wise_ft))
     voyage = Voyage(trainer, trajectory, report, context.run.checkpoint("resume"))
     voyage.follow(finish, examiner.predicted_tokens * (1 + len(job.wise_ft)))

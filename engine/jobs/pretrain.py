@@ -20,6 +20,7 @@ from engine.plan.trajectory import plan_trajectory
 from engine.train.group import find_group
 from engine.train.loop import Trainer
 from engine.train.objective import objective_of
+from engine.train.validation import hold_out
 from engine.train.voyage import Voyage
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ def execute(job: PretrainJob, context: JobContext) -> None:
         examiner.examine(decoder, facts.model_id, context, pulse)
 
     group = find_group(job.training.sharding)
-    trainer = Trainer(decoder, job.training, mixture, report, objective=objective, group=group)
+    held_out = hold_out(job.corpora, tokenizer, job.training, context)
+    trainer = Trainer(decoder, job.training, mixture, report, objective=objective, held_out=held_out, group=group)
     voyage = Voyage(trainer, trajectory, report, context.run.checkpoint("resume"))
     voyage.follow(finish, examiner.predicted_tokens)

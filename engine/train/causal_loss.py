@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
-from engine.models.device import compute_in
+from engine.models.device import compute_in, send
 from engine.models.head import summed_divergence, summed_loss
 
 if TYPE_CHECKING:
@@ -74,7 +73,7 @@ class CausalLoss(nn.Module):
         return summed_loss(hidden, decoder.weight, decoder.bias, targets, row_weights)
 
     def _move(self, values: np.ndarray) -> Tensor:
-        return torch.from_numpy(values).to(self._decoder.device, non_blocking=True)
+        return send(values, self._decoder.device)
 
     def gather(self) -> None:
         """Nothing by itself; called of a sharded module, what forward uses of it is there afterwards."""

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from engine.models.adapter import set_dropout
+from engine.models.attention import attending
 from engine.models.device import explain_out_of_memory
 from engine.train.batch import PLAIN, Batch, Objective
 from engine.train.causal_loss import CausalLoss
@@ -75,7 +76,7 @@ class Trainer:
         self._held_out = held_out
         self.group = group
         self.meter = Meter(decoder, training, report, group.world, held=objective.reference is not None)
-        self._module = CausalLoss(_prepare(decoder, training), training.precision, objective.reference)
+        self._module = CausalLoss(_prepare(decoder, training, group.world), training.precision, objective.reference)
         self._loss = group.wrap(self._module)
         self._device = decoder.device
         self._parameters = {n: p for n, p in decoder.model.named_parameters() if p.requires_grad}
@@ -99,7 +100,7 @@ class Trainer:
         per_step = self.training.batch_sequences * self.training.accumulate
         self.meter.start()
         set_dropout(self.decoder.model, True)
-        with explain_out_of_memory(MEMORY_HINT):
+        with explain_out_of_memory(MEMORY_HINT), attending(self.decoder.model, self.training.attention):
             while self.position < end:
                 count = min(per_step, end - self.position)
                 rate = rates.rate(self.position + count / 2)
@@ -230,8 +231,11 @@ class Trainer:
         return batches
 
 
-def _prepare(decoder: Decoder, training: Training) -> Decoder:
+def _prepare(decoder: Decoder, training: Training, world: int) -> Decoder:
     """The decoder as training runs it: with its blocks recomputed, or compiled, if asked for."""
+    with attending(decoder.model, training.attention):
+        # What cannot be had is said before any work.
+        pass
     if training.activation_checkpointing:
         from engine.models.recompute import recompute_layers
 
@@ -239,7 +243,8 @@ def _prepare(decoder: Decoder, training: Training) -> Decoder:
     if training.compile:
         from engine.models.compiled import compile_decoder
 
-        return compile_decoder(decoder, (training.batch_sequences, training.sequence - 1))
+        rows = min(training.batch_sequences, math.ceil(training.batch_sequences * training.accumulate / world))
+        return compile_decoder(decoder, (rows, training.sequence - 1))
     return decoder
 
 
