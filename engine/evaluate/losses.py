@@ -47,7 +47,8 @@ def per_token_losses(
     found = np.zeros(len(tokens), dtype=np.float32)
     batches = list(_batches(windows, batch_tokens))
     hint = "Lower evaluation.batch_tokens, or use precision: bf16."
-    with torch.inference_mode(), compute_in(decoder.device, scheme.precision), explain_out_of_memory(hint):
+    # Not inference mode: a sharded model would keep buffers that it cannot train with.
+    with torch.no_grad(), compute_in(decoder.device, scheme.precision), explain_out_of_memory(hint):
         for first in range(0, len(batches), group.world):
             together = batches[first : first + group.world]
             own = group.rank < len(together)

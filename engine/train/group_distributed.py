@@ -192,4 +192,4 @@ def _is_array(value: Tensor) -> bool:
 
 def _outline(value: Tensor) -> Tensor:
     """Shape and dtype of an array; single numbers and generators' states are small and kept."""
-    return value.to("meta") if _is_array(value) else value.cpu()
+    return value.to("meta") if _is_array(value) else value.to("cpu", copy=True)
