@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 PROBE_TOKENS = 8
 PROBE_TOLERANCE = 1e-3
+CONTEXT_NAMES = ("max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length")
+"""What configurations call the number of positions; those of models with relative positions (Bloom) name none."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,8 @@ class Decoder:
     @property
     def context(self) -> int | None:
         """Positions the model knows; None when its configuration does not say."""
-        return getattr(self.model.config, "max_position_embeddings", None)
+        config = self.model.config.get_text_config()
+        return next((getattr(config, name) for name in CONTEXT_NAMES if getattr(config, name, None)), None)
 
 
 @torch.no_grad()

@@ -114,7 +114,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     for number in range(30):
         (root / "text" / f"{number}.txt").write_text(f"Line {number} of a text about {number % 7} things.\n" * 12)
     architecture = Architecture(family="llama", n_layer=1, n_embd=16, n_head=2, context=SEQUENCE)
-    build_model(architecture, 280, seed=0).save_pretrained(root / "base")
+    # Wider than the tokenizer's 280 tokens, as published vocabularies are padded.
+    build_model(architecture, 288, seed=0).save_pretrained(root / "base")
     corpus = Corpus(name="text", source=str(root / "text"), test_share=0.3)
     return World(Workspace.create(root / "workspace"), corpus, root / "base")
 
