@@ -16,6 +16,7 @@ from engine.data.cache import cached_folder
 from engine.data.corpus import snapshot
 from engine.data.token_bytes import token_bytes
 from engine.data.token_classes import classify, readable
+from engine.hub import explain_hub
 from engine.spec.run import TokenClass, Tokenizer
 from engine.spec.strict import content_key
 from store.errors import DataError
@@ -198,10 +199,9 @@ def _fetch(spec: Tokenizer, folder: Path) -> str:
         loaded = AutoTokenizer.from_pretrained(name, **revision)
     except Exception as error:  # a missing folder, no connection, damaged files: types differ by library version
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise DataError(
-            f"tokenizer '{name}' could not be loaded: {reason}",
-            "Check its id and the connection; or give a folder that holds its tokenizer.json.",
-        ) from error
+        advice = "Check its id and the connection; or give a folder that holds its tokenizer.json."
+        known = explain_hub(error, name) or (reason, advice)
+        raise DataError(f"tokenizer '{name}' could not be loaded: {known[0]}", known[1]) from error
     loaded.save_pretrained(folder)
     if not (folder / "tokenizer.json").is_file():
         raise DataError(

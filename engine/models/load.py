@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from engine.hub import explain_hub
 from engine.models.build import build_model
 from engine.models.count import ParameterCounts, count_parameters
 from engine.models.quantize import quantized_loading
@@ -159,10 +160,8 @@ def _locate(model: Model, workspace: Workspace) -> tuple[Path | str, str]:
 def _explain(error: Exception, model: Model, location: Path | str) -> OdysseyError:
     """One message for what went wrong: the first known cause along the chain of exceptions."""
     name = f"{location}@{model.revision}" if model.revision and not isinstance(location, Path) else str(location)
-    causes = _chain(error)
-    for kind, message, hint in _KNOWN_CAUSES:
-        if any(kind in type(cause).__name__ for cause in causes):
-            return DataError(f"cannot load {name}: {message}", hint)
+    if (known := explain_hub(error, str(location))) is not None:
+        return DataError(f"cannot load {name}: {known[0]}", known[1])
     text = " ".join(str(error).split())
     if "safetensors" in text and not model.allow_pickle:
         return DataError(
@@ -175,40 +174,6 @@ def _explain(error: Exception, model: Model, location: Path | str) -> OdysseyErr
             "Set `trust_remote_code: true` if you trust its author: the code runs with your rights.",
         )
     return DataError(f"cannot load {name}: {text[:300]}", "Check the name, the revision and the connection.")
-
-
-_KNOWN_CAUSES = (
-    ("GatedRepo", "access to it is restricted", "Ask for access on its page and log in with `hf auth login`."),
-    ("RevisionNotFound", "it has no such revision", "Look up its branches and tags, or leave the revision out."),
-    (
-        "RepositoryNotFound",
-        "there is no such repository, or it is private",
-        "Check the spelling of OWNER/NAME; for a private one log in with `hf auth login`.",
-    ),
-    (
-        "OfflineModeIsEnabled",
-        "it is not in the local cache and offline mode is on",
-        "Unset HF_HUB_OFFLINE, or download it where there is a network and give the folder.",
-    ),
-    (
-        "LocalEntryNotFound",
-        "it is not in the local cache and the hub cannot be reached",
-        "Check the connection (HF_ENDPOINT, proxies), or download it elsewhere and give the folder.",
-    ),
-    ("Connect", "the hub cannot be reached", "Check the connection, or give a local folder."),
-    ("Timeout", "the hub did not answer in time", "Try again, or give a local folder."),
-    ("SafetensorError", "its weights are damaged", "Download or copy it again."),
-    ("HFValidationError", "this is neither a folder nor a hub id", "Write a hub id as OWNER/NAME."),
-)
-
-
-def _chain(error: BaseException) -> list[BaseException]:
-    causes: list[BaseException] = []
-    current: BaseException | None = error
-    while current is not None and current not in causes:
-        causes.append(current)
-        current = current.__cause__ or current.__context__
-    return causes
 
 
 def _fuse_activations(model: PreTrainedModel) -> None:

@@ -30,6 +30,7 @@ COMMANDS: dict[str, Entry] = {
     "runs": Entry("odyssey_tui.cli.runs:runs", "List runs, with filters."),
     "show": Entry("odyssey_tui.cli.show:show", "Show one run: state, evaluations, configuration."),
     "logs": Entry("odyssey_tui.cli.show:logs", "Print a run's log; -f follows it."),
+    "fetch": Entry("odyssey_tui.cli.fetch:fetch", "Download what an experiment reads; queue nothing."),
     "launch": Entry("odyssey_tui.cli.launch:launch", "Expand an experiment into runs and queue them."),
     "adapt": Entry("odyssey_tui.cli.adapt:adapt", "Run one adaptation here, with a progress bar."),
     "queue": Entry("odyssey_tui.cli.queue:queue", "Show what runs, what waits and for how long."),

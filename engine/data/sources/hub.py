@@ -9,6 +9,7 @@ from typing import Any
 
 from engine.data.sources.base import Objection, RawDocument, ReadLog, Source, Split
 from engine.data.sources.records import RecordReader
+from engine.hub import explain_hub
 from engine.spec.run import Corpus
 from store.errors import DataError
 
@@ -104,6 +105,8 @@ def _guard(rows: Iterable[Mapping[str, Any]], corpus: Corpus, name: str) -> Iter
 
 def _failed(corpus: Corpus, name: str, error: Exception) -> DataError:
     reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    if (known := explain_hub(error, f"datasets/{name}")) is not None:
+        return DataError(f"corpus '{corpus.name}': cannot load dataset {name}: {known[0]}", known[1])
     offline = os.environ.get("HF_HUB_OFFLINE", "") not in ("", "0") or os.environ.get("HF_DATASETS_OFFLINE", "") == "1"
     advice = "This machine is set to work offline (HF_HUB_OFFLINE). " if offline else ""
     return DataError(

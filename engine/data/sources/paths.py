@@ -56,6 +56,11 @@ def state(corpus: Corpus) -> str | None:
     return content_key([(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats])
 
 
+def size(corpus: Corpus) -> int:
+    """Bytes of the source's files, as they are on the disk."""
+    return sum(path.stat().st_size for path in _files(Path(corpus.source).expanduser(), corpus))
+
+
 def read_bytes(path: Path, limit: int | None = None) -> bytes:
     """The content of a file, decompressed by its suffix (.gz, .xz, .zst), at most ``limit`` bytes of it.
 
