@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from odyssey_tui.services.attempts import read_history
 from odyssey_tui.services.curves import Curve
 from odyssey_tui.services.format import count, duration
 from odyssey_tui.services.runs import RunRow, as_row
@@ -56,6 +57,8 @@ class RunDetail:
     facts: str
     """The specification where it differs from the defaults, one ``key: value`` a line, and the mixture as realised."""
     log: tuple[str, ...]
+    history: tuple[str, ...] = ()
+    """Of a run with several attempts: from where each went on, and why the one before ended."""
 
 
 def read_detail(workspace: Workspace, run_id: str, *, log_lines: int) -> RunDetail:
@@ -89,6 +92,7 @@ def read_detail(workspace: Workspace, run_id: str, *, log_lines: int) -> RunDeta
         warnings=tuple(warnings),
         facts="\n".join(facts),
         log=tuple(tail(attempt.console, log_lines)) if attempt is not None and log_lines else (),
+        history=read_history(workspace.run(run_id)),
     )
 
 
@@ -134,9 +138,11 @@ def _essence(spec: Mapping[str, Any]) -> Mapping[str, Any]:
     from engine.spec.run import RunSpec
 
     try:
-        return RunSpec.model_validate(spec).essence()
+        run = RunSpec.model_validate(spec)
     except ValidationError:
         return spec
+    essence = run.essence()
+    return {**essence, "job": {"kind": run.job.kind, **essence["job"]}}
 
 
 def describe_spec(value: Any, prefix: str = "") -> Iterator[str]:
