@@ -136,7 +136,15 @@ class _Builder:
         )
         n_params = self.parts.n_params(size)
         self._check_budgets("base.ptpp", ptpp, n_params, size, job.training)
-        work = plan_training("ptpp", ptpp, n_params, job.training, n_params=n_params, evaluation=evaluation)
+        work = plan_training(
+            "ptpp",
+            ptpp,
+            n_params,
+            job.training,
+            n_params=n_params,
+            evaluation=evaluation,
+            shape=self.parts.shape(size),
+        )
         labels = {"size": size, "lr": job.training.lr, "seed": seed}
         return self._add(
             f"pretrain-{size}{_seed_suffix(seed)}",
@@ -190,6 +198,7 @@ class _Builder:
             job.training,
             n_params=n_params,
             evaluation=evaluation,
+            shape=self.parts.shape(cell.size),
             scored_models=1 + len(cell.wise_ft),
         )
         return self._add(
@@ -221,7 +230,11 @@ class _Builder:
             job,
             needs=(self.prepare_id, *([base.run] if base.run else [])),
             labels={**labels, "seed": cell.seed} if base.run else labels,
-            work=Work(self.parts.n_params(cell.size), evaluated_tokens=count_evaluated(job.evaluation)),
+            work=Work(
+                self.parts.n_params(cell.size),
+                self.parts.shape(cell.size),
+                evaluated_tokens=count_evaluated(job.evaluation),
+            ),
         )
 
     def add_similarity(self) -> None:

@@ -7,6 +7,7 @@ from functools import cached_property
 from engine.plan.bases import BaseFacts
 from engine.plan.cost import count_parameters, count_vocabulary
 from engine.plan.ladders import tokens_seen
+from engine.plan.shape import Shape, shape_of, shape_of_base
 from engine.spec.experiment import Experiment, PretrainedBase
 from engine.spec.run import Architecture, Corpus, EvalSet, Evaluation, Model, Scheme, Tokenizer
 
@@ -91,6 +92,10 @@ class Parts:
         if size is None:
             return self._facts.n_params or 0
         return count_parameters(self.architecture(size), self.vocabulary)
+
+    def shape(self, size: str | None) -> Shape | None:
+        """The dimensions of a size, or of the existing base; None where they could not be looked up."""
+        return shape_of_base(self._facts) if size is None else shape_of(self.architecture(size), self.vocabulary)
 
     @cached_property
     def vocabulary(self) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from engine.plan.cost import count_evaluated, estimate_flops
+from engine.plan.shape import Shape
 from engine.plan.trajectory import Trajectory, plan_trajectory
 from engine.spec.run import Evaluation, Training
 
@@ -17,6 +18,10 @@ class Work:
 
     n_params: int
     """N of the model; 0 where it is not known."""
+    shape: Shape | None = None
+    """The model's dimensions, where they are known."""
+    states: int = 0
+    """Budgets along the trajectory."""
     trained_tokens: int = 0
     steps: int = 0
     evaluated_tokens: int = 0
@@ -37,6 +42,7 @@ def plan_training(
     *,
     n_params: int,
     evaluation: Evaluation,
+    shape: Shape | None = None,
     scored_models: int = 1,
 ) -> Work:
     """The work of one trajectory through ``budgets``; each state is scored as itself and ``scored_models - 1`` blends.
@@ -50,6 +56,8 @@ def plan_training(
     scored = len(budgets) * scored_models * count_evaluated(evaluation) + validations * training.validate_tokens
     return Work(
         n_params=n_params,
+        shape=shape,
+        states=len(budgets),
         trained_tokens=trajectory.sequences * training.sequence,
         steps=steps,
         evaluated_tokens=scored,

@@ -8,72 +8,169 @@ import click
 
 from odyssey_tui.cli.context import Invocation
 from odyssey_tui.cli.output import Column, emit_json, emit_table
+from odyssey_tui.services.composition import describe
 from odyssey_tui.services.format import count, duration, state_text
 from odyssey_tui.services.launch import compose_whole, find_config
 from odyssey_tui.services.launch import launch as queue_runs
 
 if TYPE_CHECKING:
-    from odyssey_tui.services.launch import Composition, PlannedRun
+    from collections.abc import Iterator
+
+    from odyssey_tui.services.composition import Composition, PlannedRun
 
 COLUMNS = (
     Column("state", "state", lambda state: "+ new" if state == "new" else state_text(state)),
     Column("name", "run"),
-    Column("kind", "kind", drop=3),
-    Column("budgets", "at", drop=2),
-    Column("tokens", "tokens", lambda tokens: count(tokens) if tokens else ""),
-    Column("flops", "FLOPs", lambda flops: count(flops) if flops else "", drop=1),
+    Column("kind", "kind", drop=5),
+    Column("budgets", "at", drop=4),
+    Column("tokens", "tokens", count),
+    Column("steps", "steps", count, drop=2),
+    Column("flops", "FLOPs", count),
+    Column("memory_bytes", "memory ≈", count),
+    Column("seconds", "time ≈", duration),
+    Column("disk_bytes", "disk ≈", count, drop=3),
 )
 
 
 @click.command()
 @click.argument("config")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key, as in base.ptpp=[8,16].")
-@click.option("--dry-run", is_flag=True, help="Show what would run; queue nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what would run and what it takes; queue nothing.")
+@click.option("--calibrate", is_flag=True, help="With --dry-run: time a few steps of every model, seconds each.")
 @click.option("--json", is_flag=True, help="Print JSON.")
 @click.pass_obj
-def launch(invocation: Invocation, config: str, overrides: tuple[str, ...], dry_run: bool, json: bool) -> None:
-    """Expand CONFIG (a YAML file, or the name of a ready experiment) into runs and queue those that are new."""
+def launch(
+    invocation: Invocation, config: str, overrides: tuple[str, ...], dry_run: bool, calibrate: bool, json: bool
+) -> None:
+    """Expand CONFIG (a YAML file, or the name of a ready experiment) into runs and queue those that are new.
+
+    Tokens, steps and FLOPs are those of the runs; what is marked ≈ is estimated. Time is that of finished runs like
+    them in this workspace.
+    """
+    if calibrate and not dry_run:
+        raise click.UsageError("--calibrate tells what --dry-run shows: give both")
     path = find_config(config)
     # A new workspace is made only for an experiment that can be queued.
     workspace = invocation.planned() or invocation.open_or_create()
     composition = compose_whole(workspace, path, overrides)
+    if calibrate:
+        composition = _calibrated(invocation, composition)
     if not dry_run:
+        composition.require_disk()
         queue_runs(invocation.open_or_create(), composition)
     if json:
-        emit_json(as_json(composition, queued=not dry_run))
+        emit_json(as_json(composition, queued=not dry_run, calibrated=calibrate))
         return
     if dry_run:
         emit_table(COLUMNS, [table_row(run) for run in composition.runs])
     for caution in composition.cautions:
         click.echo(f"caution: {caution}", err=True)
     click.echo(summary(composition, queued=not dry_run), err=True)
+    if dry_run:
+        for line in details(composition, calibrated=calibrate):
+            click.echo(line, err=True)
+
+
+def _calibrated(invocation: Invocation, composition: Composition) -> Composition:
+    from odyssey_tui.services.timing import calibrate, distinct_cases
+
+    plan = composition.plan
+    starting = {run.run_id for run in composition.new}
+    runs = [run for run in plan.runs if run.run_id in starting]
+    click.echo(f"timing {len(distinct_cases(plan, runs))} models for some seconds each …", err=True)
+    threads = max((run.resources.cpu_threads for run in runs), default=1)
+    return describe(invocation.planned() or invocation.open_or_create(), plan, calibrate(plan, runs, threads))
 
 
 def table_row(run: PlannedRun) -> dict[str, object]:
     """A planned run as a row of COLUMNS."""
-    at = ", ".join(f"{budget:g}" for budget in run.budgets)
     return {
         "state": run.state,
         "name": run.name,
         "kind": run.kind,
-        "budgets": at,
-        "tokens": run.tokens,
-        "flops": run.flops,
+        "budgets": ", ".join(f"{budget:g}" for budget in run.budgets),
+        "tokens": run.tokens or None,
+        "steps": run.steps or None,
+        "flops": run.flops or None,
+        "memory_bytes": run.memory_bytes,
+        "seconds": run.seconds if run.starts else None,
+        "disk_bytes": run.estimate.disk.kept or None,
     }
 
 
 def summary(composition: Composition, *, queued: bool) -> str:
-    """``queued 22 new runs (4 exist already): 20.2M tokens, 8.6T FLOPs, about 3m on one slot``."""
+    """``queued 22 new runs (4 exist already): 20.2M tokens, 8.6T FLOPs, about 3m20s on 2 slots``."""
     new, existing = len(composition.new), len(composition.runs) - len(composition.new)
     verb = "queued" if queued else "would queue"
-    time = f", about {duration(composition.seconds)} on one slot" if composition.seconds else ""
+    slots = "one slot" if composition.slots == 1 else f"{composition.slots} slots"
+    time = f", about {duration(composition.seconds)} on {slots}" if composition.seconds else ""
     noun = "run" if new == 1 else "runs"
     there = f" ({existing} there already)" if existing else ""
     return f"{verb} {new} new {noun}{there}: {count(composition.tokens)} tokens, {count(composition.flops)} FLOPs{time}"
 
 
-def as_json(composition: Composition, *, queued: bool) -> dict[str, object]:
+def details(composition: Composition, *, calibrated: bool) -> Iterator[str]:
+    """What is shared, what it takes of memory and disk, and where the times come from; a line each."""
+    if not composition.new:
+        return
+    if shared := sharing_text(composition):
+        yield f"shared: {shared}"
+    yield f"time: {_time_text(composition, calibrated)}"
+    largest = max(composition.new, key=lambda run: run.memory_bytes or 0)
+    if largest.memory_bytes:
+        yield f"memory ≈ {count(largest.memory_bytes)}B at most, {largest.name}: {_memory_text(largest)}"
+    yield f"disk ≈ {count(composition.disk_bytes)}B of {count(composition.free_bytes)}B free: {_disk_text(composition)}"
+
+
+def sharing_text(composition: Composition) -> str:
+    """``trajectories save 58 % of the training tokens, 5 zero-shot evaluations serve 36 adaptations``."""
+    sharing = composition.sharing
+    parts = []
+    if sharing.saved > 0:
+        parts.append(f"trajectories save {sharing.saved:.0%} of the training tokens".replace("%", " %"))
+    if sharing.zero_shot_uses > sharing.zero_shots:
+        parts.append(f"{sharing.zero_shots} zero-shot evaluations are used {sharing.zero_shot_uses} times")
+    return ", ".join(parts)
+
+
+def _time_text(composition: Composition, calibrated: bool) -> str:
+    source = "a calibration and finished runs" if calibrated else "finished runs like them"
+    if composition.timed == len(composition.new):
+        return f"from {source}"
+    missing = len(composition.new) - composition.timed
+    hint = "" if calibrated else "; --calibrate times a few steps"
+    return f"{missing} of {len(composition.new)} runs are like none that finished here{hint}"
+
+
+def _memory_text(run: PlannedRun) -> str:
+    memory = run.estimate.memory
+    parts = {
+        "weights": memory.weights,
+        "gradients": memory.gradients,
+        "AdamW": memory.optimizer,
+        "activations": memory.activations,
+        "output layer": memory.head,
+        "base copy": memory.reference,
+        "in host memory" if run.gpu else "trunk and checkpoint": memory.trunk,
+        **({} if run.gpu else {"process": memory.process}),
+    }
+    return ", ".join(f"{name} {count(size)}B" for name, size in parts.items() if size)
+
+
+def _disk_text(composition: Composition) -> str:
+    disks = [run.estimate.disk for run in composition.new]
+    parts = {
+        "states": sum(disk.states for disk in disks),
+        "losses": sum(disk.losses for disk in disks),
+        "texts": sum(disk.texts for disk in disks),
+    }
+    parts["unfinished runs"] = composition.disk_bytes - sum(parts.values())
+    return ", ".join(f"{name} {count(size)}B" for name, size in parts.items() if size)
+
+
+def as_json(composition: Composition, *, queued: bool, calibrated: bool = False) -> dict[str, object]:
     """The plan for scripts: one object a run, and the sums over the new ones."""
+    sharing = composition.sharing
     return {
         "queued": queued,
         "new": len(composition.new),
@@ -81,18 +178,38 @@ def as_json(composition: Composition, *, queued: bool) -> dict[str, object]:
         "tokens": composition.tokens,
         "flops": composition.flops,
         "seconds": composition.seconds,
+        "slots": composition.slots,
+        "calibrated": calibrated,
+        "disk_bytes": composition.disk_bytes,
+        "free_bytes": composition.free_bytes,
+        "sharing": {
+            "tokens": sharing.trained_tokens,
+            "tokens_apart": sharing.apart_tokens,
+            "saved": sharing.saved,
+            "zero_shot_evaluations": sharing.zero_shots,
+            "zero_shot_uses": sharing.zero_shot_uses,
+        },
         "cautions": list(composition.cautions),
-        "runs": [
-            {
-                "run": run.run_id,
-                "name": run.name,
-                "kind": run.kind,
-                "state": run.state,
-                "labels": dict(run.labels),
-                "budgets": list(run.budgets),
-                "tokens": run.tokens,
-                "flops": run.flops,
-            }
-            for run in composition.runs
-        ],
+        "runs": [_run_json(run) for run in composition.runs],
+    }
+
+
+def _run_json(run: PlannedRun) -> dict[str, object]:
+    memory, disk = run.estimate.memory, run.estimate.disk
+    return {
+        "run": run.run_id,
+        "name": run.name,
+        "kind": run.kind,
+        "state": run.state,
+        "starts": run.starts,
+        "labels": dict(run.labels),
+        "budgets": list(run.budgets),
+        "tokens": run.tokens,
+        "steps": run.steps,
+        "evaluated_tokens": run.evaluated_tokens,
+        "flops": run.flops,
+        "seconds": run.seconds,
+        "memory_bytes": run.memory_bytes,
+        "memory": None if memory is None else vars(memory),
+        "disk": vars(disk),
     }

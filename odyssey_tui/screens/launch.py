@@ -20,7 +20,8 @@ from odyssey_tui.services.format import count, cut, duration, state_text
 from odyssey_tui.widgets.keyed_table import KeyedTable, TableColumn, TableRow
 
 if TYPE_CHECKING:
-    from odyssey_tui.services.launch import Composition, PlannedRun, Source
+    from odyssey_tui.services.composition import Composition, PlannedRun
+    from odyssey_tui.services.launch import Source
 
 LABELS = {
     "replay_ratio": "ρ replay",
@@ -33,6 +34,13 @@ LABELS = {
     "lr": "lr",
     "seeds": "seeds",
 }
+ESTIMATED = (
+    TableColumn("memory", " memory ≈", 9),
+    TableColumn("time", "   time ≈", 9),
+    TableColumn("steps", "    steps", 9),
+)
+ESTIMATE_WIDTH = 11
+"""Of a column with its padding."""
 HOW_TO = "Tab: next field · Enter, then L: launch"
 FIRST_FIELD = "replay_ratio"
 
@@ -136,16 +144,18 @@ class LaunchScreen(OdysseyScreen):
         runs = snapshot.composition.runs
         longest = max((len(run.name) for run in runs), default=10)
         name_width = max(14, min(longest, self.size.width - 44))
+        shown = max(0, (self.size.width - name_width - 44) // ESTIMATE_WIDTH)
         columns = [
             TableColumn("state", "state", 11),
             TableColumn("name", "run", name_width),
             TableColumn("at", "at", 12),
             TableColumn("tokens", "tokens", 7),
             TableColumn("flops", " FLOPs", 7),
+            *ESTIMATED[:shown],
         ]
         starting_first = sorted(runs, key=lambda run: not run.starts)
         table = self.query_one(KeyedTable)
-        table.show(columns, [planned_row(run, name_width) for run in starting_first])
+        table.show(columns, [planned_row(run, name_width, shown) for run in starting_first])
         if not table.has_focus:  # what is new comes first, and is what is being composed
             table.move_cursor(row=0)
 
@@ -217,28 +227,35 @@ def choose_source(sources: tuple[Source, ...], request: Request) -> Source:
 
 
 def summary(composition: Composition) -> str:
-    """``22 new runs, 4 there already · 20.2M tokens · 8.6T FLOPs · about 3m on one slot``."""
+    """``22 new runs, 4 there already · 20.2M tokens (33 % saved by sharing) · 8.6T FLOPs · about 3m on 2 slots``."""
     new, there = len(composition.new), len(composition.runs) - len(composition.new)
     parts = [f"{new} new {'run' if new == 1 else 'runs'}" + (f", {there} there already" if there else "")]
     if new:
-        parts += [f"{count(composition.tokens)} tokens", f"{count(composition.flops)} FLOPs"]
-        time = (
-            f"about {duration(composition.seconds)} on one slot" if composition.seconds else "no run to time it by yet"
-        )
-        parts.append(time)
+        saved = composition.sharing.saved
+        by_sharing = f" ({100 * saved:.0f} % saved by sharing)" if saved > 0.005 else ""
+        parts += [f"{count(composition.tokens)} tokens{by_sharing}", f"{count(composition.flops)} FLOPs"]
+        slots = "one slot" if composition.slots == 1 else f"{composition.slots} slots"
+        parts.append(f"about {duration(composition.seconds)} on {slots}" if composition.seconds else "not timed yet")
+        parts.append(f"disk ≈ {count(composition.disk_bytes)}B")
     return " · ".join([*parts, *composition.cautions])
 
 
-def planned_row(run: PlannedRun, name_width: int) -> TableRow:
-    """A run of the plan as a row; those that exist are dim."""
+def planned_row(run: PlannedRun, name_width: int, shown: int) -> TableRow:
+    """A run of the plan as a row with the first ``shown`` estimates; those that exist are dim."""
     new = run.state == "new"
     style = "" if new else "dim"
     at = ", ".join(f"{budget:g}" for budget in run.budgets)
+    estimates = (
+        count(run.memory_bytes) if run.memory_bytes else "",
+        duration(run.seconds) if run.seconds and run.starts else "",
+        count(run.steps) if run.steps else "",
+    )
     texts = (
         "+ new" if new else state_text(run.state),
         cut(run.name, name_width),
         cut(at, 12),
         (count(run.tokens) if run.tokens else "").rjust(7),
         (count(run.flops) if run.flops else "").rjust(7),
+        *(text.rjust(9) for text in estimates[:shown]),
     )
     return TableRow(run.run_id, tuple(Text(text, style) for text in texts))

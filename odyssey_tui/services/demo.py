@@ -10,7 +10,7 @@ from odyssey_tui.services.launch import compose_whole, find_config, launch
 from odyssey_tui.services.progress import ACTIVE, PulseReader
 
 if TYPE_CHECKING:
-    from odyssey_tui.services.launch import Composition
+    from odyssey_tui.services.composition import Composition
     from odyssey_tui.services.progress import Pulse
     from store.queries.evaluations import StateEvaluation
     from store.workspace import Workspace

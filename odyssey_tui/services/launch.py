@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from store.errors import ConfigError, DataError
+from odyssey_tui.services.composition import Composition, describe
+from store.errors import ConfigError
 from store.names import suggest
 
 if TYPE_CHECKING:
@@ -41,39 +42,6 @@ class Source:
     @property
     def title(self) -> str:
         return f"{self.name} (launched, {self.path.stem})" if self.launched else f"{self.name} (ready)"
-
-
-@dataclass(frozen=True)
-class PlannedRun:
-    """A run of a plan: ``state`` is ``new``, or what the existing run is doing; ``starts``: launching starts it."""
-
-    run_id: str
-    name: str
-    kind: str
-    labels: Mapping[str, Any]
-    budgets: tuple[float, ...]
-    state: str
-    starts: bool
-    tokens: int
-    flops: float
-
-
-@dataclass(frozen=True)
-class Composition:
-    """A plan as the Launch screen and ``odyssey launch`` show it; sums are over the runs that would start."""
-
-    runs: tuple[PlannedRun, ...]
-    tokens: int
-    flops: float
-    seconds: float | None
-    """Estimated time on one slot, from what finished runs of the workspace took; None before there is one."""
-    cautions: tuple[str, ...]
-    plan: Plan
-
-    @property
-    def new(self) -> tuple[PlannedRun, ...]:
-        """The runs that launching starts: new ones, and failed, cancelled or lost ones again."""
-        return tuple(run for run in self.runs if run.starts)
 
 
 class FieldError(ConfigError):
@@ -125,7 +93,7 @@ def read_form(path: Path) -> dict[str, str]:
     form = {name: _join(getattr(block, name)) for name in AXES}
     if block.method == ("full",):
         form["rank"] = ""
-    if block.lr is None:
+    if block.lr is None or isinstance(block.lr, dict):
         form["lr"] = ""
     return {**form, "seeds": _join(experiment.seeds)}
 
@@ -160,10 +128,11 @@ def compose_whole(workspace: Workspace, path: Path, overrides: Sequence[str]) ->
 
 
 def launch(workspace: Workspace, composition: Composition) -> Submitted:
-    """Queue what is new and make sure that a scheduler runs."""
+    """Queue what is new and make sure that a scheduler runs. ``WorkspaceError`` when the disk cannot hold it."""
     from engine.launch.scheduler import ensure_running
     from engine.launch.submit import submit
 
+    composition.require_disk()
     submitted = submit(workspace, composition.plan)
     ensure_running(workspace)
     return submitted
@@ -174,7 +143,12 @@ def _experiment(path: Path, block: Mapping[str, Any], seeds: Any) -> Experiment:
     from engine.spec.load import load_experiment
 
     written = [entry.model_dump(mode="json", exclude_unset=True) for entry in load_experiment(path).adapt]
-    rest = {key: value for key, value in (written[0] if written else {}).items() if key not in AXES}
+    # Rates by method have no place in the form: they stay as written.
+    rest = {
+        key: value
+        for key, value in (written[0] if written else {}).items()
+        if key not in AXES or (key == "lr" and isinstance(value, dict))
+    }
     if "atpp" in block:
         rest.pop("adapt_tokens", None)
     typed = {**rest, **block}
@@ -221,8 +195,8 @@ def _cells(plan: Plan, block: Mapping[str, Any]) -> list[RunSpec]:
 
 
 def _lies_on(run: RunSpec, block: Mapping[str, Any]) -> bool:
-    wanted_atpp = set(block.get("atpp", ()))
-    if not wanted_atpp <= set(run.job.atpp):
+    wanted_atpp, along = set(block.get("atpp", ())), set(run.job.atpp)
+    if not (wanted_atpp <= along or (along and along < wanted_atpp)):  # one of several separate runs holds a part
         return False
     for axis in ("domain", "replay_ratio", "ptpp", "size", "method", "rank", "lr"):
         value, wanted = run.labels.get(axis), block.get(axis)
@@ -244,55 +218,3 @@ def _only(plan: Plan, cells: Sequence[RunSpec]) -> Plan:
             wanted.add(run_id)
             waiting.extend(specs[run_id].needs)
     return replace(plan, runs=tuple(run for run in plan.runs if run.run_id in wanted))
-
-
-def describe(workspace: Workspace, plan: Plan) -> Composition:
-    """What a plan would do in the workspace: which of its runs exist, and what the new ones cost."""
-    from engine.launch.submit import preview
-
-    there = set(preview(workspace, plan.runs).existing)
-    runs = tuple(_planned(workspace, plan, run, run.run_id not in there) for run in plan.runs)
-    new = [run for run in runs if run.starts]
-    flops = sum(run.flops for run in new)
-    rate = measured_flops_per_s(workspace) if flops else None
-    return Composition(
-        runs=runs,
-        tokens=sum(run.tokens for run in new),
-        flops=flops,
-        seconds=flops / rate if rate else None,
-        cautions=plan.cautions,
-        plan=plan,
-    )
-
-
-def _planned(workspace: Workspace, plan: Plan, run: RunSpec, starts: bool) -> PlannedRun:
-    directory = workspace.run(run.run_id)
-    job = run.job
-    budgets = tuple(getattr(job, "atpp", ()) or getattr(job, "adapt_tokens", ()) or getattr(job, "ptpp", ()))
-    return PlannedRun(
-        run_id=run.run_id,
-        name=run.name,
-        kind=job.kind,
-        labels=run.labels,
-        budgets=budgets,
-        state=directory.state().state if directory.exists() else "new",
-        starts=starts,
-        tokens=work.trained_tokens if (work := plan.work.get(run.run_id)) else 0,
-        flops=run.cost_flops,
-    )
-
-
-def measured_flops_per_s(workspace: Workspace) -> float | None:
-    """Planned FLOPs per second over the workspace's finished runs that train; None before there is one."""
-    flops = seconds = 0.0
-    for run_id in workspace.run_ids():
-        run = workspace.run(run_id)
-        state = run.state()
-        try:
-            cost = float(run.spec().get("cost_flops") or 0.0)
-        except DataError:  # a damaged run measures nothing
-            continue
-        if state.state == "done" and cost and state.started and state.ended:
-            flops += cost
-            seconds += state.ended - state.started
-    return flops / seconds if seconds else None

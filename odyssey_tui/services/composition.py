@@ -1,0 +1,170 @@
+"""What a plan would do in a workspace: which runs exist, what the new ones take, and whether the disk holds it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from odyssey_tui.services.format import count
+from odyssey_tui.services.timing import Calibration, Pace, read_speeds
+from store.errors import WorkspaceError
+
+if TYPE_CHECKING:
+    from engine.plan.estimate import Estimate, Sharing
+    from engine.plan.plan import Plan
+    from engine.spec.run import RunSpec
+    from store.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """A run of a plan: ``state`` is ``new``, or what the existing run is doing; ``starts``: launching starts it.
+
+    Tokens and steps are exact; memory, seconds and disk are estimates, None where nothing is known.
+    """
+
+    run_id: str
+    name: str
+    kind: str
+    labels: Mapping[str, Any]
+    budgets: tuple[float, ...]
+    state: str
+    starts: bool
+    tokens: int
+    steps: int
+    evaluated_tokens: int
+    flops: float
+    estimate: Estimate
+    seconds: float | None
+    gpu: bool
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """Peak of one process: on its GPU, or of all its memory where there is none."""
+        memory = self.estimate.memory
+        return None if memory is None else memory.model if self.gpu else memory.total
+
+
+@dataclass(frozen=True)
+class Composition:
+    """A plan as the Launch screen and ``odyssey launch`` show it; sums are over the runs that would start."""
+
+    runs: tuple[PlannedRun, ...]
+    tokens: int
+    flops: float
+    seconds: float | None
+    """Estimated time until all are done, on all slots; None where a run is like none that finished."""
+    timed: int
+    """Runs whose time is known."""
+    slots: int
+    sharing: Sharing
+    disk_bytes: int
+    """What the runs leave, and the checkpoints of those that run at once."""
+    free_bytes: int
+    cautions: tuple[str, ...]
+    plan: Plan
+
+    @property
+    def new(self) -> tuple[PlannedRun, ...]:
+        """The runs that launching starts: new ones, and failed, cancelled or lost ones again."""
+        return tuple(run for run in self.runs if run.starts)
+
+    def require_disk(self) -> None:
+        """``WorkspaceError`` when the states to be kept alone are more than is free; estimates refuse nothing."""
+        states = sum(run.estimate.disk.states for run in self.new)
+        if states > self.free_bytes:
+            raise WorkspaceError(
+                f"the disk cannot hold this: the states to be kept take {count(states)}B, {count(self.free_bytes)}B "
+                "are free",
+                "Keep fewer (keep: final or none in adapt, save: adapter, fewer ptpp), or use another disk "
+                "with --workspace DIR.",
+            )
+
+
+def describe(workspace: Workspace, plan: Plan, calibration: Calibration | None = None) -> Composition:
+    """What a plan would do in the workspace; times are the calibration's where it has them, else finished runs'."""
+    from engine.launch.submit import preview
+    from engine.plan.disk import needed_bytes
+    from engine.plan.estimate import describe_sharing
+    from store.space import look_at
+
+    there = set(preview(workspace, plan.runs).existing)
+    pace = Pace(read_speeds(workspace), calibration or Calibration())
+    runs = tuple(_planned(workspace, plan, run, run.run_id not in there, pace) for run in plan.runs)
+    new = [run for run in runs if run.starts]
+    disk = needed_bytes((run.estimate.disk for run in new), slots())
+    free = look_at(workspace.root).free_bytes
+    return Composition(
+        runs=runs,
+        tokens=sum(run.tokens for run in new),
+        flops=sum(run.flops for run in new),
+        seconds=_elapsed(plan, new),
+        timed=sum(run.seconds is not None for run in new),
+        slots=slots(),
+        sharing=describe_sharing(plan, [run for run in plan.runs if run.run_id not in there]),
+        disk_bytes=disk,
+        free_bytes=free,
+        cautions=(*plan.cautions, *_short_of_disk(disk, free)),
+        plan=plan,
+    )
+
+
+def _short_of_disk(needed: int, free: int) -> tuple[str, ...]:
+    if needed <= free:
+        return ()
+    return (f"disk: about {count(needed)}B are needed and {count(free)}B are free",)
+
+
+def _planned(workspace: Workspace, plan: Plan, run: RunSpec, starts: bool, pace: Pace) -> PlannedRun:
+    from engine.plan.estimate import estimate_run
+
+    directory = workspace.run(run.run_id)
+    job, work = run.job, plan.work.get(run.run_id)
+    gpu = has_gpu() and job.kind not in ("prepare", "fit")
+    return PlannedRun(
+        run_id=run.run_id,
+        name=run.name,
+        kind=job.kind,
+        labels=run.labels,
+        budgets=tuple(getattr(job, "atpp", ()) or getattr(job, "adapt_tokens", ()) or getattr(job, "ptpp", ())),
+        state=directory.state().state if directory.exists() else "new",
+        starts=starts,
+        tokens=work.trained_tokens if work else 0,
+        steps=work.steps if work else 0,
+        evaluated_tokens=work.evaluated_tokens if work else 0,
+        flops=run.cost_flops,
+        estimate=estimate_run(run, work, gpu=gpu),
+        seconds=pace.seconds(run, plan, has_gpu()),
+        gpu=gpu,
+    )
+
+
+def _elapsed(plan: Plan, new: list[PlannedRun]) -> float | None:
+    """Seconds until all are done: placed on the slots as the scheduler would."""
+    from engine.launch.eta import makespan
+
+    seconds = {run.run_id: run.seconds for run in new}
+    if not new or None in seconds.values():
+        return None
+    priorities = plan.priorities()
+    queued = [run for run in plan.runs if run.run_id in seconds]
+    queued.sort(key=lambda run: -priorities[run.run_id])
+    return makespan({}, queued, slots(), lambda run: seconds[run.run_id])
+
+
+@cache
+def has_gpu() -> bool:
+    """Whether this machine has a GPU that may be used."""
+    from engine.launch.slots import list_gpus
+
+    return bool(list_gpus())
+
+
+@cache
+def slots() -> int:
+    """How many runs go at once."""
+    from engine.launch.slots import find_slots
+
+    return len(find_slots())
