@@ -15,6 +15,7 @@ import engine.data.tokenizer as module
 from engine.data.token_bytes import byte_alphabet, byte_ends
 from engine.data.token_classes import classify, readable
 from engine.data.tokenizer import LoadedTokenizer, load_tokenizer
+from engine.data.tokens import token_stream
 from engine.spec.run import Corpus, Tokenizer
 from store.errors import DataError
 from store.workspace import Workspace
@@ -148,6 +149,39 @@ def test_the_vocabulary_is_readable_and_classed(trained: LoadedTokenizer) -> Non
 )
 def test_token_classes(text: str, expected: str) -> None:
     assert classify(text.encode()) == expected
+
+
+def test_marks_merged_with_a_line_end_are_newlines_end_to_end(workspace: Workspace, tmp_path: Path) -> None:
+    from tokenizers import Regex, decoders, models, pre_tokenizers, trainers
+    from tokenizers import Tokenizer as Fast
+
+    # The marks-and-line-ends part of Llama 3's pre-tokenizer.
+    split = pre_tokenizers.Split(Regex(r" ?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+"), "isolated")
+    fast = Fast(models.BPE())
+    fast.pre_tokenizer = pre_tokenizers.Sequence([split, pre_tokenizers.ByteLevel(False, use_regex=False)])
+    fast.decoder = decoders.ByteLevel()
+    text = "call(x);\nreturn y;\n\nstop.\n"
+    trainer = trainers.BpeTrainer(
+        vocab_size=300, special_tokens=["<eos>"], initial_alphabet=pre_tokenizers.ByteLevel.alphabet()
+    )
+    fast.train_from_iterator([text] * 20, trainer)
+    fast.save(str(tmp_path / "tokenizer.json"))
+    (tmp_path / "tokenizer_config.json").write_text(
+        '{"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "<eos>"}'
+    )
+    loaded = load_tokenizer(Tokenizer(model=str(tmp_path)), workspace)
+    (ids,) = loaded.encode([text])
+    ends = [(loaded.token_bytes[token], loaded.token_classes[token]) for token in ids if token in _line_ends(loaded)]
+    assert ends == [(b");\n", "newline"), (b";\n\n", "newline"), (b".\n", "newline")]
+    corpus_file = tmp_path / "text.jsonl"
+    corpus_file.write_text('{"text": "one stop."}\n{"text": "two stop."}\n')
+    corpus = Corpus(name="c", source=str(corpus_file), test_share=0, valid_share=0)
+    stream = token_stream(corpus, "train", loaded, workspace, "newline")
+    assert [token for token in stream.tokens if token in _line_ends(loaded)] == [loaded.token_bytes.index(b".\n")] * 2
+
+
+def _line_ends(tokenizer: LoadedTokenizer) -> set[int]:
+    return {index for index, content in enumerate(tokenizer.token_bytes) if b"\n" in content}
 
 
 def test_pieces_of_characters_and_special_tokens() -> None:

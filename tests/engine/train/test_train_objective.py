@@ -10,6 +10,7 @@ import torch
 from torch.nn import functional
 
 from engine.data.tokenizer import LoadedTokenizer, load_tokenizer
+from engine.models import packing
 from engine.models.adapter import attach_method
 from engine.models.build import build_model
 from engine.models.decoder import Decoder
@@ -180,6 +181,16 @@ def test_packed_documents_equal_every_document_alone(family: str, attention: str
         torch.testing.assert_close(one, other, atol=2e-6, rtol=1e-4)
     across = CausalLoss(decoder, "fp32")(PLAIN.prepare(tokens))
     assert abs(across.item() / tokens[:, 1:].size - alone.item() / count) > 1e-4
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama"])
+def test_rows_fed_as_one_are_the_rows(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    tokens, decoder = _tokens(), _model(family)
+    given, documents = torch.from_numpy(tokens), torch.from_numpy(number_documents(tokens, END))
+    apart = decoder.hidden(given, documents)
+    monkeypatch.setattr(packing, "is_flattened", lambda decoder: True)
+    assert packing.pack(decoder, given, documents)["input_ids"].shape == (1, tokens.size)
+    torch.testing.assert_close(decoder.hidden(given, documents), apart, atol=1e-6, rtol=1e-5)
 
 
 def test_documents_and_positions_by_hand() -> None:
