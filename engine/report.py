@@ -138,6 +138,32 @@ class Report:
                 self._journal.append("heartbeat")
 
 
+class Silent(Report):
+    """The report of a process that trains beside the one that speaks: it takes requests to stop and writes nothing."""
+
+    def __init__(self, attempt: AttemptDir) -> None:
+        self.attempt = attempt.number
+        self._stop_reason = None
+
+    def emit(self, event: str, **fields: Any) -> None:
+        pass
+
+    def running(self, total: float, unit: str, done: float = 0) -> None:
+        pass
+
+    def progress(self, done: float, phase: str = "") -> None:
+        pass
+
+    def shard(self, kind: str, table: pa.Table) -> str:
+        return ""
+
+    def make_room(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
 @dataclass(frozen=True)
 class JobContext:
     """What a job is given besides its own description."""

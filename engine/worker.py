@@ -23,12 +23,16 @@ from importlib import metadata
 from pathlib import Path
 from types import FrameType
 
+from pydantic import ValidationError
+
 from engine.failures import explain
 from engine.launch.mailbox import TOLD_TO_END, Card, Mailbox, Order, Watched, parse_order
 from engine.launch.process import Identity
 from engine.launch.status import scheduler_alive
+from engine.launch.together import SUPERVISED, ask_to_stop, failure_left
 from engine.report import JobContext, Report, StopRequested
 from engine.spec.run import RunSpec
+from store.errors import OdysseyError
 from store.run_dir import AttemptDir, RunDir
 from store.workspace import Workspace
 
@@ -36,16 +40,21 @@ JOBS = {kind: f"engine.jobs.{kind}" for kind in ("prepare", "pretrain", "adapt",
 """The module that executes each kind of job; it has ``execute(job, context)``."""
 HEAVY = ("torch", "transformers.models.gpt2.modeling_gpt2")
 """Imported while waiting for the first run: seconds that no run then pays."""
+GANG_COMMAND = (sys.executable, "-P", "-m", "engine.gang")
+RANK = ("-P", "-m", "engine.rank")
 POLL_S = 0.05
 ORPHAN_S = 20.0
 """Without a scheduler, an idle worker stays this long for the next one."""
 
 
 class Worker:
-    """The loop of one worker. ``jobs`` maps kinds to module names."""
+    """The loop of one worker. ``jobs`` maps kinds to module names; ``rank`` is what Python runs as one of several."""
 
-    def __init__(self, workspace: Workspace, worker_id: str, jobs: Mapping[str, str], heavy: Sequence[str]) -> None:
+    def __init__(
+        self, workspace: Workspace, worker_id: str, jobs: Mapping[str, str], heavy: Sequence[str], rank: Sequence[str]
+    ) -> None:
         self._workspace = workspace
+        self._rank = tuple(rank)
         self._jobs = jobs
         self._heavy = list(heavy)
         self._mailbox = Mailbox(workspace.workers / worker_id)
@@ -91,6 +100,10 @@ class Worker:
     def _execute(self, order: Order) -> None:
         run = self._workspace.run(order.run_id)
         attempt = run.attempt(order.attempt)
+        processes = count_processes(run)
+        if processes > 1:
+            self._supervise(order, attempt, processes)
+            return
         with console_to(attempt.console), Report(attempt) as report:
             try:
                 self._run_job(order, run, report)
@@ -103,13 +116,37 @@ class Worker:
         started = time.monotonic()
         spec = RunSpec.model_validate(run.spec())
         device = self._device()
-        self._announce(report, device)
+        announce(report, self._identity, device)
+        if self._slot.gpu is not None and device == "cpu":
+            report.warning("a GPU is there, but this build of torch cannot use it: running on the CPU")
         with self._watched(order, report):
             report.check_stop()
             job = importlib.import_module(self._jobs[spec.job.kind])
             threads = max(spec.resources.cpu_threads, self._slot.threads)
             job.execute(spec.job, JobContext(self._workspace, spec, run, report, device, threads))
         report.emit("done", seconds=round(time.monotonic() - started, 3))
+
+    def _supervise(self, order: Order, attempt: AttemptDir, processes: int) -> None:
+        """Have a run executed by processes of their own. They write its journal; this one has the last word at most."""
+        threads = max(1, self._slot.threads // processes)
+        where = str(self._workspace.root), order.run_id, str(order.attempt)
+        with console_to(attempt.console):
+            gang = subprocess.Popen(
+                (*GANG_COMMAND, str(processes), *self._rank, *where),
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, SUPERVISED: "1", "OMP_NUM_THREADS": str(threads)},
+            )
+            asked = False
+            while gang.poll() is None:
+                reason = self._wish_to_stop(order, self._inbox)
+                if reason is not None and not asked:
+                    asked = True
+                    ask_to_stop(attempt, reason)
+                time.sleep(POLL_S)
+            failed = failure_left(attempt)
+            if failed is not None and not self._workspace.run(order.run_id).state().finished:
+                with Report(attempt) as report:
+                    report.emit("failed", **failed)
 
     @contextlib.contextmanager
     def _watched(self, order: Order, report: Report) -> Iterator[None]:
@@ -127,32 +164,22 @@ class Worker:
         """Pass a request to stop on to the running job."""
         inbox = Watched(self._mailbox.inbox, parse_order)
         while not finished.wait(POLL_S):
-            current = inbox.read()
-            asked = current.stop if current and current.seq == order.seq else None
-            reason = TOLD_TO_END if self._terminated else asked
+            reason = self._wish_to_stop(order, inbox)
             if reason is not None:
                 report.emit("stopping", reason=reason)
                 report.request_stop(reason)
                 return
 
+    def _wish_to_stop(self, order: Order, inbox: Watched[Order]) -> str | None:
+        """Why the run of ``order`` should stop, if it should."""
+        current = inbox.read()
+        asked = current.stop if current and current.seq == order.seq else None
+        return TOLD_TO_END if self._terminated else asked
+
     def _conclude_stop(self, report: Report) -> None:
         # A worker that was told to end leaves the run unfinished: the scheduler queues it again, and it resumes.
         if not self._terminated:
             report.emit("cancelled", reason=report.stop_reason or "stopped by itself")
-
-    def _announce(self, report: Report, device: str) -> None:
-        report.emit(
-            "starting",
-            host=self._identity.host,
-            pid=self._identity.pid,
-            pid_started=self._identity.pid_started,
-            boot_id=self._identity.boot_id,
-            device=device,
-            versions=versions(),
-            git=git_commit(),
-        )
-        if self._slot.gpu is not None and device == "cpu":
-            report.warning("a GPU is there, but this build of torch cannot use it: running on the CPU")
 
     def _device(self) -> str:
         if self._slot.gpu is None:
@@ -180,6 +207,29 @@ class Worker:
         torch = sys.modules.get("torch")
         if torch is not None and torch.cuda.is_initialized():
             torch.cuda.empty_cache()
+
+
+def count_processes(run: RunDir) -> int:
+    """How many processes execute the run; 1 if its specification cannot be read, which executing it will say."""
+    try:
+        return RunSpec.model_validate(run.spec()).resources.world
+    except (OdysseyError, ValidationError):
+        return 1
+
+
+def announce(report: Report, identity: Identity, device: str, **more: object) -> None:
+    """Journal who begins to execute the attempt, on what."""
+    report.emit(
+        "starting",
+        host=identity.host,
+        pid=identity.pid,
+        pid_started=identity.pid_started,
+        boot_id=identity.boot_id,
+        device=device,
+        versions=versions(),
+        git=git_commit(),
+        **more,
+    )
 
 
 def fail(report: Report, run: RunDir, attempt: AttemptDir, error: Exception) -> None:
@@ -240,12 +290,16 @@ def git_commit() -> str | None:
 
 
 def main(
-    arguments: Sequence[str] | None = None, *, jobs: Mapping[str, str] = JOBS, heavy: Sequence[str] = HEAVY
+    arguments: Sequence[str] | None = None,
+    *,
+    jobs: Mapping[str, str] = JOBS,
+    heavy: Sequence[str] = HEAVY,
+    rank: Sequence[str] = RANK,
 ) -> None:
     """``WORKSPACE WORKER_ID``, as the scheduler starts it."""
     root, worker_id = sys.argv[1:] if arguments is None else arguments
     faulthandler.enable()
-    Worker(Workspace.open(root), worker_id, jobs, heavy).work()
+    Worker(Workspace.open(root), worker_id, jobs, heavy, rank).work()
 
 
 if __name__ == "__main__":

@@ -18,7 +18,9 @@ from engine.launch.entry import Entry, say
 from engine.launch.mailbox import TOLD_TO_END, Slot
 from engine.launch.needs import UNMENDABLE, Needs
 from engine.launch.requests import Request, read_requests
+from engine.launch.slots import choose_slots
 from engine.launch.tickets import Ticket, read_ticket, remove_ticket, ticketed, write_ticket
+from engine.launch.together import ask_to_stop as stop_together
 from engine.launch.workers import WORKER_COMMAND, Pool, Worker, tail
 from engine.spec.run import RunSpec
 from store.errors import DataError
@@ -97,6 +99,7 @@ class Dispatcher:
         changed |= self._handle_requests()
         changed |= self._read_tickets()
         changed |= self._poll_workers()
+        changed |= self._notice_elsewhere()
         paused = self.paused
         if not changed and not self._dirty and paused == self._was_paused:
             return False
@@ -136,7 +139,9 @@ class Dispatcher:
                 if run_id in self._claimed:
                     ask_to_stop(self._workspace, run_id)
                 continue
-            if entry.worker is None:
+            if entry.elsewhere:
+                stop_together(entry.run.latest_attempt(), "cancelled on request")
+            elif entry.worker is None:
                 entry.say("cancelled", reason="cancelled before it started")
                 self._drop(entry)
             elif entry.cancel_by is None:
@@ -210,6 +215,8 @@ class Dispatcher:
         self.entries[run_id] = entry
         if state.finished:
             self._drop(entry)
+        elif entry.elsewhere:
+            entry.held = "it runs on several machines"
         elif state.state in ("starting", "running", "stopping"):
             entry.attempt = state.attempt
             entry.worker = self._holder(run_id, state.attempt)
@@ -251,9 +258,18 @@ class Dispatcher:
             elif entry is None and not alive:
                 self._bury(worker)
                 changed = True
+            elif entry is None and worker.slot.joined and worker.available:
+                worker.dismiss()
             if not alive:
                 self.pool.forget(worker)
         return changed
+
+    def _notice_elsewhere(self) -> bool:
+        """Runs on several machines are started by hand: only their files say that they have ended."""
+        ended = [e for e in self.entries.values() if e.spec.resources.nodes > 1 and e.run.state().finished]
+        for entry in ended:
+            self._drop(entry)
+        return bool(ended)
 
     def _conclude(self, entry: Entry, worker: Worker, alive: bool) -> None:
         """A worker has finished with a run, or died on it."""
@@ -323,7 +339,7 @@ class Dispatcher:
         while progressed:
             progressed = False
             for entry in self.entries.values():
-                if entry.worker is not None:
+                if entry.worker is not None or entry.elsewhere:
                     continue
                 reason = self._needs.obstacle(entry)
                 if reason != entry.held:
@@ -340,27 +356,41 @@ class Dispatcher:
             return
         cores = None if self.slots[0].gpu is not None else len(self.slots)
         running = self.assigned
-        taken = {entry.worker.slot.name for entry in running}
-        threads = sum(entry.spec.resources.cpu_threads for entry in running)
+        taken = {place for entry in running for place in entry.worker.slot.places}
+        threads = sum(entry.threads for entry in running)
         for entry in self.queued():
             if len(taken) == len(self.slots):
                 break
             if not self._needs.met(entry):
                 continue
-            if cores is not None and taken and threads + entry.spec.resources.cpu_threads > cores:
+            if cores is not None and taken and threads + entry.threads > cores:
                 break
-            self._assign(entry, taken)
-            taken.add(entry.worker.slot.name)
-            threads += entry.spec.resources.cpu_threads
+            free = [slot for slot in self.slots if slot.name not in taken]
+            slot = choose_slots(free, entry.spec.resources.ranks_per_node)
+            if slot is None:
+                # Slots that become free are kept for it: nothing that was queued later gets ahead.
+                break
+            self._assign(entry, self._hire_for_several(slot) if slot.joined else self._hire(entry, slot, taken))
+            taken.update(entry.worker.slot.places)
+            threads += entry.threads
         self._warm_up()
 
-    def _assign(self, entry: Entry, taken: set[str]) -> None:
-        free = [w for w in self.pool.workers.values() if w.slot.name not in taken and w.available]
+    def _hire(self, entry: Entry, slot: Slot, taken: set[str]) -> Worker:
+        """A warm worker in any free slot, or a new one in ``slot``."""
+        free = [w for w in self.pool.workers.values() if not (w.slot.joined or w.slot.name in taken) and w.available]
         if free:
-            worker = max(free, key=lambda candidate: candidate.warm)
-        else:
-            slot = next(slot for slot in self.slots if slot.name not in taken)
-            worker = self.pool.spawn(slot, max(slot.threads, entry.spec.resources.cpu_threads))
+            return max(free, key=lambda candidate: candidate.warm)
+        return self.pool.spawn(slot, max(slot.threads, entry.spec.resources.cpu_threads))
+
+    def _hire_for_several(self, slot: Slot) -> Worker:
+        """A new worker over several slots: it only watches the processes of its one run."""
+        for worker in self.pool.workers.values():
+            # A worker that has computed on a GPU holds some of its memory for as long as it lives.
+            if slot.gpu is not None and worker.slot.name in slot.places and worker.available:
+                worker.dismiss()
+        return self.pool.spawn(slot, slot.threads)
+
+    def _assign(self, entry: Entry, worker: Worker) -> None:
         attempt = entry.run.new_attempt().number
         entry.say("assigned", attempt=attempt, worker=worker.worker_id)
         worker.assign(entry.run_id, attempt)
@@ -369,9 +399,9 @@ class Dispatcher:
 
     def _warm_up(self) -> None:
         """Start workers for runs that still wait, so that imports happen meanwhile."""
-        waiting = len(self.queued())
-        used = {worker.slot.name for worker in self.pool.workers.values()}
-        idle = len(used) - len(self.assigned)
+        waiting = sum(entry.spec.resources.ranks_per_node == 1 for entry in self.queued())
+        used = {place for worker in self.pool.workers.values() for place in worker.slot.places}
+        idle = len(used) - sum(len(entry.worker.slot.places) for entry in self.assigned)
         free = [slot for slot in self.slots if slot.name not in used]
         for slot in free[: max(0, waiting - idle)]:
             self.pool.spawn(slot, slot.threads)

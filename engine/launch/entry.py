@@ -31,6 +31,16 @@ class Entry:
         return self.spec.run_id
 
     @property
+    def threads(self) -> int:
+        """CPU threads of all of its processes here."""
+        return self.spec.resources.cpu_threads * self.spec.resources.ranks_per_node
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether it runs on several machines, where a person has started it."""
+        return self.spec.resources.nodes > 1 and self.run.state().state in ("starting", "running", "stopping")
+
+    @property
     def waiting(self) -> str:
         """``held``, ``queued`` or ``assigned``."""
         if self.worker is not None:

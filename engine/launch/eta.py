@@ -56,12 +56,17 @@ class Pace:
 
 
 def makespan(
-    running: Mapping[str, float], queued: Sequence[RunSpec], slots: int, expect: Callable[[RunSpec], float]
+    running: Mapping[str, float],
+    queued: Sequence[RunSpec],
+    slots: int,
+    expect: Callable[[RunSpec], float],
+    widths: Mapping[str, int] | None = None,
 ) -> float:
     """Seconds until everything is finished: ``running`` gives remaining seconds by run, ``queued`` the order.
 
     Needs that are neither running nor queued count as met. Simulates the scheduler: whenever a slot is free, the
-    first run in order whose needs are met starts.
+    first run in order whose needs are met starts, or waits until as many slots are free as it has processes.
+    ``widths`` gives the slots that running runs take up, where it is more than one.
     """
     unmet = {spec.run_id: sum(need in running for need in spec.needs) for spec in queued}
     waiting_for: dict[str, list[RunSpec]] = defaultdict(list)
@@ -72,14 +77,18 @@ def makespan(
             waiting_for[need].append(spec)
     ready = [(place[spec.run_id], spec.run_id) for spec in queued if not unmet[spec.run_id]]
     heapq.heapify(ready)
-    ends = [(seconds, run_id) for run_id, seconds in running.items()]
+    widths = widths or {}
+    ends = [(seconds, run_id, widths.get(run_id, 1)) for run_id, seconds in running.items()]
     heapq.heapify(ends)
+    free = slots - sum(width for _, _, width in ends)
     now = 0.0
     while ready or ends:
-        while ready and len(ends) < slots:
-            _, run_id = heapq.heappop(ready)
-            heapq.heappush(ends, (now + expect(queued[place[run_id]]), run_id))
-        now, ended = heapq.heappop(ends)
+        while ready and (width := min(queued[ready[0][0]].resources.ranks_per_node, slots)) <= free:
+            index, run_id = heapq.heappop(ready)
+            heapq.heappush(ends, (now + expect(queued[index]), run_id, width))
+            free -= width
+        now, ended, width = heapq.heappop(ends)
+        free += width
         for spec in waiting_for[ended]:
             unmet[spec.run_id] -= 1
             if not unmet[spec.run_id]:

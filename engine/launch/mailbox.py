@@ -20,14 +20,23 @@ TOLD_TO_END = "the worker was told to end"
 
 @dataclass(frozen=True)
 class Slot:
-    """A place where one run executes at a time."""
+    """A place where one run executes at a time, or several of them joined for a run of several processes."""
 
     name: str
-    """``cpu0``, ``gpu1``."""
+    """``cpu0``, ``gpu1``; joined: ``gpu0+gpu1``."""
     gpu: str | None
     """Value of CUDA_VISIBLE_DEVICES for its worker; None for a CPU slot."""
     threads: int
     """CPU threads of a GPU slot; on a CPU slot the run says how many it uses."""
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """Names of the slots it takes up."""
+        return tuple(self.name.split("+"))
+
+    @property
+    def joined(self) -> bool:
+        return len(self.places) > 1
 
 
 @dataclass(frozen=True)

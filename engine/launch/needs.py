@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from engine.launch.entry import Entry
 from engine.launch.mailbox import Slot
+from engine.launch.slots import widest
+from engine.launch.together import command
 from store.workspace import Workspace
 
 UNMENDABLE = frozenset({"failed", "cancelled", "lost"})
@@ -17,7 +19,8 @@ class Needs:
 
     def __init__(self, workspace: Workspace, slots: Sequence[Slot], entries: Mapping[str, Entry]) -> None:
         self._workspace = workspace
-        self._gpus_per_slot = int(any(slot.gpu is not None for slot in slots))
+        self._gpus = len({slot.gpu for slot in slots if slot.gpu is not None})
+        self._widest = widest(slots)
         self._entries = entries
         self._finished: dict[str, str] = {}
 
@@ -28,15 +31,22 @@ class Needs:
     def obstacle(self, entry: Entry) -> str:
         """Why the run cannot start however long it waits; empty when it can."""
         wanted = entry.spec.resources
-        if wanted.gpus > self._gpus_per_slot:
-            return f"it wants {wanted.gpus} GPUs; a slot here has {self._gpus_per_slot}"
         if wanted.nodes > 1:
-            return f"it wants {wanted.nodes} machines; this queue has one"
+            return self._several_machines(entry)
+        if wanted.gpus > self._gpus:
+            return f"it wants {wanted.gpus} GPUs; this queue has {self._gpus}"
+        if wanted.ranks_per_node > self._widest:
+            return f"it wants {wanted.ranks_per_node} processes at a time; this queue has {self._widest} slots"
         for need in entry.spec.needs:
             state = self._state_of(need)
             if state in UNMENDABLE or state in ("held", "absent"):
                 return f"needs {need}, which is {state}"
         return ""
+
+    def _several_machines(self, entry: Entry) -> str:
+        attempt = 1 + max((attempt.number for attempt in entry.run.attempts()), default=0)
+        started = command(entry.spec, self._workspace, attempt)
+        return f"it wants {entry.spec.resources.nodes} machines; start it on each, on a shared file system: {started}"
 
     def forget(self, run_id: str) -> None:
         """A run's state may have changed."""

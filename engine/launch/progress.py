@@ -57,17 +57,19 @@ class Progress:
         if dispatcher is None:
             write_status(self._workspace, Status(self._identity, tuple(_show(slot, None) for slot in self._slots)))
             return
-        running = {entry.worker.slot.name: entry for entry in dispatcher.assigned}
+        assigned = dispatcher.assigned
+        running = {place: entry for entry in assigned for place in entry.worker.slot.places}
         queued = dispatcher.queued()
         held = [entry for entry in dispatcher.entries.values() if entry.waiting == "held"]
         self._meet(dispatcher)
-        self._pace.suppose(_foretold(running.values()))
-        remaining = {entry.run_id: self._remaining_s(entry) for entry in running.values()}
+        self._pace.suppose(_foretold(assigned))
+        remaining = {entry.run_id: self._remaining_s(entry) for entry in assigned}
         specs = [entry.spec for entry in queued]
+        widths = {entry.run_id: len(entry.worker.slot.places) for entry in assigned}
         expect = self._pace.expect
         done_s = sum(expect(self._specs[run_id]) for run_id in self._done)
         total_s = done_s + sum(expect(entry.spec) for entry in dispatcher.entries.values())
-        done_s += sum(max(0.0, expect(entry.spec) - remaining[entry.run_id]) for entry in running.values())
+        done_s += sum(max(0.0, expect(entry.spec) - remaining[entry.run_id]) for entry in assigned)
         status = Status(
             identity=self._identity,
             slots=tuple(_show(slot, running.get(slot.name)) for slot in self._slots),
@@ -76,7 +78,7 @@ class Progress:
             finished=len(self._done),
             total=len(self._done) + len(dispatcher.entries),
             share=done_s / total_s if total_s else 1.0,
-            eta_s=makespan(remaining, specs, len(self._slots), expect),
+            eta_s=makespan(remaining, specs, len(self._slots), expect, widths),
             updated=time.time(),
         )
         write_status(self._workspace, status)

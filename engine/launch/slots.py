@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from engine.launch.mailbox import Slot
@@ -21,6 +21,25 @@ def find_slots(environment: Mapping[str, str] = os.environ) -> tuple[Slot, ...]:
     count = wanted or len(gpus)
     threads = max(1, cores // count)
     return tuple(Slot(f"gpu{index}", gpus[index % len(gpus)], threads) for index in range(count))
+
+
+def choose_slots(free: Sequence[Slot], number: int) -> Slot | None:
+    """``number`` of the free slots as one, each with a GPU of its own where slots have any; None if they do not do."""
+    chosen: list[Slot] = []
+    for slot in free:
+        if len(chosen) < number and (slot.gpu is None or slot.gpu not in {other.gpu for other in chosen}):
+            chosen.append(slot)
+    if len(chosen) < number:
+        return None
+    gpus = [slot.gpu for slot in chosen if slot.gpu is not None]
+    name = "+".join(slot.name for slot in chosen)
+    return Slot(name, ",".join(gpus) if gpus else None, sum(slot.threads for slot in chosen))
+
+
+def widest(slots: Sequence[Slot]) -> int:
+    """How many processes of one run the slots can execute at a time."""
+    gpus = {slot.gpu for slot in slots if slot.gpu is not None}
+    return len(gpus) or len(slots)
 
 
 def slots_wanted(environment: Mapping[str, str] = os.environ) -> int | None:

@@ -6,6 +6,7 @@ counts never wait for a device.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING
@@ -33,12 +34,15 @@ class Replicated:
     def wrap(self, loss: nn.Module) -> nn.Module:
         self._part_ways()
         device = next(loss.parameters()).device
-        return DistributedDataParallel(
-            loss,
-            device_ids=[device.index] if device.type == "cuda" else None,
-            broadcast_buffers=False,
-            gradient_as_bucket_view=True,
-        )
+        with warnings.catch_warnings():
+            # Newer versions have another name for it, which older ones do not know.
+            warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated", FutureWarning)
+            return DistributedDataParallel(
+                loss,
+                device_ids=[device.index] if device.type == "cuda" else None,
+                broadcast_buffers=False,
+                gradient_as_bucket_view=True,
+            )
 
     def part(self, count: int) -> tuple[int, int]:
         share, rest = divmod(count, self.world)
