@@ -28,6 +28,8 @@ class ByteEncoder:
 
     def encode(self, text: str) -> tuple[np.ndarray, np.ndarray]:
         """Token ids and, int64, the byte at which each ends; both (n,), without special tokens."""
+        if not text:
+            return np.empty(0, self.tokenizer.dtype), np.empty(0, np.int64)
         if self.tokenizer.byte_level:
             (ids,) = self.tokenizer.encode([text])
             return ids, byte_ends(text, ids, self.lengths, [])

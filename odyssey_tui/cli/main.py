@@ -33,6 +33,7 @@ COMMANDS: dict[str, Entry] = {
     "fetch": Entry("odyssey_tui.cli.fetch:fetch", "Download what an experiment reads; queue nothing."),
     "launch": Entry("odyssey_tui.cli.launch:launch", "Expand an experiment into runs and queue them."),
     "adapt": Entry("odyssey_tui.cli.adapt:adapt", "Run one adaptation here, with a progress bar."),
+    "evaluate": Entry("odyssey_tui.cli.evaluate:evaluate", "Score any model on any text, without a workspace."),
     "queue": Entry("odyssey_tui.cli.queue:queue", "Show what runs, what waits and for how long."),
     "cancel": Entry("odyssey_tui.cli.queue:cancel", "Cancel runs."),
     "retry": Entry("odyssey_tui.cli.queue:retry", "Queue failed, cancelled or lost runs again."),

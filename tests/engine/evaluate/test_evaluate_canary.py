@@ -11,7 +11,7 @@ import pytest
 import torch
 from transformers import PreTrainedModel
 
-from engine.data.tokenizer import LoadedTokenizer, load_tokenizer
+from engine.data.tokenizer import LoadedTokenizer
 from engine.evaluate import canary as module
 from engine.evaluate import losses
 from engine.evaluate.canary import TEXT, Canary, CanaryError
@@ -19,8 +19,7 @@ from engine.evaluate.losses import per_token_losses
 from engine.models.build import build_model
 from engine.models.decoder import Decoder
 from engine.models.head import row_losses
-from engine.spec.run import Architecture, Corpus, Scheme, Tokenizer
-from store.workspace import Workspace
+from engine.spec.run import Architecture, Scheme
 
 SCHEMES = [
     Scheme(kind="blocks", window=32),
@@ -30,14 +29,6 @@ SCHEMES = [
     Scheme(kind="rolling", window=512),
 ]
 CONTEXT = 512
-
-
-@pytest.fixture(scope="module")
-def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> LoadedTokenizer:
-    folder = tmp_path_factory.mktemp("canary")
-    (folder / "text.txt").write_text("the ship left the island and the wind had turned\n" * 400)
-    spec = Tokenizer(train_on=(Corpus(name="text", source=str(folder / "text.txt"), test_share=0),), vocab_size=300)
-    return load_tokenizer(spec, Workspace.create(folder / "ws"))
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,231 @@
+"""A stand-alone evaluation in a process of its own: ``python -m engine.evaluate.standalone``.
+
+Reads a ``Scoring`` as JSON from stdin and answers with lines of JSON on stdout: ``{"progress": …}`` when there is news,
+at last ``{"result": …}``, ``{"error": …}`` or ``{"bug": …}``. Texts are read before anything slow is imported.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from engine.evaluate.texts import read_texts
+from engine.spec.run import Scheme, Tokenizer
+from engine.spec.scoring import Scoring
+from store.errors import OdysseyError
+from store.files import read_json
+from store.workspace import Workspace
+
+if TYPE_CHECKING:
+    from engine.data.tokenizer import LoadedTokenizer
+    from engine.evaluate.canary import Canary
+    from engine.evaluate.summary import Summary
+    from engine.evaluate.token_table import TokenTable
+    from engine.models.decoder import Decoder
+
+Say = Callable[[str, int, int], None]
+SAY_EVERY_S = 0.1
+MEMORY_HINT = "Lower --batch-tokens or --window, or use --precision bf16."
+
+
+def score(scoring: Scoring, say: Say) -> dict[str, Any]:
+    """Evaluate and return what is printed: model, scheme, and the numbers of each file and of all.
+
+    ``say(phase, done, total)`` hears of progress, in tokens while the model evaluates.
+    Raises OdysseyError for whatever is wrong with texts, model, tokenizer, scheme or the table's place.
+    """
+    say("reading the texts", 0, 0)
+    texts = [read_texts(Path(file).expanduser()) for file in scoring.files]
+    with contextlib.ExitStack() as stack:
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="odyssey-")))
+        table = None
+        if scoring.per_token is not None:
+            from engine.evaluate.token_table import TokenTable
+
+            table = stack.enter_context(TokenTable(Path(scoring.per_token).expanduser()))
+        say("loading the model", 0, 0)
+        scorer = Scorer.prepare(scoring, scratch)
+        say("tokenising", 0, 0)
+        return scorer.score(texts, table, say)
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """A model and its tokenizer, checked by the canary."""
+
+    scoring: Scoring
+    name: str
+    scheme: Scheme
+    decoder: Decoder
+    tokenizer: LoadedTokenizer
+    bos_id: int | None
+    canary_loss: float
+
+    @classmethod
+    def prepare(cls, scoring: Scoring, scratch: Path) -> Scorer:
+        """Load both. ``scratch`` is an empty folder that lasts as long as this."""
+        from engine.data.tokenizer import load_tokenizer
+        from engine.evaluate.canary import Canary
+        from engine.evaluate.record import find_bos
+        from engine.models.decoder import Decoder
+        from engine.models.load import load_model
+
+        workspace = Workspace(Path(scoring.workspace) if scoring.workspace else scratch)
+        decoder = Decoder.of(load_model(scoring.model, workspace, _device(scoring.device)))
+        folder = _folder(scoring, workspace)
+        spec = Tokenizer(
+            model=str(folder) if folder.is_dir() else scoring.model.source, revision=scoring.model.revision
+        )
+        tokenizer = load_tokenizer(spec, Workspace(scratch))
+        scheme = scoring.scheme
+        if scoring.shorten and decoder.context is not None:
+            scheme = scheme.model_copy(update={"window": min(scheme.window, decoder.context)})
+        bos_id = find_bos(scheme, tokenizer)
+        canary = Canary.of(tokenizer)
+        _recognise(folder, decoder, canary)
+        canary.check_losses(decoder, scheme, bos_id, scoring.batch_tokens)
+        name = str(folder) if scoring.model.run is None and folder.is_dir() else scoring.model.model_id
+        return cls(scoring, name, scheme, decoder, tokenizer, bos_id, canary.loss(decoder))
+
+    def score(self, texts: list[list[str]], table: TokenTable | None, say: Say) -> dict[str, Any]:
+        """Evaluate the documents of each file; rows go into ``table`` if there is one."""
+        from engine.data.encoding import ByteEncoder
+        from engine.evaluate.losses import per_token_losses
+        from engine.evaluate.stream import Stream
+        from engine.evaluate.summary import Summary
+
+        encoder = ByteEncoder.of(self.tokenizer)
+        streams = [Stream.of(documents, encoder) for documents in texts]
+        total = sum(len(stream.tokens) for stream in streams)
+        started, done = time.perf_counter(), 0
+
+        def pulse(tokens: int) -> None:
+            nonlocal done
+            done += tokens
+            say("evaluating", done, total)
+
+        batch_tokens = self.scoring.batch_tokens
+        files: list[dict[str, Any]] = []
+        summaries: list[Summary] = []
+        for file, stream in zip(self.scoring.files, streams, strict=True):
+            losses = per_token_losses(
+                self.decoder, stream.tokens, self.scheme, bos_id=self.bos_id, batch_tokens=batch_tokens, pulse=pulse
+            )
+            summary = Summary.of(losses, stream.token_sizes, self.scheme)
+            summaries.append(summary)
+            files.append({"file": file, "documents": stream.n_documents, **describe(summary)})
+            if table is not None:
+                table.append(stream, losses, self.tokenizer)
+        documents = sum(stream.n_documents for stream in streams)
+        return {
+            "model": self.name,
+            "tokenizer_id": self.tokenizer.tokenizer_id,
+            "scheme": self.scheme.content(),
+            "device": str(self.decoder.device),
+            "canary_loss": self.canary_loss,
+            "seconds": round(time.perf_counter() - started, 4),
+            "files": files,
+            "total": {"documents": documents, **describe(sum(summaries[1:], start=summaries[0]))},
+            "per_token": self.scoring.per_token,
+        }
+
+
+def describe(summary: Summary) -> dict[str, Any]:
+    """A summary under the names that are printed; what a scheme does not have is None."""
+    values = {
+        "tokens": summary.tokens,
+        "predicted": summary.predicted,
+        "bytes": summary.n_bytes,
+        "sum_loss": summary.sum_loss,
+        "loss": summary.loss,
+        "ppl": summary.perplexity,
+        "bits_per_byte": summary.bits_per_byte,
+        "m2d2_script_loss": summary.script_loss,
+        "m2d2_script_ppl": summary.script_perplexity,
+    }
+    return {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in values.items()}
+
+
+def _device(wanted: str) -> str:
+    import torch
+
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise OdysseyError(
+            "there is no GPU that this build of torch can use", "Leave --device out, or install torch for CUDA."
+        )
+    return "cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu"
+
+
+def _folder(scoring: Scoring, workspace: Workspace) -> Path:
+    """Where the model lies, if it is no hub id."""
+    model = scoring.model
+    if model.run is not None:
+        return workspace.run(model.run).checkpoint(model.state or "")
+    return Path(model.source or "").expanduser()
+
+
+def _recognise(folder: Path, decoder: Decoder, canary: Canary) -> None:
+    """Have the canary compare a state that a run saved with what was written beside it."""
+    from engine.models.load import FACTS_FILE, ModelFacts
+
+    if (folder / FACTS_FILE).is_file():
+        facts = ModelFacts(**read_json(folder / FACTS_FILE))
+        canary.check_tokenizer_id(facts.tokenizer_id, facts.model_id)
+        canary.check_weights(decoder, facts.canary_loss, facts.model_id)
+
+
+class Speaker:
+    """Lines of JSON on the stdout this process was given; whatever else writes there goes to stderr."""
+
+    def __init__(self) -> None:
+        self._lines = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
+        os.dup2(2, 1)
+        self._said = (-math.inf, "")
+
+    def say(self, phase: str, done: int, total: int) -> None:
+        """Pass progress on, at most every ``SAY_EVERY_S``."""
+        now = time.monotonic()
+        if phase != self._said[1] or now - self._said[0] >= SAY_EVERY_S or (total and done >= total):
+            self._said = (now, phase)
+            self.send(progress={"phase": phase, "done": done, "total": total})
+
+    def send(self, **message: Any) -> None:
+        self._lines.write(json.dumps(message) + "\n")
+
+
+def main() -> None:
+    """Evaluate what stdin asks for. Ends at once, without leaving files, when told to or when nobody listens."""
+    # The parent decides what an interrupt means, and ends this process with SIGTERM.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, _leave)
+    speaker = Speaker()
+    try:
+        speaker.send(result=score(Scoring.model_validate_json(sys.stdin.read()), speaker.say))
+    except BrokenPipeError:
+        raise SystemExit(1) from None
+    except OdysseyError as error:
+        speaker.send(error={"message": error.message, "hint": error.hint, "exit_code": error.exit_code})
+    except MemoryError:
+        speaker.send(error={"message": "memory ran out", "hint": MEMORY_HINT, "exit_code": 1})
+    except Exception as error:
+        speaker.send(bug={"message": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()})
+
+
+def _leave(number: int, _frame: object) -> NoReturn:
+    raise SystemExit(128 + number)
+
+
+if __name__ == "__main__":
+    main()
