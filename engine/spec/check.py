@@ -8,6 +8,7 @@ from typing import Any
 from engine.spec.adapters import caution_methods, check_methods
 from engine.spec.experiment import AdaptBlock, ExistingBase, Experiment, LawsChoice, PretrainedBase, SimilarityChoice
 from engine.spec.located import KeyPath
+from engine.spec.machine import caution_machine, check_resources, check_validation
 from engine.spec.problems import Problem, nearest
 from engine.spec.training import check_from_scratch, check_shared, check_training
 
@@ -19,6 +20,8 @@ def check(experiment: Experiment, written: Any) -> list[Problem]:
         *_check_tokenizer(experiment),
         *_check_base(experiment),
         *_check_training(experiment),
+        *check_resources(experiment),
+        *check_validation(experiment),
         *_check_evaluate(experiment),
     ]
     for index, block in enumerate(experiment.adapt):
@@ -46,7 +49,7 @@ def cautions(experiment: Experiment) -> tuple[str, ...]:
             found.append(f"laws: {len(base.sizes)} model sizes; below three the size term is merged into the constant")
         if not scored and len(base.ptpp) >= 2:
             found.append("laws: no PTPP is held out, so nothing is scored")
-    found += [*_caution_about_tokens_seen(experiment), *caution_methods(experiment)]
+    found += [*_caution_about_tokens_seen(experiment), *caution_methods(experiment), *caution_machine(experiment)]
     if experiment.adapt and not base.corpora:
         found.append("base: no corpora, so forgetting is not measured")
     return tuple(found)

@@ -16,6 +16,9 @@ def check_training(training: Training, path: KeyPath) -> Iterator[Problem]:
     if training.schedule == "infinite" and training.constant_lr_share < training.min_lr_share:
         text = f"is {training.constant_lr_share:g}, below min_lr_share {training.min_lr_share:g}"
         yield Problem((*path, "constant_lr_share"), text, "Annealing would raise the rate: lower min_lr_share.")
+    if training.schedule == "infinite" and training.cooldown_share + training.warmup_share >= 1:
+        text = f"is {training.cooldown_share:g}, which with the warm-up leaves nothing at the constant rate"
+        yield Problem((*path, "cooldown_share"), text, "Lower it, or use schedule: cosine.")
     if training.attention == "flash_attention_2" and training.precision != "bf16":
         yield Problem((*path, "attention"), "computes in bf16 only", "Set precision: bf16, or attention: sdpa.")
     if training.validate_every and training.validate_tokens < 2:

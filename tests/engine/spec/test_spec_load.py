@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
+from engine.plan.expand import expand
+from engine.spec.check import cautions
 from engine.spec.experiment import ExistingBase, PretrainedBase
 from engine.spec.load import load_experiment, parse_experiment
 from store.errors import ConfigError
@@ -168,6 +171,56 @@ def test_refuses_with_place_key_and_advice(load, old, new, line, message, hint):
     assert message in caught.value.message
     assert hint in caught.value.hint
     assert "\n" not in caught.value.message
+
+
+OPTIONS = [
+    ("base.training.schedule=wsd base.training.anneal_share=0", "anneal_share is 0, so wsd never decays", "constant"),
+    ("base.training.schedule=infinite base.training.min_lr_share=0.6", "below min_lr_share 0.6", "lower min_lr_share"),
+    ("base.training.schedule=infinite base.training.cooldown_share=1", "nothing at the constant rate", "cosine"),
+    ("base.training.schedule=cosine", "cannot serve several values of base.ptpp", "share: false"),
+    ("base.training.schedule=linear base.share=false", "adapt.0 cannot serve several values", "share: false"),
+    ("base.training.attention=flash_attention_2", "attention computes in bf16 only", "precision: bf16"),
+    ("base.training.masks=[{treat: kl, classes: [newline]}]", "trained from scratch has none", "adapt_training"),
+    ("base.training.masks=[{treat: weight, weight: 2}]", "masks.0 names no targets", "classes: [newline]"),
+    ("base.training.masks=[{classes: [newlines]}]", "cannot be 'newlines'", "Did you mean newline?"),
+    ("base.training.masks=[{classes: newline}]", "must be a list", ""),
+    ("base.training.masks=[{tokens: [-1]}]", "masks.0.tokens.0", ""),
+    ("base.training.cross_document=false base.training.separator=none", "does not tell where documents end", "eos"),
+    ("base.training.validate_every=5 corpora.books.valid_share=0", "corpora.books.valid_share is 0", "valid_share"),
+    ("base.training.validate_every=-1", "validate_every is -1; it must be at least 0", ""),
+    ("adapt.0.quantize=4bit", "is 4bit, which full cannot train on", "lora"),
+    ("adapt.0.method=loha", "= loha cannot adapt the layers of the family gpt2", "base.family: llama"),
+    ("adapt.0.lr={lora: 1e-4}", "lr.lora is given a rate, and the block uses full", "Add it to method"),
+    ("adapt.0.lr={lorra: 1e-4}", "lr", ""),
+    ("adapt.0.wise_ft=[0.5] base.training.sharding=full", "wise_ft needs whole weights", "sharding: none"),
+    ("adapt.0.wise_ft=[1.5]", "wise_ft.0 is 1.5; it must be at most 1", ""),
+    ("adapt.0.share=perhaps", "share must be true or false", ""),
+    ("resources.gpus_per_run=2 resources.processes=2", "one process for each GPU", "Remove processes"),
+    ("resources.processes=32", "fewer than the 32 processes", "fewer processes"),
+    ("resources.gpus=2", "resources.gpus is not a known key", "gpus_per_run"),
+    ("base.training.warmup_tokens=-1", "warmup_tokens is -1; it must be at least 0", ""),
+]
+
+
+@pytest.mark.parametrize(("overrides", "message", "hint"), OPTIONS, ids=[overrides for overrides, _, _ in OPTIONS])
+def test_refuses_options_that_contradict_each_other(load, overrides, message, hint):
+    with pytest.raises(ConfigError) as caught:
+        load(TEXT, *re.split(r" (?=\w+\.)", overrides))
+    assert message in caught.value.message
+    # The advice for one problem is its hint; of several each has its own.
+    assert hint in caught.value.message + caught.value.hint
+
+
+def test_cautions_about_what_changes_nothing(load):
+    found = cautions(load(TEXT, "base.training.sharding=full", "adapt.0.rank=4", "adapt.0.save=adapter"))
+    assert any("sharding: full shards nothing in one process" in caution for caution in found)
+    assert any("rank means nothing to full" in caution for caution in found)
+    assert any("save: adapter means nothing to full" in caution for caution in found)
+
+
+def test_warm_up_beyond_the_smallest_budget_is_refused_when_planned(load):
+    with pytest.raises(ConfigError, match=r"training\.warmup_tokens: 9,999,999 tokens outlast"):
+        expand(load(TEXT, "base.training.warmup_tokens=9999999"))
 
 
 def test_lists_all_problems_at_once(load):
