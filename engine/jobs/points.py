@@ -90,6 +90,8 @@ def adaptation_sample(records: Records, domain: str, role: Role) -> Sample:
         if (model := records.models.get(model_id))
         and model.get("parent")
         and (model.get("atpp") or 0) > 0
+        # Weights between two states (WiSE-FT) are no point of a law of training.
+        and model.get("interpolation") is None
         and model.get("domain") == domain
         and event.get("role") == role
     ]

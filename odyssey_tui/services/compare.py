@@ -261,7 +261,7 @@ def trace_plane(run_id: str, evaluations: Sequence[StateEvaluation], comparable:
             return None
         return evaluation.bits_per_byte - evaluation.zero_shot_bits_per_byte
 
-    own = [evaluation for evaluation in evaluations if evaluation.run_id == run_id and evaluation.parent]
+    own = [line for line in evaluations if line.run_id == run_id and line.parent and line.interpolation is None]
     by_state: dict[str, dict[str, float]] = {}
     for evaluation in sorted(own, key=reached):
         value = change(evaluation)

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from store.queries.tokens import Pair
 
 
-def reached(evaluation: StateEvaluation) -> tuple[float, float]:
-    """How far trained a state is; sorts the states of a run."""
-    return evaluation.atpp or 0.0, evaluation.ptpp or 0.0
+def reached(evaluation: StateEvaluation) -> tuple[float, float, bool]:
+    """How far trained a state is; sorts the states of a run. One that is interpolated comes before the trained one."""
+    return evaluation.atpp or 0.0, evaluation.ptpp or 0.0, evaluation.interpolation is None
 
 
 def of_last_state(evaluations: Sequence[StateEvaluation]) -> list[StateEvaluation]:

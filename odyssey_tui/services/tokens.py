@@ -63,9 +63,9 @@ def list_pairs(workspace: Workspace) -> list[PairName]:
         found = list_evaluations(con)
         runs = {run.run_id: run for run in list_runs(con)}
     usable = [evaluation for evaluation in found if is_adapted(evaluation)]
-    last: dict[str | None, tuple[float, float]] = {}
+    last: dict[str | None, tuple[float, float, bool]] = {}
     for evaluation in usable:
-        last[evaluation.run_id] = max(reached(evaluation), last.get(evaluation.run_id, (0.0, 0.0)))
+        last[evaluation.run_id] = max(reached(evaluation), last.get(evaluation.run_id, (0.0, 0.0, False)))
     usable.sort(key=lambda one: (reached(one) != last[one.run_id], -(one.delta or 0.0)))
     return [name_pair(evaluation, runs.get(evaluation.run_id or "")) for evaluation in usable]
 

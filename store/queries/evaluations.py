@@ -41,6 +41,8 @@ class StateEvaluation:
     ptpp: float | None
     atpp: float | None
     adapt_tokens: int | None
+    interpolation: float | None
+    """Share of the adapted weights in a state between its parent and the adapted one; None for a trained state."""
     parent: str | None
     zero_shot_evaluation_id: str | None
     zero_shot_loss: float | None
@@ -71,7 +73,7 @@ WITH scored AS (
 SELECT e.evaluation_id, m.run_id, e.model_id, e.role, e.eval_set_id, coalesce(e.eval_set, e.eval_set_id) AS eval_set,
     e.tokenizer_id, e.scheme::VARCHAR AS scheme_json, e.predicted, e.n_bytes,
     e.loss, exp(e.loss) AS ppl, e.bits_per_byte,
-    m.n_params, coalesce(m.ptpp, p.ptpp) AS ptpp, m.atpp, m.adapt_tokens, m.parent,
+    m.n_params, coalesce(m.ptpp, p.ptpp) AS ptpp, m.atpp, m.adapt_tokens, m.interpolation, m.parent,
     z.evaluation_id AS zero_shot_evaluation_id, z.loss AS zero_shot_loss, exp(z.loss) AS zero_shot_ppl,
     z.bits_per_byte AS zero_shot_bits_per_byte, e.loss - z.loss AS delta, k.evaluation_id IS NOT NULL AS has_tokens
 FROM scored e

@@ -14,6 +14,7 @@ from engine.data.eval_sets import tokenise_eval_set
 from engine.data.tokenizer import load_tokenizer
 from engine.evaluate.losses import per_token_losses
 from engine.jobs import adapt, evaluate
+from engine.jobs.points import adaptation_sample, read_records
 from engine.models.build import build_model
 from engine.models.decoder import Decoder
 from engine.models.load import load_model
@@ -33,9 +34,11 @@ from engine.spec.run import (
     Tokenizer,
     Training,
 )
+from odyssey_tui.services.evaluations import of_last_state
 from store.database import lease
 from store.ingest import ingest
 from store.journal import read_events
+from store.queries.evaluations import list_evaluations
 from store.run_dir import create_run
 from store.workspace import Workspace
 
@@ -181,8 +184,13 @@ def test_interpolated_states_are_recorded_and_are_no_adaptation_points(world: Wo
             "SELECT model_id, interpolation FROM models WHERE run_id = 'recorded' ORDER BY model_id"
         ).fetchall()
         points = connection.execute("SELECT DISTINCT model_id FROM adaptation_points").fetchall()
+        evaluations = list_evaluations(connection, ["recorded"])
     assert models == [("recorded@tokens800", None), ("recorded@tokens800+wise0.5", 0.5)]
     assert points == [("recorded@tokens800",)]
+    assert [line.interpolation for line in evaluations] == [None, 0.5]
+    assert [line.state for line in of_last_state(evaluations)] == ["tokens800"]
+    (reached,) = adaptation_sample(read_records(workspace, ["recorded"]), "text", "target").points.loss
+    assert reached == evaluations[0].loss
 
 
 @pytest.mark.parametrize("name", list(PEFT_METHODS))
