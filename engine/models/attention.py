@@ -16,20 +16,22 @@ Attention = Literal["sdpa", "eager", "flash_attention_2"]
 
 @contextmanager
 def attending(model: PreTrainedModel, attention: Attention) -> Iterator[None]:
-    """While the model computes with ``attention``; ``sdpa`` leaves a model that lacks it with its own.
+    """While the model computes with ``attention``; ``sdpa`` is how models are loaded, but for families that lack it.
 
-    Evaluation is no part of it: every state's losses are computed with what the model was loaded with, whatever it was
-    trained with. ``ConfigError`` when the package is missing (flash-attn) or the model cannot do it.
+    Evaluation is no part of it: every state's losses are computed as the model was loaded, whatever it was trained
+    with. ``ConfigError`` when the package is missing (flash-attn) or the model cannot do it.
     """
+    if attention == "sdpa":
+        yield
+        return
     loaded = model.config._attn_implementation
     try:
         model.set_attn_implementation(attention)
     except (ImportError, ValueError) as error:
-        if attention != "sdpa":
-            reason = " ".join(str(error).split())[:200]
-            hint = "pip install flash-attn, on a machine with a GPU, or set attention: sdpa."
-            raise ConfigError(f"training.attention: {attention} cannot be used: {reason}", hint) from error
-    if attention != "sdpa" and model.config._attn_implementation != attention:
+        reason = " ".join(str(error).split())[:200]
+        hint = "pip install flash-attn, on a machine with a GPU, or set attention: sdpa."
+        raise ConfigError(f"training.attention: {attention} cannot be used: {reason}", hint) from error
+    if model.config._attn_implementation != attention:
         raise ConfigError(
             f"training.attention: {type(model).__name__} computes with {loaded} only", "Leave training.attention out."
         )
