@@ -93,18 +93,26 @@ class TokenizerChoice(Written):
     """A pretrained tokenizer (``model``), or one trained on corpora; by default the base's own, or its corpora."""
 
     model: str | None = None
+    """A pretrained tokenizer: hub id or folder."""
     revision: str | None = None
+    """Its branch, tag or commit."""
     train_on: Names = ()
+    """Corpora (train splits) to train a byte-level BPE on; by default the base's."""
     vocab_size: PositiveInt = Field(default=512, ge=257, le=10_000_000)
+    """Tokens of the trained one, the end-of-text token included."""
     train_bytes: PositiveInt = 4_000_000
+    """Text it is trained on at most (a number, or like ``4MB``)."""
 
 
 class Size(Written):
     """One model size; the bounds keep parameters and FLOPs countable, memory is a matter of the machine."""
 
     n_layer: PositiveInt = Field(le=10_000)
+    """Blocks."""
     n_embd: PositiveInt = Field(le=1_000_000)
+    """Width."""
     n_head: PositiveInt
+    """Attention heads; they divide the width."""
 
 
 class PretrainedBase(Written):
@@ -112,14 +120,19 @@ class PretrainedBase(Written):
 
     tag: ClassVar[str] = "<pretrained>"
     corpora: Annotated[tuple[str, ...], *Several]
+    """Text that base models are trained on; replayed in adaptation, and what forgetting is measured on."""
     sizes: dict[str, Size]
+    """Name → dimensions of a model."""
     family: Literal["gpt2", "llama"] = "gpt2"
+    """Architecture, with tied embeddings."""
     context: PositiveInt = Field(le=100_000_000)
+    """Positions the model knows."""
     ptpp: Annotated[tuple[PerParameter, ...], *Several]
     """Pretraining tokens per parameter."""
     share: bool = True
     """One trajectory through all PTPP; false trains each from the start."""
     training: Training
+    """Its optimisation."""
 
 
 class ExistingBase(Written):
@@ -127,12 +140,17 @@ class ExistingBase(Written):
 
     tag: ClassVar[str] = "<existing>"
     model: str
+    """Hub id, or a folder with config.json and weights."""
     revision: str | None = None
+    """Branch, tag or commit."""
     corpora: Names = ()
+    """Text to replay in adaptation and to measure forgetting on."""
     tokens_seen: NonNegativeInt | None = None
     """Pretraining tokens; by default what ``engine.plan.ladders`` knows of the revision."""
     trust_remote_code: bool = False
+    """Run code that comes with the model."""
     allow_pickle: bool = False
+    """Load weights that are not safetensors: they can run any code."""
 
 
 def _kind_of_base(value: Any) -> str:
@@ -151,19 +169,31 @@ class AdaptBlock(Written):
     """One grid of adaptations: every axis is a value or a list, and all of them are crossed."""
 
     domain: Annotated[tuple[str, ...], *Several]
+    """Corpora to adapt to."""
     replay_ratio: Annotated[tuple[Ratio, ...], *Several] = (0.0,)
+    """Share of base text in the mix (ρ)."""
     ptpp: Annotated[tuple[PerParameter, ...] | None, *AllOr] = None
+    """States of the pretrained base to start from; by default all."""
     size: Annotated[tuple[str, ...] | None, *AllOr] = None
+    """Sizes of the pretrained base; by default all."""
     atpp: Annotated[tuple[PerParameter, ...], BeforeValidator(_as_items), AfterValidator(_distinct)] = ()
     """Adaptation tokens (whole mix) per parameter, all along one trajectory."""
     adapt_tokens: Annotated[tuple[Tokens, ...], BeforeValidator(_as_items), AfterValidator(_distinct)] = ()
+    """Budgets in tokens of the whole mix, instead of ``atpp``."""
     method: Annotated[tuple[MethodName, ...], *Several] = ("full",)
+    """Train all weights, or an adapter of PEFT."""
     rank: Annotated[tuple[PositiveInt, ...], *Several] = (8,)
+    """Rank of an adapter, of the methods that have one."""
     alpha: PositiveFloat | None = None
+    """Scale of an adapter; default ``2 * rank``."""
     dropout: Ratio = 0.0
+    """Dropout in front of an adapter."""
     target_modules: str = Method().target_modules
+    """``all-linear``, or names of layers separated by commas."""
     quantize: Quantization = "none"
+    """Hold frozen weights in 8 or 4 bits (bitsandbytes, CUDA): QLoRA."""
     save: Literal["merged", "adapter", "both"] = "merged"
+    """What a kept state's weights are: adapter merged in, adapter alone, or both."""
     lr: Annotated[
         Annotated[tuple[PositiveFloat, ...], AfterValidator(_distinct)]
         | dict[MethodName, Annotated[tuple[PositiveFloat, ...], *Several]]
@@ -177,6 +207,7 @@ class AdaptBlock(Written):
     wise_ft: Annotated[tuple[Ratio, ...], BeforeValidator(_as_items), AfterValidator(_distinct)] = ()
     """Also score the weights interpolated between base and adapted, at these shares of the adapted (WiSE-FT)."""
     keep: Literal["none", "final", "all"] = "final"
+    """Which states' weights stay on disk; scores always do."""
 
 
 class EvaluateChoice(Written):
@@ -185,40 +216,61 @@ class EvaluateChoice(Written):
     window: PositiveInt | None = None
     """Default: the context of the base, or 1,024."""
     scheme: Literal["blocks", "strided", "rolling"] = "blocks"
+    """Non-overlapping windows, overlapping ones, or every token predicted once from as full a window as possible."""
     stride: PositiveInt | None = None
+    """Of the strided scheme."""
     bos: bool = False
+    """Begin windows with the beginning-of-text token."""
     precision: Literal["fp32", "bf16"] = "fp32"
+    """Of the computation; losses are summed in float64."""
     split: Literal["valid", "test"] = "test"
+    """Which split is scored."""
     max_tokens: PositiveInt | None = None
     """Tokens of each evaluation set; by default all of the split."""
     other_domains: bool = False
+    """Score every adapted state on all domains of the experiment."""
     batch_tokens: PositiveInt = 8192
+    """Tokens computed at a time: memory, not results."""
 
 
 class SimilarityChoice(Written):
     """Similarity of the domains to the base corpora."""
 
     measures: Annotated[tuple[str, ...], *Several] = ("jsd", "cosine")
+    """Which statistics; ``odyssey similarity`` lists them."""
     embedders: Annotated[tuple[Literal["ngrams", "model"], ...], *Several] = ("ngrams",)
+    """Hashed n-grams, or hidden states of the base."""
     domains: Annotated[tuple[str, ...] | None, *AllOr] = None
+    """Corpora compared; by default the adapted ones."""
     samples: PositiveInt = 256
+    """Windows drawn of each corpus."""
     sample_tokens: PositiveInt | None = None
     """Length of a sample; by default 64, or the base's context if that is shorter."""
     bootstrap: NonNegativeInt = 200
+    """Resamples for the intervals; 0 for none."""
 
 
 class LawsChoice(Written):
     """Which laws to fit, on which PTPP values, scored where; by default the highest PTPP is held out."""
 
     domain: Annotated[tuple[str, ...], *Several]
+    """Domains fitted, each by itself."""
     forms: Annotated[tuple[str, ...], *Several] = ("dcpt",)
+    """Laws; see docs/laws.md."""
     fit_ptpp: Annotated[tuple[PositiveFloat, ...], BeforeValidator(_as_items), AfterValidator(_distinct)] = ()
+    """PTPP whose points are fitted."""
     score_ptpp: Annotated[tuple[PositiveFloat, ...], BeforeValidator(_as_items), AfterValidator(_distinct)] = ()
+    """PTPP that are held out and predicted."""
     roles: Annotated[tuple[Literal["target", "base"], ...], *Several] = ("target", "base")
+    """Losses fitted: on the domain, on the base text."""
     delta: PositiveFloat = 1e-3
+    """Of the Huber loss on log residuals."""
     starts: PositiveInt = 500
+    """Starting points of the optimiser."""
     bootstrap: NonNegativeInt = 200
+    """Refits for the intervals; 0 for none."""
     anchors: NonNegativeInt = 0
+    """Points of each held-out PTPP that a second fit may see."""
 
 
 class Limits(Written):
@@ -238,27 +290,40 @@ class ResourcesChoice(Written):
     gpus_per_run: NonNegativeInt = 0
     """On each node."""
     nodes: PositiveInt = 1
+    """Machines of a run."""
     processes: PositiveInt = 1
     """Data-parallel processes on each node of a run without GPUs."""
     cpu_threads: PositiveInt = 1
+    """Threads of a process on a CPU; at least the slot's."""
 
 
 class Experiment(Written):
     """One experiment, as written in a YAML file."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    """Names the experiment in lists and files."""
     corpora: Annotated[dict[str, Corpus], BeforeValidator(_named)]
+    """Name → text."""
     tokenizer: TokenizerChoice = TokenizerChoice()
+    """By default an existing base's own, or one trained on the base's corpora."""
     base: Base
+    """What is adapted: trained here, or existing."""
     adapt: tuple[AdaptBlock, ...] = ()
+    """Grids of adaptations."""
     adapt_training: Training | None = None
     """Default: the base's training."""
     seeds: Annotated[tuple[NonNegativeInt, ...], *Several] = (0,)
+    """Each repeats everything that is random: weights, data order, adapters."""
     evaluate: EvaluateChoice = EvaluateChoice()
+    """How states are scored."""
     similarity: SimilarityChoice | None = None
+    """Leave out for none."""
     laws: LawsChoice | None = None
+    """Leave out for none."""
     limits: Limits = Limits()
+    """Defaults for planning."""
     resources: ResourcesChoice = ResourcesChoice()
+    """What runs occupy."""
 
     @property
     def domains(self) -> tuple[str, ...]:

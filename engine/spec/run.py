@@ -28,23 +28,34 @@ class Corpus(Strict):
     """One corpus: where its text comes from and how it is split. Its ``key()`` names its snapshot in the cache."""
 
     name: str
+    """Its key under ``corpora``."""
     source: str
     """``installation:PART``, ``hf:DATASET_ID``, ``m2d2:DOMAIN``, or a path: a text file, a folder, ``.jsonl`` (also
     ``.gz``, ``.xz``, ``.zst``), ``.parquet``."""
     glob: str = "**/*"
+    """Of a folder: which files."""
     config: str | None = None
+    """Of a hub dataset: its configuration."""
     revision: str | None = None
+    """Of a hub dataset or M2D2: branch, tag or commit."""
     hub_split: str | None = None
+    """Of a hub dataset: read this split only and split it here; by default its own splits are kept."""
     text_field: str = "text"
+    """Field of a record that holds the text."""
     group_field: str | None = None
     """Documents of one group never cross a split; without it the group is the document's file or package."""
     where: dict[str, str] = Field(default_factory=dict)
     """Keep only records whose fields have these values (JSONL, Parquet and hub sources)."""
     newlines: Literal["keep", "strip"] = "keep"
+    """Keep line ends, or replace them by spaces after splitting."""
     max_bytes: PositiveInt | None = None
+    """Read no more than this (a number, or like ``3MB``, ``1GiB``)."""
     test_share: Ratio = 0.1
+    """Share of the bytes held out for evaluation."""
     valid_share: Ratio = 0.02
+    """Share of the bytes held out for validation during training."""
     split_seed: int = 0
+    """Another seed is another split."""
 
 
 class Tokenizer(Strict):
@@ -124,27 +135,32 @@ class LossMask(Strict):
     """Targets that training treats apart, chosen by token class or one by one; of two masks the later one holds."""
 
     classes: tuple[TokenClass, ...] = ()
+    """Classes of tokens."""
     tokens: tuple[str | NonNegativeInt, ...] = ()
     """Token ids, or texts: every token whose text is exactly this, like ``"\n"``."""
     treat: Literal["exclude", "weight", "kl"] = "exclude"
     """Leave these targets out of the loss, multiply their loss by ``weight``, or replace it by ``weight`` times the
     Kullback-Leibler divergence from the base model's prediction to the trained one's."""
     weight: float = Field(default=1.0, ge=0)
+    """Factor of the loss, or of the divergence."""
 
 
 class Training(Strict):
     """Optimisation: AdamW with warm-up, then a schedule; an annealed branch decays over its own tokens."""
 
     lr: PositiveFloat
+    """Peak learning rate."""
     schedule: Literal["constant", "cosine", "linear", "wsd", "infinite"] = "constant"
     """``constant``, ``wsd`` and ``infinite`` serve any number of budgets along one trunk, each ended by an annealed
     branch (``wsd`` must have one); ``infinite`` first cools down to a constant rate (2403.08763, section 7.4)."""
     warmup_share: Ratio = 0.01
+    """Linear warm-up as a share of the largest budget, at most half of the smallest trunk."""
     warmup_tokens: NonNegativeInt | None = None
     """Warm-up in tokens, the same whatever the budgets; replaces ``warmup_share``."""
     anneal_share: Ratio = 0.1
     """Tokens of an annealed branch as a share of the trunk's tokens at its point; 0 evaluates the trunk itself."""
     anneal_shape: Literal["linear", "cosine", "sqrt"] = "linear"
+    """How the rate of an annealed branch falls."""
     min_lr_share: Ratio = 0.0
     """Where every decay ends, as a share of ``lr``."""
     cooldown_share: Ratio = 0.3
@@ -152,27 +168,41 @@ class Training(Strict):
     constant_lr_share: Ratio = 0.5
     """``infinite``: the constant rate after the cool-down, as a share of ``lr``."""
     sequence: PositiveInt = 1024
+    """Tokens of a training sequence."""
     batch_sequences: PositiveInt = 16
+    """Sequences computed at a time; with ``accumulate`` the sequences of a step, whatever the number of processes."""
     accumulate: PositiveInt = 1
+    """Batches that make one step."""
     weight_decay: float = Field(default=0.1, ge=0)
+    """Of matrices; vectors do not decay."""
     betas: tuple[Decay, Decay] = (0.9, 0.95)
+    """AdamW's."""
     clip: PositiveFloat = 1.0
+    """Largest norm of the gradient."""
     precision: Literal["fp32", "bf16"] = "fp32"
+    """fp32, or bf16 mixed precision (weights and optimizer stay fp32)."""
     separator: Separator = "eos"
     """What stands after each document of the training text: the end-of-text token, a line end, nothing."""
     cross_document: bool = True
     """Whether tokens of a packed sequence attend to earlier documents in it."""
     masks: tuple[LossMask, ...] = ()
+    """Targets treated apart."""
     activation_checkpointing: bool = False
+    """Compute activations again in the backward pass: less memory, about a third more work."""
     compile: bool = False
+    """Compile the model with torch.compile: pays for long runs."""
     attention: Literal["sdpa", "eager", "flash_attention_2"] = "sdpa"
+    """The attention kernel; flash_attention_2 needs its library, a GPU and bf16."""
     sharding: Literal["none", "full"] = "none"
     """With several processes: a whole copy of the model in each (DDP), or everything sharded (FSDP2)."""
     log_every: PositiveInt = 10
+    """Steps between two metrics."""
     validate_every: NonNegativeInt = 0
     """Steps between two losses on held-out text (the valid split of what is adapted to); 0 for none."""
     validate_tokens: PositiveInt = 16_384
+    """Held-out tokens scored each time."""
     checkpoint_every_s: PositiveFloat = 300.0
+    """Seconds between two checkpoints to resume from."""
 
     @property
     def decays(self) -> bool:
