@@ -146,7 +146,7 @@ class ExistingBase(Written):
     corpora: Names = ()
     """Text to replay in adaptation and to measure forgetting on."""
     tokens_seen: NonNegativeInt | None = None
-    """Pretraining tokens; by default what ``engine.plan.ladders`` knows of the revision."""
+    """Pretraining tokens; by default known of Pythia, OLMo and LLaMA by revision (``engine.plan.ladders``)."""
     trust_remote_code: bool = False
     """Run code that comes with the model."""
     allow_pickle: bool = False

@@ -47,7 +47,7 @@ class Corpus(Strict):
     where: dict[str, str] = Field(default_factory=dict)
     """Keep only records whose fields have these values (JSONL, Parquet and hub sources)."""
     newlines: Literal["keep", "strip"] = "keep"
-    """Keep line ends, or replace them by spaces after splitting."""
+    """Keep line ends, or strip the lines and join them, after splitting."""
     max_bytes: PositiveInt | None = None
     """Read no more than this (a number, or like ``3MB``, ``1GiB``)."""
     test_share: Ratio = 0.1

@@ -22,6 +22,16 @@ from store.workspace import Workspace
 from tests.support.privileges import readonly_copy
 from tests.support.tiny import EXPERIMENT, write_experiment
 
+IMPORTED_WHEN_CALLED = (
+    "engine.launch.requests",
+    "engine.launch.scheduler",
+    "engine.launch.slots",
+    "engine.launch.submit",
+    "engine.plan.estimate",
+    "engine.spec.load",
+    "pynvml",
+    "store.space",
+)
 ODYSSEY = (sys.executable, "-m", "odyssey_tui")
 
 
@@ -97,7 +107,7 @@ def test_a_folder_that_is_no_workspace_and_a_file_that_is_none(config: Path, tmp
 def test_a_workspace_that_is_not_writable(capsys, command: tuple[str, ...]) -> None:
     # In this process, which drops its rights: the interpreter may lie where others can neither run it nor import.
     assert run([*command, "--help"]) == 0
-    for module in "engine.launch.requests", "engine.launch.scheduler", "engine.launch.submit", "engine.spec.load":
+    for module in IMPORTED_WHEN_CALLED:
         importlib.import_module(module)
     capsys.readouterr()
     with readonly_copy(Workspace.create) as folder:

@@ -1,0 +1,181 @@
+"""Write the reference of an experiment's keys: ``python docs/configuration.py`` writes docs/configuration.md.
+
+Keys, values and defaults are the models' own; meanings are their docstrings. A test compares the page with them.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import itertools
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, BeforeValidator
+
+from engine.spec import experiment, run
+from engine.spec.experiment import Experiment
+
+PAGE = Path(__file__).with_suffix(".md")
+SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
+    ("experiment", Experiment),
+    ("corpora.NAME", run.Corpus),
+    ("tokenizer", experiment.TokenizerChoice),
+    ("base (trained here)", experiment.PretrainedBase),
+    ("base.sizes.NAME", experiment.Size),
+    ("base (existing)", experiment.ExistingBase),
+    ("base.training, adapt_training", run.Training),
+    ("masks, in a training", run.LossMask),
+    ("adapt", experiment.AdaptBlock),
+    ("evaluate", experiment.EvaluateChoice),
+    ("similarity", experiment.SimilarityChoice),
+    ("laws", experiment.LawsChoice),
+    ("limits", experiment.Limits),
+    ("resources", experiment.ResourcesChoice),
+)
+INTRODUCTION = """\
+# The keys of an experiment
+
+An experiment is one YAML file. `odyssey launch FILE --dry-run` says what it expands into and what that takes; every
+mistake in it is reported with its line and what to do. `--set a.b=value` overrides a key for one launch. Paths are
+relative to the file. "or several" means that a value and a list of values are both understood; all axes of an `adapt`
+block are crossed. `required` keys have no default.
+
+*This page is written by `python docs/configuration.py` from the models in `engine/spec`.*
+
+```yaml
+name: first
+corpora:
+  wiki: {source: wiki/, max_bytes: 50MB}
+  law: {source: law.jsonl}
+base:
+  corpora: wiki
+  sizes: {s: {n_layer: 2, n_embd: 64, n_head: 2}, m: {n_layer: 4, n_embd: 128, n_head: 4}}
+  context: 128
+  ptpp: [8, 16, 32]
+  training: {lr: 3e-3, sequence: 128}
+adapt:
+  - {domain: law, replay_ratio: [0, 0.25], atpp: [1, 2, 4]}
+  - {domain: law, atpp: 4, method: lora, rank: [4, 16], lr: {lora: [1e-3, 5e-3]}}
+adapt_training: {lr: 1e-3, sequence: 128, masks: [{classes: [newline], treat: kl, weight: 0.5}]}
+evaluate: {max_tokens: 200000}
+```
+
+What a plan knows of an existing base (N, vocabulary, context) comes from its configuration and the headers of its
+weights: from the folder, the Hugging Face cache, or the hub. Where N cannot be known, budgets are given as
+`adapt_tokens`. Without `evaluate.window` an existing base is scored in windows of its context, 1,024 tokens at most.
+
+With `share: true` all budgets lie along one trajectory: an annealed branch is trained at each. With `share: false` each
+is a run of its own, under a name that ends in the budget (`adapt-law-r0-p8-s-atpp2`); schedules that decay towards one
+end (`cosine`, `linear`) can serve several budgets only so.
+"""
+
+
+def page() -> str:
+    """The whole page."""
+    return "\n".join([INTRODUCTION, *(line for title, model in SECTIONS for line in _section(title, model))])
+
+
+def _section(title: str, model: type[BaseModel]) -> Iterator[str]:
+    about, meanings = _docstrings(model)
+    yield f"## {title}\n"
+    sentence = _plain(about).partition(". ")[0].rstrip(".")
+    yield f"{sentence}.\n"
+    yield "| key | value | default | meaning |"
+    yield "|---|---|---|---|"
+    schema = Experiment.model_json_schema() if model is Experiment else model.model_json_schema()
+    for name, field in model.model_fields.items():
+        if model is run.Corpus and name == "name":
+            continue
+        value = _value(schema["properties"][name])
+        several = any(isinstance(part, BeforeValidator) and "item" in part.func.__name__ for part in field.metadata)
+        several |= any(isinstance(part, BeforeValidator) and "all_as" in part.func.__name__ for part in field.metadata)
+        if several and value.startswith("list of "):
+            value = value.removeprefix("list of ") + ", or several"
+        default = "required" if field.is_required() else _default(field.get_default(call_default_factory=True))
+        yield f"| `{name}` | {value} | {default} | {_plain(meanings[name])} |"
+    yield ""
+
+
+def _docstrings(model: type[BaseModel]) -> tuple[str, dict[str, str]]:
+    """What a model and each of its fields say of themselves."""
+    (defined,) = ast.parse(textwrap.dedent(inspect.getsource(model))).body
+    body = defined.body
+    meanings = {
+        field.target.id: text.value.value
+        for field, text in itertools.pairwise(body)
+        if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant)
+    }
+    return inspect.getdoc(model) or "", meanings
+
+
+def _plain(text: str) -> str:
+    """One line, in Markdown's own quotes."""
+    return " ".join(text.split()).replace("``", "`").replace("|", "\\|").replace('"\n"', '`"\\n"`')
+
+
+def _value(schema: dict[str, Any]) -> str:
+    if "$ref" in schema:
+        return LINKS[schema["$ref"].rpartition("/")[2]]
+    if "anyOf" in schema or "oneOf" in schema:
+        options = schema.get("anyOf") or schema["oneOf"]
+        return " or ".join(dict.fromkeys(_value(option) for option in options if option.get("type") != "null"))
+    if "enum" in schema or "const" in schema:
+        return ", ".join(f"`{value}`" for value in schema.get("enum") or [schema["const"]])
+    return _SHOWN.get(schema.get("type", ""), lambda found: "any")(schema)
+
+
+def _list_of(schema: dict[str, Any]) -> str:
+    if "prefixItems" in schema:
+        return "list of " + " and ".join(_value(item) for item in schema["prefixItems"])
+    return f"list of {_value(schema['items'])}"
+
+
+def _mapping(schema: dict[str, Any]) -> str:
+    inner = schema.get("additionalProperties")
+    return f"name: {_value(inner)}" if isinstance(inner, dict) else "mapping"
+
+
+def _number(word: str) -> Any:
+    def describe(schema: dict[str, Any]) -> str:
+        bounds = {"exclusiveMinimum": "> ", "minimum": "≥ ", "exclusiveMaximum": "< ", "maximum": "≤ "}
+        if "minimum" in schema:
+            del bounds["exclusiveMinimum"]
+        found = [f"{sign}{schema[key]:,.12g}" for key, sign in bounds.items() if key in schema]
+        return f"{word} {', '.join(found)}".strip()
+
+    return describe
+
+
+def _anchor(title: str) -> str:
+    """What a heading is linked by."""
+    return "".join(letter for letter in title.lower().replace(" ", "-") if letter.isalnum() or letter in "-_")
+
+
+_SHOWN = {
+    "integer": _number("whole number"),
+    "number": _number("number"),
+    "string": lambda schema: "text",
+    "boolean": lambda schema: "`true`, `false`",
+    "array": _list_of,
+    "object": _mapping,
+}
+LINKS = {model.__name__: f"[{title}](#{_anchor(title)})" for title, model in SECTIONS}
+
+
+def _default(value: Any) -> str:
+    if isinstance(value, BaseModel):
+        return "its defaults"
+    if value is None or value in ((), {}):
+        return "–"
+    if isinstance(value, tuple):
+        return f"`{value[0] if len(value) == 1 else list(value)}`"
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
+    print(f"wrote {PAGE}", file=sys.stderr)
