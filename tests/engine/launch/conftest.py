@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -22,7 +23,7 @@ from store.run_dir import create_run
 from store.workspace import Workspace
 
 COMMAND = (sys.executable, str(Path(__file__).with_name("scripted_worker.py")))
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 
 
 class Bench:
@@ -31,9 +32,11 @@ class Bench:
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
 
-    def queue(self, run_id: str, script: str, *needs: str, threads: int = 1, priority: float = 0.0) -> str:
+    def queue(
+        self, run_id: str, script: str, *needs: str, threads: int = 1, priority: float = 0.0, **wanted: int
+    ) -> str:
         job = PrepareJob(corpora=(Corpus(name="script", source=script),), tokenizer=Tokenizer(model="none"))
-        resources = Resources(cpu_threads=threads)
+        resources = Resources(cpu_threads=threads, **wanted)
         spec = RunSpec(run_id=run_id, name=run_id, experiment="test", needs=needs, resources=resources, job=job)
         create_run(self.workspace, spec.model_dump(mode="json"))
         write_ticket(self.workspace, Ticket(run_id, priority, 1.0))
@@ -79,4 +82,5 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     yield Bench(workspace)
     for process in psutil.process_iter(["cmdline"]):
         if str(workspace.root) in (process.info["cmdline"] or []):
-            os.kill(process.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGKILL)

@@ -66,7 +66,54 @@ def die_once(context, argument):
     die(context, argument)
 
 
-SCRIPTS = {script.__name__: script for script in (finish, fail, crash, wait, ignore, count_frozen, die, die_once)}
+def meet():
+    import torch
+
+    torch.distributed.barrier()
+
+
+def second_fails(context, argument):
+    """The second of two processes fails while the first waits for it."""
+    context.report.running(1, "steps")
+    if os.environ["RANK"] == "1":
+        fail(context, argument)
+    meet()
+
+
+def second_crashes(context, argument):
+    context.report.running(1, "steps")
+    if os.environ["RANK"] == "1":
+        crash(context, argument)
+    meet()
+
+
+def second_dies(context, argument):
+    context.report.running(1, "steps")
+    if os.environ["RANK"] == "1":
+        os.kill(os.getpid(), signal.SIGKILL)
+    meet()
+
+
+def wait_together(context, argument):
+    """As ``wait``, all processes doing what the first decides."""
+    from engine.train.group import find_group
+
+    context.report.running(1, "steps")
+    Path(f"{argument}.{os.getpid()}").touch()
+    while not find_group().agree(Path(argument).exists()):
+        if find_group().agree(context.report.should_stop()):
+            context.run.checkpoint("resume").mkdir(parents=True, exist_ok=True)
+            raise StopRequested
+        time.sleep(0.01)
+
+
+SCRIPTS = {
+    script.__name__: script
+    for script in (
+        *(finish, fail, crash, wait, ignore, count_frozen, die, die_once),
+        *(second_fails, second_crashes, second_dies, wait_together),
+    )
+}
 
 
 def execute(job, context):

@@ -8,4 +8,5 @@ sys.path.insert(0, str(Path(__file__).parent))
 if __name__ == "__main__":
     from engine.worker import main
 
-    main(jobs={"prepare": "scripted_job"}, heavy=())
+    rank = ("-P", str(Path(__file__).with_name("scripted_rank.py")))
+    main(jobs={"prepare": "scripted_job"}, heavy=(), rank=rank)
