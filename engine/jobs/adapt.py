@@ -46,6 +46,9 @@ def execute(job: AdaptJob, context: JobContext) -> None:
     tokenizer = load_tokenizer(job.tokenizer, workspace)
     model = load_model(job.base, workspace, context.device, quantize=job.method.quantize)
     base = read_facts(job.base, workspace, model)
+    if job.method.quantize != "none":
+        # Quantised, it is not what was saved.
+        base = replace(base, canary_loss=None)
     decoder = Decoder.of(model)
     check_lengths(decoder, tokenizer, job.training, job.evaluation)
     trajectory = _plan(job, base.n_params)
@@ -53,6 +56,8 @@ def execute(job: AdaptJob, context: JobContext) -> None:
     examiner.recognise(decoder, job.base, base)
     torch.manual_seed(spec.seed)
     adapter = attach_method(model, job.method, job.base.revision)
+    # With an adapter on it, the output layer is no longer one matrix.
+    decoder = replace(decoder, plain=decoder.plain and isinstance(model.get_output_embeddings(), torch.nn.Linear))
     reference = reference_of(decoder) if asks_for_base(job.training) else None
     objective = objective_of(job.training, tokenizer, reference)
     n_trained = count_parameters(model).trained

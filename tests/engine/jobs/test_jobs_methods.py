@@ -234,3 +234,18 @@ def test_both_are_saved_side_by_side(world: World) -> None:
     state = world.workspace.run("both").checkpoint("tokens800")
     assert (state / "adapter" / "adapter_model.safetensors").exists()
     assert world.score(AutoModelForCausalLM.from_pretrained(state)) == pytest.approx(recorded, rel=1e-5)
+
+
+def test_an_adapter_on_the_output_layer_is_trained_and_scored(world: World, tmp_path: Path) -> None:
+    architecture = Architecture(family="llama", n_layer=1, n_embd=16, n_head=2, context=SEQUENCE)
+    model = build_model(architecture, 288, seed=0)
+    config = model.config.to_dict() | {"tie_word_embeddings": False}
+    type(model)(type(model.config)(**config)).save_pretrained(tmp_path)
+    base = Model(source=str(tmp_path), tokens_seen=1000)
+    method = Method(name="lora", rank=4, target_modules="lm_head", save="both")
+    events = world.run("output", world.adapt(method, base=base, adapt_tokens=(1600,), keep="final"))
+    losses = _losses(events)
+    assert losses[-1] < losses[0] - 0.1
+    (recorded,) = _sums(events).values()
+    merged = load_model(Model(run="output", state="tokens1600"), world.workspace)
+    assert world.score(merged) == pytest.approx(recorded, rel=1e-5)
