@@ -184,7 +184,8 @@ class Trainer:
                 (loss * self.group.world).backward()
             total += loss.detach()
             if batch.divergence is not None:
-                held += torch.stack((self._module.diverged, held.new_tensor(batch.diverging)))
+                held[0] += self._module.diverged
+                held[1] += batch.diverging
         total = self.group.total(total)
         norm = self.group.whole(torch.nn.utils.clip_grad_norm_(self._trained, self.training.clip))
         for group in self._optimizer.param_groups:
