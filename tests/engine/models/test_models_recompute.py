@@ -134,7 +134,8 @@ def test_a_compiled_model_computes_the_same() -> None:
     assert list(compiled.model.state_dict()) == names
     torch.testing.assert_close(again, loss)
     for name in gradients:
-        torch.testing.assert_close(found[name], gradients[name])
+        # Sums in another order, of a loss of some thousands.
+        torch.testing.assert_close(found[name], gradients[name], rtol=1e-3, atol=1e-3)
 
 
 def test_attention_is_switched_for_as_long_as_asked() -> None:
