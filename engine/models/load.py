@@ -11,7 +11,8 @@ import torch
 from engine.hub import explain_hub
 from engine.models.build import build_model
 from engine.models.count import ParameterCounts, count_parameters
-from engine.models.quantize import quantized_loading
+from engine.models.products import speed_up_linear
+from engine.models.quantize import dequantize, quantized_loading
 from engine.spec.run import AdaptJob, Quantization, RunSpec
 from store.errors import DataError, OdysseyError
 from store.files import read_json
@@ -88,6 +89,7 @@ def load_model(
     except Exception as error:
         raise _explain(error, model, location) from error
     _fuse_activations(loaded)
+    speed_up_linear(loaded)
     # Quantised weights are on their device already, and refuse to move.
     return (loaded if options else loaded.to(device)).eval()
 
@@ -111,7 +113,7 @@ def _load_merged(
         raise DataError(f"{adapter} belongs to no adaptation", f"Run {model.run} is of the kind {job.kind}.")
     base = load_model(job.base, workspace, device, precision, job.method.quantize)
     if job.method.quantize != "none":
-        base = base.dequantize()
+        base = dequantize(base)
     try:
         merged = PeftModel.from_pretrained(base, str(adapter)).merge_and_unload(safe_merge=True)
     except Exception as error:
@@ -141,7 +143,8 @@ def _locate(model: Model, workspace: Workspace) -> tuple[Path | str, str]:
         if not (folder / "config.json").exists():
             raise DataError(
                 f"run {model.run} has no saved state {model.state!r} ({folder})",
-                "Let the run finish first; an adaptation keeps its states with `keep: final` or `keep: all`.",
+                "Let the run finish first; an adaptation keeps its states with `keep: final` or `keep: all`. If it was "
+                f"deleted: delete {workspace.run(model.run).path} too and launch its experiment again.",
             )
         return folder, "main"
     if model.source is None:

@@ -42,6 +42,14 @@ def quantized_loading(quantize: Quantization, device: str) -> dict[str, Any]:
     return {"quantization_config": BitsAndBytesConfig(**configs[quantize]), "device_map": {"": device}}
 
 
+def dequantize(model: PreTrainedModel) -> PreTrainedModel:
+    """The same function with plain weights, which adapters can be merged into."""
+    plain = model.dequantize()
+    # What peft asks before it merges; transformers leaves them as they were.
+    plain.is_loaded_in_4bit = plain.is_loaded_in_8bit = False
+    return plain
+
+
 def prepare_quantized(model: PreTrainedModel) -> None:
     """Freeze a quantised model and hold what is not quantised (norms, embeddings, output) in float32."""
     from peft import prepare_model_for_kbit_training

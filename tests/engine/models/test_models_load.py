@@ -11,7 +11,7 @@ import torch
 from engine.models.load import ModelFacts, load_model, read_facts
 from engine.models.save import save_state
 from engine.spec.run import Model
-from store.errors import DataError, OdysseyError
+from store.errors import ConfigError, DataError, OdysseyError
 from store.workspace import Workspace
 
 TOKENS = torch.tensor([[1, 5, 9, 2, 7, 3]])
@@ -118,3 +118,20 @@ def test_a_hub_model_while_offline(workspace: Workspace, monkeypatch: pytest.Mon
         load_model(Model(source="nobody/no-such-model"), workspace)
     assert "\n" not in failure.value.message
     assert failure.value.hint
+
+
+@pytest.mark.parametrize(
+    ("installed", "message"), [(False, "needs bitsandbytes, which is not installed"), (True, "needs a CUDA device")]
+)
+def test_quantising_says_what_is_missing(
+    gpt2: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch, installed: bool, message: str
+) -> None:
+    monkeypatch.setattr("engine.models.quantize.find_spec", lambda name: object() if installed else None)
+    with pytest.raises(ConfigError, match=message):
+        load_model(Model(source=str(gpt2)), workspace, quantize="4bit")
+
+
+def test_an_adapter_whose_run_is_unknown(workspace: Workspace) -> None:
+    (workspace.run("lost").checkpoint("atpp1") / "adapter").mkdir(parents=True)
+    with pytest.raises(DataError, match=r"spec\.json is missing"):
+        load_model(Model(run="lost", state="atpp1"), workspace)
