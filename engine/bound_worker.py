@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ from dataclasses import replace
 
 from engine import worker
 from engine.launch.mailbox import Mailbox, Order, Watched, parse_order
+from store.errors import OdysseyError
 from store.workspace import Workspace
 
 GONE = "the command that ran it ended"
@@ -30,8 +32,11 @@ def _outlive(mailbox: Mailbox) -> None:
     """Once the command is gone, write what it would have: the inbox has no other writer then."""
     while os.read(0, 1):
         pass
-    order = Watched(mailbox.inbox, parse_order).read() or Order()
-    mailbox.write_order(replace(order, stop=order.stop or GONE, exit=True))
+    try:
+        order = Watched(mailbox.inbox, parse_order).read() or Order()
+        mailbox.write_order(replace(order, stop=order.stop or GONE, exit=True))
+    except OdysseyError:
+        os.kill(os.getpid(), signal.SIGTERM)  # on a full disk there is still this way to stop at a safe point
 
 
 if __name__ == "__main__":

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from store.errors import DataError
 from store.files import cannot_write
 
 ABANDONED_S = 86_400.0
@@ -40,6 +42,19 @@ def cached_folder(folder: Path, build: Callable[[Path], None]) -> Path:
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return folder
+
+
+@contextlib.contextmanager
+def reading(folder: Path) -> Iterator[None]:
+    """Within, files of the entry that are gone or cut short are one DataError that says what to delete."""
+    try:
+        yield
+    except (OSError, ValueError, EOFError, DataError) as error:
+        told = error.message if isinstance(error, DataError) else str(error) or type(error).__name__
+        raise DataError(
+            f"the cached {folder} is damaged: {' '.join(told.split())[:200]}",
+            "Delete that folder and retry the run: it is made again.",
+        ) from error
 
 
 def _sync(folder: Path) -> None:

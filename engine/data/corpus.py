@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.data.cache import cached_folder
+from engine.data.cache import cached_folder, reading
 from engine.data.reading import ReadCorpus, ReadDocument, read_corpus
 from engine.data.sources import paths
 from engine.data.sources.base import SPLITS, Split, hash_order
@@ -70,7 +70,8 @@ class CorpusSnapshot:
         """Columns of the documents of ``split``: doc_id, group, path, text, n_bytes, digest."""
         import pyarrow.parquet as pq
 
-        return pq.read_table(self.path / DOCUMENTS, columns=columns, filters=[("split", "==", split)])
+        with reading(self.path):
+            return pq.read_table(self.path / DOCUMENTS, columns=columns, filters=[("split", "==", split)])
 
 
 def snapshot(corpus: Corpus, workspace: Workspace) -> CorpusSnapshot:
@@ -82,7 +83,8 @@ def snapshot(corpus: Corpus, workspace: Workspace) -> CorpusSnapshot:
     Raises DataError when the source cannot be read or holds no text, ConfigError when its name is wrong.
     """
     folder = cached_folder(snapshot_folder(corpus, workspace), lambda temporary: _build(corpus, temporary))
-    return CorpusSnapshot(folder, read_json(folder / MANIFEST))
+    with reading(folder):
+        return CorpusSnapshot(folder, read_json(folder / MANIFEST))
 
 
 def snapshot_folder(corpus: Corpus, workspace: Workspace) -> Path:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from engine.data.cache import cached_folder
+from engine.data.cache import cached_folder, reading
 from engine.data.corpus import CorpusSnapshot, snapshot
 from engine.data.encoding import ByteEncoder
 from engine.data.tokenizer import LoadedTokenizer
@@ -104,7 +104,8 @@ def tokenise_eval_set(spec: EvalSet, tokenizer: LoadedTokenizer, workspace: Work
     folder = cached_folder(
         workspace.cache / "eval_sets" / key, lambda temporary: _build(spec, key, sources, tokenizer, temporary)
     )
-    return _load(folder)
+    with reading(folder):
+        return _load(folder)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from engine.data.cache import cached_folder
+from engine.data.cache import cached_folder, reading
 from engine.data.corpus import snapshot
 from engine.data.token_bytes import token_bytes
 from engine.data.token_classes import classify, readable
@@ -115,7 +115,10 @@ def load_tokenizer(spec: Tokenizer, workspace: Workspace) -> LoadedTokenizer:
     """
     folder = tokenizer_folder(spec, workspace)
     cached_folder(folder, lambda temporary: _build(spec, workspace, temporary))
-    return LoadedTokenizer(path=folder, **read_json(folder / MANIFEST))
+    with reading(folder):
+        if not (folder / "tokenizer.json").stat().st_size:
+            raise DataError("tokenizer.json is empty")
+        return LoadedTokenizer(path=folder, **read_json(folder / MANIFEST))
 
 
 def tokenizer_folder(spec: Tokenizer, workspace: Workspace) -> Path:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from engine.data.cache import cached_folder
+from engine.data.cache import cached_folder, reading
 from engine.data.corpus import CorpusSnapshot, snapshot
 from engine.data.sources.base import Split
 from engine.data.tokenizer import LoadedTokenizer
@@ -59,14 +59,15 @@ def token_stream(
         workspace.cache / "tokens" / content_key(content),
         lambda temporary: _build(source, split, tokenizer, separator, temporary),
     )
-    return TokenStream(
-        name=corpus.name,
-        split=split,
-        fingerprint=source.fingerprint,
-        tokens=_mapped(folder / "tokens.npy"),
-        document_offsets=np.load(folder / "document_offsets.npy"),
-        n_bytes=read_json(folder / "manifest.json")["n_bytes"],
-    )
+    with reading(folder):
+        return TokenStream(
+            name=corpus.name,
+            split=split,
+            fingerprint=source.fingerprint,
+            tokens=_mapped(folder / "tokens.npy"),
+            document_offsets=np.load(folder / "document_offsets.npy"),
+            n_bytes=read_json(folder / "manifest.json")["n_bytes"],
+        )
 
 
 def _build(

@@ -43,6 +43,10 @@ class Claim:
         self.path.unlink(missing_ok=True)
         os.close(self.descriptor)
 
+    def leave(self) -> None:
+        """Hold it no longer, but leave its file: the run's end could not be written, and whoever looks next does it."""
+        os.close(self.descriptor)
+
 
 def take_claim(workspace: Workspace, run_id: str) -> Claim | None:
     """Claim a run, or None while another command has it. ``WorkspaceError`` when the workspace cannot be written."""

@@ -22,12 +22,12 @@ from engine.launch.claims import Claim, close_abandoned, list_claimed, settle_ab
 from engine.launch.entry import say
 from engine.launch.mailbox import Mailbox, Slot, Watched, parse_card
 from engine.launch.scheduler import ensure_running
-from engine.launch.slots import find_slots
+from engine.launch.slots import choose_slots, find_slots, widest
 from engine.launch.status import pause_reason, read_status
 from engine.launch.tickets import has_ticket, ticketed
 from engine.launch.workers import NO_ORDER, Worker, tail, worker_environment
 from engine.spec.run import RunSpec
-from store.errors import DataError, OdysseyError, WorkspaceError
+from store.errors import ConfigError, DataError, OdysseyError, WorkspaceError
 from store.journal import read_events
 from store.run_dir import RunDir, create_run
 from store.run_state import RunState
@@ -104,6 +104,11 @@ class Foreground:
             raise WorkspaceError(str(room), "Free some space there first.")
         settle_abandoned(self._workspace)
         _sweep(self._workspace)
+        for spec in self.specs:
+            if spec.resources.nodes > 1:
+                raise ConfigError(
+                    f"{spec.name} wants {spec.resources.nodes} machines", "Launch it: the queue says how to start it."
+                )
         try:
             for spec in self.specs:
                 create_run(self._workspace, spec.model_dump(mode="json"))
@@ -234,7 +239,7 @@ class Foreground:
         if self._worker is not None and self._worker.available:
             return self._worker
         self._dismiss()
-        slot = _choose_slot(self._workspace)
+        slot = _choose_slot(self._workspace, self.specs)
         threads = max(slot.threads, *(spec.resources.cpu_threads for spec in self.specs))
         worker_id = f"{PREFIX}{os.getpid()}-{secrets.token_hex(4)}"
         mailbox = Mailbox(self._workspace.workers / worker_id)
@@ -260,7 +265,11 @@ class Foreground:
         if worker is None or worker.child is None:
             return
         if worker.alive():
-            worker.dismiss()
+            try:
+                worker.dismiss()
+            except OdysseyError:
+                # A disk on which even this cannot be written; the worker has nothing left to save.
+                worker.kill()
         try:
             worker.child.wait(LEAVE_S)
         except subprocess.TimeoutExpired:
@@ -271,8 +280,13 @@ class Foreground:
         shutil.rmtree(worker.mailbox.path, ignore_errors=True)
 
     def _release(self) -> None:
-        for claim in self._claims.values():
-            claim.release()
+        for run_id, claim in self._claims.items():
+            try:
+                close_abandoned(self._workspace, run_id)
+            except OdysseyError:
+                claim.leave()
+            else:
+                claim.release()
         self._claims.clear()
 
     def _hand_over(self) -> None:
@@ -288,12 +302,20 @@ class Foreground:
         return any(need in needs for need in self._did)
 
 
-def _choose_slot(workspace: Workspace) -> Slot:
-    """A slot that the scheduler does not use, if there is one."""
+def _choose_slot(workspace: Workspace, specs: Sequence[RunSpec]) -> Slot:
+    """Slots for the widest run, as one; those that the scheduler does not use, if they do."""
     slots = find_slots()
+    number = max(spec.resources.ranks_per_node for spec in specs)
     status = read_status(workspace)
     taken = {slot.name for slot in status.slots if slot.run_id} if status and status.identity.alive() else set()
-    return next((slot for slot in slots if slot.name not in taken), slots[0])
+    found = choose_slots([slot for slot in slots if slot.name not in taken], number) or choose_slots(slots, number)
+    if found is None:
+        raise ConfigError(
+            f"a run wants {number} {'processes' if slots[0].gpu is None else 'GPUs'} at a time; this machine has slots "
+            f"for {widest(slots)}",
+            "Lower processes or gpus_per_run under resources.",
+        )
+    return found
 
 
 def _sweep(workspace: Workspace) -> None:

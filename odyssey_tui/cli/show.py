@@ -42,7 +42,8 @@ def show(invocation: Invocation, run: str, json: bool, csv: bool, latex: bool) -
     row = detail.row
     evaluations = [asdict(line) for line in detail.evaluations]
     if json:
-        emit_json({**row.record(), "attempt": detail.attempt, "hint": detail.hint, "evaluations": evaluations})
+        told = {"attempt": detail.attempt, "hint": detail.hint, "history": detail.history, "evaluations": evaluations}
+        emit_json({**row.record(), **told})
         return
     if csv or latex:
         emit_table(EVALUATIONS, evaluations, csv=csv, latex=latex)
@@ -54,6 +55,8 @@ def show(invocation: Invocation, run: str, json: bool, csv: bool, latex: bool) -
         print(f"from {' → '.join(detail.lineage)}")
     if row.reason:
         print(f"{row.reason}\n  {detail.hint}" if detail.hint else row.reason)
+    for line in detail.history:
+        print(line)
     for warning in detail.warnings:
         print(f"! {warning}")
     if evaluations:

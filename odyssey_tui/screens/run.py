@@ -166,6 +166,8 @@ def heading(detail: RunDetail) -> Text:
     if row.reason:
         text.append(f"\n{row.reason}", "bold")
         text.append(f"\n{detail.hint}" if detail.hint else "")
+    for line in detail.history:
+        text.append(f"\n{line}", "dim")
     for warning in detail.warnings:
         text.append(f"\n! {warning}")
     return text

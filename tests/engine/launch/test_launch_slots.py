@@ -11,8 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from engine.launch import workers
 from engine.launch.eta import Pace, makespan
-from engine.launch.mailbox import Slot
+from engine.launch.mailbox import Mailbox, Slot
 from engine.launch.process import Identity
 from engine.launch.slots import count_cores, find_slots, list_gpus
 from engine.launch.workers import tail, worker_environment
@@ -118,3 +119,22 @@ def test_last_words_come_before_the_interpreters_dump(tmp_path):
         + f"Extension modules: {'numpy, ' * 800}\n"
     )
     assert tail(console) == "step 1 / memory allocation of 60 bytes failed / Fatal Python error: Aborted"
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "words", "advised"),
+    [
+        (3, 4, "by the kernel for want of memory (SIGKILL)", True),
+        (3, 3, "its worker was ended by SIGKILL", False),
+        (None, None, "by SIGKILL, often for want of memory", True),
+    ],
+)
+def test_a_killed_worker_is_put_down_to_memory_when_the_kernel_counts_it(
+    tmp_path, monkeypatch, before, now, words, advised
+):
+    monkeypatch.setattr(workers, "count_memory_kills", lambda: now)
+    child = subprocess.Popen([sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"])
+    child.wait()
+    worker = workers.Worker("w", Slot("cpu0", None, 1), Mailbox(tmp_path), child=child, memory_kills=before)
+    assert words in worker.ending()
+    assert bool(worker.advice()) == advised
