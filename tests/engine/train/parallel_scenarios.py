@@ -19,13 +19,15 @@ from engine.evaluate.losses import per_token_losses
 from engine.models.adapter import attach_method, merged_weights
 from engine.models.build import build_model
 from engine.models.decoder import Decoder
+from engine.models.reference import reference_of
 from engine.plan.schedule import Schedule
 from engine.plan.trajectory import plan_trajectory
 from engine.report import StopRequested
 from engine.spec.run import Architecture, Method, Scheme, Training
-from engine.train.batch import PLAIN, Batch
+from engine.train.batch import PLAIN, Batch, Objective
 from engine.train.group import Group, find_group
 from engine.train.loop import Trainer
+from engine.train.objective import Masked, TargetTable
 from engine.train.voyage import Voyage
 from tests.engine.train.conftest import Noise, Recorder, fresh_decoder
 
@@ -70,10 +72,22 @@ def lora() -> Decoder:
 DECODERS: dict[str, Callable[[], Decoder]] = {"tied": fresh_decoder, "untied": llama, "lora": lora}
 
 
-def train(kind: str, variant: str, group: Group, objective: Any = PLAIN) -> dict[str, Any]:
+def held(decoder: Decoder) -> Masked:
+    """Holds a third of the vocabulary to the base, leaves a token out, and keeps documents apart."""
+    table = TargetTable(np.ones(50, np.float32), np.zeros(50, np.float32))
+    table.weights[:18] = 0
+    table.divergence[:17] = 0.7
+    return Masked(table, 30, reference_of(decoder))
+
+
+def train(
+    kind: str, variant: str, group: Group, objective: Callable[[Decoder], Objective] = lambda _: PLAIN
+) -> dict[str, Any]:
     """Metrics of eleven steps, the losses of a text afterwards, and the weights as they would be saved."""
     report, decoder = Recorder(), DECODERS[kind]()
-    trainer = Trainer(decoder, training(**VARIANTS[variant]), Noise(), report, objective=objective, group=group)
+    trainer = Trainer(
+        decoder, training(**VARIANTS[variant]), Noise(), report, objective=objective(decoder), group=group
+    )
     trainer.train(SEQUENCES, CONSTANT, "trunk", lambda tokens: None)
     text = np.random.default_rng(0).integers(0, 50, 100)
     pulses: list[int] = []
@@ -85,6 +99,7 @@ def train(kind: str, variant: str, group: Group, objective: Any = PLAIN) -> dict
     metrics = [{name: m[name] for name in ("loss", "grad_norm", "lr")} for m in report.metrics]
     return {
         "metrics": metrics,
+        "divergence": report.metrics[-1].get("divergence"),
         "losses": np.nan_to_num(losses, nan=-1).tolist(),
         "weights": {name: float(weight.double().square().sum()) for name, weight in saved.items()},
         "scored": sum(pulses),
@@ -123,7 +138,9 @@ def compare(out: Path) -> dict[str, Any]:
         for kind in DECODERS:
             for variant in VARIANTS:
                 results[f"{sharding} {kind} {variant}"] = train(kind, variant, find_group(sharding))
-        results[f"{sharding} uneven"] = train("tied", "accumulated", find_group(sharding), Uneven())
+        results[f"{sharding} uneven"] = train("tied", "accumulated", find_group(sharding), lambda _: Uneven())
+        for kind in ("tied", "lora"):
+            results[f"{sharding} {kind} held"] = train(kind, "accumulated", find_group(sharding), held)
         for kind in ("tied", "lora"):
             folder = out / f"{sharding}-{kind}"
             results[f"{sharding} {kind} whole"] = sail(folder / "whole", find_group(sharding), kind=kind)

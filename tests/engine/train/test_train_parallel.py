@@ -79,11 +79,21 @@ def test_two_processes_take_the_steps_of_one(results: dict[str, Any], kind: str,
 
 
 def test_gradients_are_divided_by_the_targets_of_all_processes(results: dict[str, Any]) -> None:
-    alone = scenarios.train("tied", "accumulated", ALONE, scenarios.Uneven())
+    alone = scenarios.train("tied", "accumulated", ALONE, lambda _: scenarios.Uneven())
     plain = scenarios.train("tied", "accumulated", ALONE)
     assert alone["metrics"][0]["loss"] != pytest.approx(plain["metrics"][0]["loss"], rel=1e-2)
     for sharding in ("none", "full"):
         _close(results[f"{sharding} uneven"], alone)
+
+
+@pytest.mark.parametrize("kind", ["tied", "lora"])
+@pytest.mark.parametrize("sharding", ["none", "full"])
+def test_targets_held_to_the_base_are_held_by_all(results: dict[str, Any], sharding: str, kind: str) -> None:
+    alone, together = scenarios.train(kind, "accumulated", ALONE, scenarios.held), results[f"{sharding} {kind} held"]
+    _close(together, alone)
+    # A small divergence is a difference of large numbers: float32 leaves some 1e-7 nats.
+    assert together["divergence"] == pytest.approx(alone["divergence"], rel=1e-3, abs=1e-6)
+    assert alone["divergence"] > 1e-5
 
 
 @pytest.mark.parametrize("kind", ["tied", "lora"])
