@@ -104,11 +104,7 @@ class Foreground:
             raise WorkspaceError(str(room), "Free some space there first.")
         settle_abandoned(self._workspace)
         _sweep(self._workspace)
-        for spec in self.specs:
-            if spec.resources.nodes > 1:
-                raise ConfigError(
-                    f"{spec.name} wants {spec.resources.nodes} machines", "Launch it: the queue says how to start it."
-                )
+        _check_width(self.specs)
         try:
             for spec in self.specs:
                 create_run(self._workspace, spec.model_dump(mode="json"))
@@ -309,13 +305,22 @@ def _choose_slot(workspace: Workspace, specs: Sequence[RunSpec]) -> Slot:
     status = read_status(workspace)
     taken = {slot.name for slot in status.slots if slot.run_id} if status and status.identity.alive() else set()
     found = choose_slots([slot for slot in slots if slot.name not in taken], number) or choose_slots(slots, number)
-    if found is None:
-        raise ConfigError(
-            f"a run wants {number} {'processes' if slots[0].gpu is None else 'GPUs'} at a time; this machine has slots "
-            f"for {widest(slots)}",
-            "Lower processes or gpus_per_run under resources.",
-        )
-    return found
+    return found or slots[0]
+
+
+def _check_width(specs: Sequence[RunSpec]) -> None:
+    room = widest(find_slots())
+    for spec in specs:
+        wanted = spec.resources
+        if wanted.nodes > 1:
+            raise ConfigError(
+                f"{spec.name} wants {wanted.nodes} machines", "Launch it: the queue says how to start it."
+            )
+        if wanted.ranks_per_node > room:
+            raise ConfigError(
+                f"{spec.name} wants {wanted.ranks_per_node} processes at a time; this machine has slots for {room}",
+                "Lower processes or gpus_per_run under resources.",
+            )
 
 
 def _sweep(workspace: Workspace) -> None:

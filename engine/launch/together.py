@@ -40,9 +40,9 @@ def failure_left(attempt: AttemptDir) -> dict[str, str] | None:
 
 
 def command(spec: RunSpec, workspace: Workspace, attempt: int) -> str:
-    """What to start on each machine."""
+    """What to start, the same on each machine; HOST is one of them."""
     wanted = spec.resources
-    several = f"--nnodes {wanted.nodes} --node-rank K --rdzv-backend c10d --rdzv-endpoint HOST:PORT"
+    several = f"--nnodes {wanted.nodes} --rdzv-id {spec.run_id} --rdzv-backend c10d --rdzv-endpoint HOST:PORT"
     where = several if wanted.nodes > 1 else "--standalone"
     return (
         f"torchrun {where} --nproc-per-node {wanted.ranks_per_node} "
