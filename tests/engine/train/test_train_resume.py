@@ -286,7 +286,7 @@ def _metrics(run: RunDir, attempt: int, name: str) -> dict[tuple[str, int], floa
 
 
 def _weights(run: RunDir) -> bytes:
-    return (run.checkpoint("ptpp8") / "model.safetensors").read_bytes()
+    return (run.checkpoint("ptpp4") / "model.safetensors").read_bytes()
 
 
 def test_a_worker_killed_on_the_spot_is_replaced_and_loses_nothing(tmp_path: Path, yard: Yard) -> None:
@@ -305,7 +305,7 @@ def test_a_worker_killed_on_the_spot_is_replaced_and_loses_nothing(tmp_path: Pat
         architecture=Architecture(n_layer=1, n_embd=16, n_head=2, context=32),
         tokenizer=Tokenizer(train_on=(corpus,), vocab_size=300),
         corpora=(corpus,),
-        ptpp=(2, 8),
+        ptpp=(1, 4),
         training=training,
         evaluation=Evaluation(
             sets=(EvalSet(name="text", role="base", corpora=(corpus,), max_tokens=500),), scheme=Scheme(window=32)
