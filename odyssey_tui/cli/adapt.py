@@ -137,6 +137,7 @@ def execute(foreground: Foreground, adaptation: Adaptation) -> RunState | None:
     """Do what is not done, telling how it goes; returns the state of a run that did not get done."""
     display = Display(len(adaptation.specs))
     begun: dict[str, float] = {}
+    ended: set[str] = set()
     for spec in foreground.specs:
         if foreground.done(spec):
             display.place += 1
@@ -148,7 +149,8 @@ def execute(foreground: Foreground, adaptation: Adaptation) -> RunState | None:
             begun[run_id] = time.monotonic()
             display.place += 1
         display.show(moment)
-        if moment.state.finished:
+        if moment.state.finished and run_id not in ended:
+            ended.add(run_id)
             took = duration(time.monotonic() - begun[run_id])
             display.settle(f"{state_text(moment.state.state)} {moment.spec.name} ({took})")
 
