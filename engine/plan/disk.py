@@ -14,7 +14,7 @@ from engine.spec.run import AdaptJob, Corpus, PrepareJob, PretrainJob, RunSpec
 FP32 = 4
 LOSS_BYTES = 4.6
 """Of a token's loss in the database, exactly stored (measured)."""
-TOKENIZER_BYTES = 90
+TOKENIZER_BYTES = 50
 """Of each entry of the vocabulary in a state's folder: tokenizer.json holds it with its merge."""
 SNAPSHOT_SHARE = 0.4
 """Of a corpus's bytes that its compressed snapshot takes."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 import click
 
 from odyssey_tui.cli.context import Invocation
 from odyssey_tui.cli.output import Column, emit_json, emit_table
+from odyssey_tui.cli.printing import terminal_width
 from odyssey_tui.services.composition import describe
 from odyssey_tui.services.format import count, duration, state_text
 from odyssey_tui.services.launch import compose_whole, find_config
@@ -37,10 +39,17 @@ COLUMNS = (
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key, as in base.ptpp=[8,16].")
 @click.option("--dry-run", is_flag=True, help="Show what would run and what it takes; queue nothing.")
 @click.option("--calibrate", is_flag=True, help="With --dry-run: time a few steps of every model, seconds each.")
+@click.option("--csv", is_flag=True, help="Print the table as CSV.")
 @click.option("--json", is_flag=True, help="Print JSON.")
 @click.pass_obj
 def launch(
-    invocation: Invocation, config: str, overrides: tuple[str, ...], dry_run: bool, calibrate: bool, json: bool
+    invocation: Invocation,
+    config: str,
+    overrides: tuple[str, ...],
+    dry_run: bool,
+    calibrate: bool,
+    csv: bool,
+    json: bool,
 ) -> None:
     """Expand CONFIG (a YAML file, or the name of a ready experiment) into runs and queue those that are new.
 
@@ -61,14 +70,14 @@ def launch(
     if json:
         emit_json(as_json(composition, queued=not dry_run, calibrated=calibrate))
         return
-    if dry_run:
-        emit_table(COLUMNS, [table_row(run) for run in composition.runs])
+    if dry_run or csv:
+        emit_table(COLUMNS, [table_row(run) for run in composition.runs], csv=csv)
     for caution in composition.cautions:
         click.echo(f"caution: {caution}", err=True)
     click.echo(summary(composition, queued=not dry_run), err=True)
     if dry_run:
         for line in details(composition, calibrated=calibrate):
-            click.echo(line, err=True)
+            click.echo(fill(line, terminal_width(), subsequent_indent="  "), err=True)
 
 
 def _calibrated(invocation: Invocation, composition: Composition) -> Composition:
@@ -129,7 +138,8 @@ def sharing_text(composition: Composition) -> str:
     if sharing.saved > 0:
         parts.append(f"trajectories save {sharing.saved:.0%} of the training tokens".replace("%", " %"))
     if sharing.zero_shot_uses > sharing.zero_shots:
-        parts.append(f"{sharing.zero_shots} zero-shot evaluations are used {sharing.zero_shot_uses} times")
+        noun = "evaluation is" if sharing.zero_shots == 1 else "evaluations are"
+        parts.append(f"{sharing.zero_shots} zero-shot {noun} used {sharing.zero_shot_uses} times")
     return ", ".join(parts)
 
 

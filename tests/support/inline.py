@@ -20,6 +20,7 @@ def execute(workspace: Workspace, specs: Iterable[RunSpec]) -> dict[str, list[di
         run = create_run(workspace, spec.model_dump(mode="json"))
         attempt = run.new_attempt()
         with Report(attempt) as report:
+            report.emit("starting", host="here", pid=1, device="cpu")
             job = importlib.import_module(f"engine.jobs.{spec.job.kind}")
             job.execute(spec.job, JobContext(workspace, spec, run, report, device="cpu", threads=1))
             report.emit("done", seconds=0.0)
