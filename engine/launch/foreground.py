@@ -157,7 +157,7 @@ class Foreground:
             self.elsewhere[run_id] = "another command runs it"
         elif has_ticket(self._workspace, run_id) or run_id in requests.list_retrying(self._workspace):
             claim.release()
-            self.elsewhere[run_id] = f"it is {self._workspace.run(run_id).state().state} in the queue"
+            self.elsewhere[run_id] = f"the queue has it ({self._workspace.run(run_id).state().state})"
         else:
             self._claims[run_id] = claim
 

@@ -182,7 +182,7 @@ def test_runs_of_the_queue_are_followed_not_executed(bench, monkeypatch, tmp_pat
     finally:
         over.set()
         scheduler.join()
-    assert seen[0] == ({"run": "it is running in the queue"}, "running")
+    assert seen[0] == ({"run": "the queue has it (running)"}, "running")
     assert bench.said("run").count("assigned") == 1
 
 
