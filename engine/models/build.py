@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from engine.models.products import speed_up_linear
 from engine.plan.cost import llama_inner
 from store.errors import ConfigError
 
@@ -37,6 +38,7 @@ def build_model(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = make(vocab_size=vocab_size, bos_token_id=bos_token_id, eos_token_id=eos_token_id)
+    speed_up_linear(model)
     return model.eval()
 
 
