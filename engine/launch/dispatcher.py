@@ -15,10 +15,10 @@ from pydantic import ValidationError
 
 from engine.launch.claims import ask_to_stop, list_claimed, settle_abandoned
 from engine.launch.entry import Entry, say
+from engine.launch.hiring import Hiring
 from engine.launch.mailbox import TOLD_TO_END, Slot
 from engine.launch.needs import UNMENDABLE, Needs
 from engine.launch.requests import Request, read_requests
-from engine.launch.slots import choose_slots
 from engine.launch.tickets import Ticket, read_ticket, remove_ticket, ticketed, write_ticket
 from engine.launch.together import ask_to_stop as stop_together
 from engine.launch.workers import WORKER_COMMAND, Pool, Worker, tail
@@ -61,6 +61,7 @@ class Dispatcher:
         self._timing = timing
         self._ended = ended
         self._needs = Needs(workspace, self.slots, self.entries)
+        self._hiring = Hiring(self.pool, self.slots)
         self._broken: set[str] = set()
         self._claimed: frozenset[str] = frozenset()
         self._dirty = True
@@ -354,41 +355,18 @@ class Dispatcher:
         if room.free_bytes < LEAST_BYTES and self.queued():
             self._pause(f"{room}; `odyssey resume` once there is")
             return
-        cores = None if self.slots[0].gpu is not None else len(self.slots)
-        running = self.assigned
-        taken = {place for entry in running for place in entry.worker.slot.places}
-        threads = sum(entry.threads for entry in running)
+        self._hiring.begin(self.assigned)
         for entry in self.queued():
-            if len(taken) == len(self.slots):
+            if self._hiring.full:
                 break
             if not self._needs.met(entry):
                 continue
-            if cores is not None and taken and threads + entry.threads > cores:
+            worker = self._hiring.hire(entry)
+            if worker is None:
+                # What becomes free is kept for it: nothing that was queued later gets ahead.
                 break
-            free = [slot for slot in self.slots if slot.name not in taken]
-            slot = choose_slots(free, entry.spec.resources.ranks_per_node)
-            if slot is None:
-                # Slots that become free are kept for it: nothing that was queued later gets ahead.
-                break
-            self._assign(entry, self._hire_for_several(slot) if slot.joined else self._hire(entry, slot, taken))
-            taken.update(entry.worker.slot.places)
-            threads += entry.threads
-        self._warm_up()
-
-    def _hire(self, entry: Entry, slot: Slot, taken: set[str]) -> Worker:
-        """A warm worker in any free slot, or a new one in ``slot``."""
-        free = [w for w in self.pool.workers.values() if not (w.slot.joined or w.slot.name in taken) and w.available]
-        if free:
-            return max(free, key=lambda candidate: candidate.warm)
-        return self.pool.spawn(slot, max(slot.threads, entry.spec.resources.cpu_threads))
-
-    def _hire_for_several(self, slot: Slot) -> Worker:
-        """A new worker over several slots: it only watches the processes of its one run."""
-        for worker in self.pool.workers.values():
-            # A worker that has computed on a GPU holds some of its memory for as long as it lives.
-            if slot.gpu is not None and worker.slot.name in slot.places and worker.available:
-                worker.dismiss()
-        return self.pool.spawn(slot, slot.threads)
+            self._assign(entry, worker)
+        self._hiring.warm_up(self.queued(), self.assigned)
 
     def _assign(self, entry: Entry, worker: Worker) -> None:
         attempt = entry.run.new_attempt().number
@@ -396,12 +374,3 @@ class Dispatcher:
         worker.assign(entry.run_id, attempt)
         entry.worker, entry.attempt = worker, attempt
         _LOG.info("run %s, attempt %d: to worker %s", entry.run_id, attempt, worker.worker_id)
-
-    def _warm_up(self) -> None:
-        """Start workers for runs that still wait, so that imports happen meanwhile."""
-        waiting = sum(entry.spec.resources.ranks_per_node == 1 for entry in self.queued())
-        used = {place for worker in self.pool.workers.values() for place in worker.slot.places}
-        idle = len(used) - sum(len(entry.worker.slot.places) for entry in self.assigned)
-        free = [slot for slot in self.slots if slot.name not in used]
-        for slot in free[: max(0, waiting - idle)]:
-            self.pool.spawn(slot, slot.threads)
