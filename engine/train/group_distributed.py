@@ -120,7 +120,7 @@ class Sharded(Replicated):
             fully_shard(layer, mesh=mesh)
         # Embeddings and output layer stay with the root, which holds them gathered from the loss module's forward to
         # the end of its backward: the head needs the output matrix outside any layer's own forward.
-        fully_shard(loss, mesh=mesh)
+        fully_shard(loss, mesh=mesh, reshard_after_forward=False)
         register_fsdp_forward_method(loss, "gather")
         self._loss = loss
         return loss
