@@ -22,6 +22,7 @@ HEADER_LIMIT = 100_000_000
 """Bytes of a safetensors header; the format allows no more."""
 RETRY_S = 60.0
 """How long a look-up that failed is not repeated: planning follows every key that is typed."""
+ANSWER_S = 5.0
 _BUFFER = re.compile(r"(\.masked_bias|\.rotary_emb\.inv_freq|\.rotary_emb\.(cos|sin)_cached)$")
 _CAUSAL_MASK = re.compile(r"\.(attn|attention)\.bias$")
 _OUTPUT = re.compile(r"(^|\.)(lm_head|embed_out)\.weight$")
@@ -209,6 +210,8 @@ def _describe_remote(model: str, revision: str, failed: BaseFacts | None) -> Bas
 def _read_remote(model: str, revision: str) -> BaseFacts:
     from huggingface_hub import HfApi, hf_hub_download
 
+    # Asked first, once: downloads retry for half a minute before they say that nobody answers.
+    HfApi().model_info(model, revision=revision, timeout=ANSWER_S)
     config = _json_object(Path(hf_hub_download(model, CONFIG, revision=revision)).read_bytes(), CONFIG)
     metadata = HfApi().get_safetensors_metadata(model, revision=revision)
     tensors = {

@@ -115,7 +115,8 @@ def summary(composition: Composition, *, queued: bool) -> str:
     time = f", about {duration(composition.seconds)} on {slots}" if composition.seconds else ""
     noun = "run" if new == 1 else "runs"
     there = f" ({existing} there already)" if existing else ""
-    return f"{verb} {new} new {noun}{there}: {count(composition.tokens)} tokens, {count(composition.flops)} FLOPs{time}"
+    flops = f", {count(composition.flops)} FLOPs" if composition.flops else ""
+    return f"{verb} {new} new {noun}{there}: {count(composition.tokens)} tokens{flops}{time}"
 
 
 def details(composition: Composition, *, calibrated: bool) -> Iterator[str]:

@@ -96,7 +96,7 @@ def test_offline_is_unknown_and_asked_once(monkeypatch):
         asked.append(args)
         raise type("OfflineModeIsEnabled", (ConnectionError,), {})("offline")
 
-    monkeypatch.setattr("huggingface_hub.hf_hub_download", refuse)
+    monkeypatch.setattr("huggingface_hub.HfApi.model_info", refuse)
     first, second = (describe_base("owner/no-such-model-of-ours") for _ in range(2))
     assert first == second
     assert "offline" in first.unknown
