@@ -10,6 +10,7 @@ import contextlib
 import json
 import math
 import os
+import resource
 import signal
 import sys
 import tempfile
@@ -55,9 +56,7 @@ def score(scoring: Scoring, say: Say) -> dict[str, Any]:
 
             table = stack.enter_context(TokenTable(Path(scoring.per_token).expanduser()))
         say("loading the model", 0, 0)
-        scorer = Scorer.prepare(scoring, scratch)
-        say("tokenising", 0, 0)
-        return scorer.score(texts, table, say)
+        return Scorer.prepare(scoring, scratch).score(texts, table, say)
 
 
 @dataclass(frozen=True)
@@ -105,10 +104,11 @@ class Scorer:
         from engine.evaluate.stream import Stream
         from engine.evaluate.summary import Summary
 
+        started, started_cpu, done = time.perf_counter(), time.process_time(), 0
+        say("tokenising", 0, 0)
         encoder = ByteEncoder.of(self.tokenizer)
         streams = [Stream.of(documents, encoder) for documents in texts]
         total = sum(len(stream.tokens) for stream in streams)
-        started, done = time.perf_counter(), 0
 
         def pulse(tokens: int) -> None:
             nonlocal done
@@ -135,6 +135,8 @@ class Scorer:
             "device": str(self.decoder.device),
             "canary_loss": self.canary_loss,
             "seconds": round(time.perf_counter() - started, 4),
+            "cpu_seconds": round(time.process_time() - started_cpu, 4),
+            "peak_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
             "files": files,
             "total": {"documents": documents, **describe(sum(summaries[1:], start=summaries[0]))},
             "per_token": self.scoring.per_token,

@@ -37,7 +37,7 @@ BIRTH_S = 60.0
 """A worker that another scheduler started has this long to introduce itself."""
 
 # Without these, first-touch page faults dominate small models on the CPU: +28 % to 2x tokens per second (bench/).
-_MALLOC = {
+MALLOC = {
     "MALLOC_MMAP_THRESHOLD_": "4294967296",
     "MALLOC_TRIM_THRESHOLD_": "8589934592",
     "MALLOC_TOP_PAD_": "268435456",
@@ -199,7 +199,7 @@ class Pool:
 def worker_environment(slot: Slot, threads: int) -> dict[str, str]:
     """The environment of a worker: what cannot be set after a process has started."""
     own = {
-        **_MALLOC,
+        **MALLOC,
         "OMP_NUM_THREADS": str(threads),
         "CUDA_VISIBLE_DEVICES": slot.gpu or "",
         "TOKENIZERS_PARALLELISM": "false",

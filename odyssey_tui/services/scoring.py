@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -10,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from engine.launch.workers import MALLOC
 from engine.spec.run import Model
 from store.errors import DataError, OdysseyError
 from store.names import suggest
@@ -71,7 +73,13 @@ def score(scoring: Scoring, hear: Callable[[dict[str, Any]], None]) -> dict[str,
     with (
         tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as console,
         subprocess.Popen(
-            COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=console, text=True, encoding="utf-8"
+            COMMAND,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=console,
+            text=True,
+            encoding="utf-8",
+            env={**os.environ, **MALLOC},
         ) as process,
     ):
         try:
