@@ -65,7 +65,7 @@ def main() -> None:
         DataLoader(TensorDataset(torch.from_numpy(np.load(setting.batches))), batch_size=setting.batch)
     )
     times, losses = [], []
-    for (tokens,) in loader:
+    for _, (tokens,) in zip(range(setting.steps), loader, strict=False):
         logits = model(tokens[:, :-1].contiguous().long())
         loss = chunked_cross_entropy(logits, tokens[:, 1:].contiguous().long())
         fabric.backward(loss)
