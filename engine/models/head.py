@@ -30,7 +30,7 @@ def summed_loss(
     (models that transform them after the output layer).
     """
     if weight is not None:
-        return _ChunkedLoss.apply(hidden, weight, bias, targets, row_weights)
+        return _ChunkedLoss.apply(*_differentiated(hidden, weight, bias), targets, row_weights)
     if row_weights is None:
         return functional.cross_entropy(hidden.float(), targets, reduction="sum")
     return (functional.cross_entropy(hidden.float(), targets, reduction="none") * row_weights).sum()
@@ -51,7 +51,7 @@ def summed_divergence(
         mine, base = (torch.log_softmax(_wide(logits), -1) for logits in (hidden, base_hidden.detach()))
         rows = functional.kl_div(mine, base, reduction="none", log_target=True).sum(-1)
         return (rows * row_weights).sum(), rows.detach().sum()
-    return _ChunkedDivergence.apply(hidden, *output, base_hidden, *base_output, row_weights)
+    return _ChunkedDivergence.apply(*_differentiated(hidden, *output), base_hidden, *base_output, row_weights)
 
 
 @torch.no_grad()
@@ -165,6 +165,13 @@ class _ChunkedDivergence(torch.autograd.Function):
         scaled = tuple(None if part is None else part.mul_(grad.to(part.dtype)) for part in ctx.grads)
         ctx.grads = None
         return (*scaled, None, None, None, None)
+
+
+def _differentiated(*inputs: Tensor | None) -> tuple[Tensor | None, ...]:
+    """The inputs, detached where gradients are switched off: a function of its own is not told, and would take them."""
+    if torch.is_grad_enabled():
+        return inputs
+    return tuple(None if part is None else part.detach() for part in inputs)
 
 
 def _wide(logits: Tensor) -> Tensor:

@@ -47,6 +47,18 @@ def test_summed_loss_leaves_a_frozen_matrix_alone() -> None:
     assert hidden.grad is not None
 
 
+def test_without_gradients_none_are_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    hidden, weight, bias, targets = _inputs()
+    ones = torch.ones(ROWS)
+    expected = head.summed_loss(hidden, weight, bias, targets).detach()
+    held, _ = head.summed_divergence(hidden, hidden.detach() / 2, (weight, bias), (weight, bias), ones)
+    monkeypatch.setattr(head, "add_outer_product", None)
+    with torch.no_grad():
+        assert head.summed_loss(hidden, weight, bias, targets) == expected
+        found, _ = head.summed_divergence(hidden, hidden / 2, (weight, bias), (weight, bias), ones)
+    assert found == held.detach() > 0
+
+
 def test_a_tied_matrix_collects_both_gradients() -> None:
     _, weight, _, targets = _inputs()
     tokens = torch.arange(ROWS) % VOCABULARY
