@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from engine.hub import explain_hub
-from engine.models.build import build_model
-from engine.models.count import ParameterCounts, count_parameters
+from engine.models.count import count_parameters
 from engine.models.products import speed_up_linear
 from engine.models.quantize import dequantize, quantized_loading
 from engine.spec.run import AdaptJob, Quantization, RunSpec
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
     from engine.models.device import Precision
     from engine.spec.run import Model
     from store.workspace import Workspace
-
-__all__ = ["ModelFacts", "ParameterCounts", "build_model", "count_parameters", "load_model", "read_facts"]
 
 ADAPTER_FOLDER = "adapter"
 """Within the folder of a state: the adapter in PEFT's own format."""
@@ -88,10 +85,21 @@ def load_model(
         )
     except Exception as error:
         raise _explain(error, model, location) from error
-    _fuse_activations(loaded)
-    speed_up_linear(loaded)
+    speed_up(loaded)
     # Quantised weights are on their device already, and refuse to move.
     return (loaded if options else loaded.to(device)).eval()
+
+
+def speed_up(model: PreTrainedModel) -> None:
+    """Have the same functions computed by faster kernels, in place: linear layers, and GPT-2's activation, which is
+    eight elementwise kernels in Python, as one."""
+    from transformers.activations import NewGELUActivation
+
+    speed_up_linear(model)
+    for module in model.modules():
+        for name, child in module.named_children():
+            if isinstance(child, NewGELUActivation):
+                setattr(module, name, torch.nn.GELU(approximate="tanh"))
 
 
 def _adapter_alone(model: Model, workspace: Workspace) -> Path | None:
@@ -177,13 +185,3 @@ def _explain(error: Exception, model: Model, location: Path | str) -> OdysseyErr
             "Set `trust_remote_code: true` if you trust its author: the code runs with your rights.",
         )
     return DataError(f"cannot load {name}: {text[:300]}", "Check the name, the revision and the connection.")
-
-
-def _fuse_activations(model: PreTrainedModel) -> None:
-    """Replace GPT-2's activation, eight elementwise kernels in Python, by the same function as one kernel."""
-    from transformers.activations import NewGELUActivation
-
-    for module in model.modules():
-        for name, child in module.named_children():
-            if isinstance(child, NewGELUActivation):
-                setattr(module, name, torch.nn.GELU(approximate="tanh"))

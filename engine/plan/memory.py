@@ -14,7 +14,7 @@ from engine.spec.run import Evaluation, Method, Training
 FP32, BF16 = 4, 2
 HEAD_COPIES = 3
 """Chunks of logits in float32 that the head holds at once: logits, log-probabilities, residual."""
-CPU_CHUNK, GPU_CHUNK = 1 << 18, 1 << 26
+CPU_CHUNK, GPU_CHUNK = 1 << 19, 1 << 26
 """Elements of such a chunk (``engine.models.head``), at least 128 rows."""
 CHUNK_ROWS = 128
 PROCESS_BYTES = 450_000_000

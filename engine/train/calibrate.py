@@ -17,6 +17,7 @@ import torch
 from engine.models.adapter import attach_method
 from engine.models.build import build_model
 from engine.models.decoder import Decoder
+from engine.models.load import speed_up
 from engine.spec.run import Architecture, Method, Model, Training
 from engine.train.loop import Trainer
 
@@ -75,7 +76,9 @@ def _random_copy(model: Model) -> Any:
     config = AutoConfig.from_pretrained(
         model.source, revision=model.revision, trust_remote_code=model.trust_remote_code
     )
-    return AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
+    copy = AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
+    speed_up(copy)
+    return copy
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ import torch
 from engine.models.load import ModelFacts, load_model, read_facts
 from engine.models.save import save_state
 from engine.spec.run import Model
+from engine.train.calibrate import _random_copy
 from store.errors import ConfigError, DataError, OdysseyError
 from store.workspace import Workspace
 
@@ -44,6 +45,12 @@ def test_a_local_folder_gives_the_logits_of_plain_transformers(gpt2: Path, works
     assert facts.n_params == sum(p.numel() for p in plain.parameters())
     assert facts.ptpp == 1000 / facts.n_params
     assert read_facts(Model(source=str(gpt2)), workspace, loaded).ptpp is None
+
+
+def test_calibration_times_the_layers_that_training_uses(gpt2: Path, workspace: Workspace) -> None:
+    loaded = load_model(Model(source=str(gpt2)), workspace)
+    timed = _random_copy(Model(source=str(gpt2)))
+    assert [type(module) for module in timed.modules()] == [type(module) for module in loaded.modules()]
 
 
 def test_a_state_of_a_run_loads_with_its_facts_and_in_transformers(

@@ -13,8 +13,9 @@ import torch
 
 from engine.models.build import build_model
 from engine.models.decoder import Decoder
+from engine.models.head import CPU_CHUNK_ELEMENTS, DEVICE_CHUNK_ELEMENTS, MINIMUM_CHUNK_ROWS
 from engine.plan.disk import Disk, needed_bytes
-from engine.plan.memory import PROCESS_BYTES, _layer, estimate_memory
+from engine.plan.memory import CHUNK_ROWS, CPU_CHUNK, GPU_CHUNK, PROCESS_BYTES, _layer, estimate_memory
 from engine.plan.shape import shape_of
 from engine.spec.run import Architecture, Evaluation, LossMask, Method, Scheme, Training
 from engine.train.batch import PLAIN
@@ -40,6 +41,10 @@ def kept_bytes(architecture, training, vocabulary=300):
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         CausalLoss(Decoder(model, plain=True), training.precision)(PLAIN.prepare(tokens))
     return sum(kept.values())
+
+
+def test_chunks_of_the_output_layer_are_what_training_holds():
+    assert (CPU_CHUNK, GPU_CHUNK, CHUNK_ROWS) == (CPU_CHUNK_ELEMENTS, DEVICE_CHUNK_ELEMENTS, MINIMUM_CHUNK_ROWS)
 
 
 @pytest.mark.parametrize(
