@@ -54,7 +54,7 @@ DEVICE = (
     Metric("device_mib", "device memory", "MiB", more_is_better=False),
     Metric("tflops", "TFLOP/s (6N)"),
 )
-SPEED_GOAL, MEMORY_GOAL = "≥ 1.5× HF Trainer", "≤ 0.5× HF Trainer's memory, a ratio of at least 2"
+SPEED_GOAL, MEMORY_GOAL = "≥ 1.5×", "≤ 0.5× HF Trainer's memory, a ratio of at least 2"
 
 SMALL = Setting("1.35 M", "gpt2", 4, 128, 4, 4096, 256, 16, 24, log_every=4)
 MIDDLE = Setting("3.5 M", "gpt2", 6, 192, 6, 4096, 256, 8, 24, log_every=4)
