@@ -19,7 +19,6 @@ from store.files import read_json
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from engine.models.device import Precision
     from engine.spec.run import Model
     from store.workspace import Workspace
 
@@ -27,7 +26,6 @@ ADAPTER_FOLDER = "adapter"
 """Within the folder of a state: the adapter in PEFT's own format."""
 FACTS_FILE = "odyssey.json"
 """In the folder of every state this program saves: what ``ModelFacts`` holds."""
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 @dataclass(frozen=True)
@@ -54,10 +52,9 @@ def load_model(
     model: Model,
     workspace: Workspace,
     device: str = "cpu",
-    precision: Precision = "fp32",
     quantize: Quantization = "none",
 ) -> PreTrainedModel:
-    """Load the weights of ``model`` onto ``device``, stored as ``precision``, in evaluation mode.
+    """Load the weights of ``model`` onto ``device``, as float32 whatever their files hold, in evaluation mode.
 
     Reads safetensors only unless ``allow_pickle``; runs no code from the hub unless ``trust_remote_code``. A state
     saved as an adapter alone is merged into the base its run started from. ``quantize`` holds the linear layers in 4 or
@@ -70,7 +67,7 @@ def load_model(
     logging.disable_progress_bar()
     adapter = _adapter_alone(model, workspace)
     if adapter is not None:
-        return _load_merged(model, adapter, workspace, device, precision)
+        return _load_merged(model, adapter, workspace, device)
     location, revision = _locate(model, workspace)
     options = {} if quantize == "none" else quantized_loading(quantize, device)
     try:
@@ -80,7 +77,7 @@ def load_model(
             use_safetensors=None if model.allow_pickle else True,
             trust_remote_code=model.trust_remote_code,
             local_files_only=isinstance(location, Path),
-            dtype=DTYPES[precision],
+            dtype=torch.float32,
             **options,
         )
     except Exception as error:
@@ -111,22 +108,21 @@ def _adapter_alone(model: Model, workspace: Workspace) -> Path | None:
     return folder / ADAPTER_FOLDER if alone else None
 
 
-def _load_merged(
-    model: Model, adapter: Path, workspace: Workspace, device: str, precision: Precision
-) -> PreTrainedModel:
+def _load_merged(model: Model, adapter: Path, workspace: Workspace, device: str) -> PreTrainedModel:
     from peft import PeftModel
 
     job = RunSpec.model_validate(workspace.run(model.run or "").spec()).job
     if not isinstance(job, AdaptJob):
         raise DataError(f"{adapter} belongs to no adaptation", f"Run {model.run} is of the kind {job.kind}.")
-    base = load_model(job.base, workspace, device, precision, job.method.quantize)
+    base = load_model(job.base, workspace, device, job.method.quantize)
     if job.method.quantize != "none":
         base = dequantize(base)
     try:
         merged = PeftModel.from_pretrained(base, str(adapter)).merge_and_unload(safe_merge=True)
     except Exception as error:
         raise _explain(error, model, adapter) from error
-    return merged.to(DTYPES[precision]).eval()
+    # Quantised layers come back in the precision they computed in.
+    return merged.float().eval()
 
 
 def read_facts(model: Model, workspace: Workspace, loaded: PreTrainedModel) -> ModelFacts:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from engine.plan.shape import Shape
-from engine.spec.run import Evaluation, Method, Training
+from engine.spec.run import Evaluation, Method, Scheme, Training
 
 FP32, BF16 = 4, 2
 HEAD_COPIES = 3
@@ -92,10 +92,10 @@ def estimate_scoring(shape: Shape, evaluation: Evaluation, *, gpu: bool = False)
     """The parts of a process that only scores a model."""
     tokens = max(evaluation.batch_tokens, evaluation.scheme.window)
     return Memory(
-        weights=(BF16 if evaluation.scheme.precision == "bf16" else FP32) * shape.n_params,
+        weights=FP32 * shape.n_params,
         gradients=0,
         optimizer=0,
-        activations=_widest_layer(shape) * tokens,
+        activations=_widest_layer(shape) * tokens + _cast_weights(shape, evaluation.scheme),
         head=HEAD_COPIES * FP32 * _chunk(shape, gpu),
         reference=0,
         trunk=0,
@@ -132,9 +132,9 @@ def _widest_layer(shape: Shape) -> int:
     return FP32 * (3 * shape.width + (3 if shape.gated else 2) * shape.inner)
 
 
-def _cast_weights(shape: Shape, training: Training) -> int:
+def _cast_weights(shape: Shape, computing: Training | Scheme) -> int:
     """The bfloat16 copies of the blocks' weights that autocast keeps until the step's end."""
-    return BF16 * shape.linear if training.precision == "bf16" else 0
+    return BF16 * shape.linear if computing.precision == "bf16" else 0
 
 
 def _head(shape: Shape, method: Method, gpu: bool) -> int:

@@ -15,7 +15,15 @@ from engine.models.build import build_model
 from engine.models.decoder import Decoder
 from engine.models.head import CPU_CHUNK_ELEMENTS, DEVICE_CHUNK_ELEMENTS, MINIMUM_CHUNK_ROWS
 from engine.plan.disk import Disk, needed_bytes
-from engine.plan.memory import CHUNK_ROWS, CPU_CHUNK, GPU_CHUNK, PROCESS_BYTES, _layer, estimate_memory
+from engine.plan.memory import (
+    CHUNK_ROWS,
+    CPU_CHUNK,
+    GPU_CHUNK,
+    PROCESS_BYTES,
+    _layer,
+    estimate_memory,
+    estimate_scoring,
+)
 from engine.plan.shape import shape_of
 from engine.spec.run import Architecture, Evaluation, LossMask, Method, Scheme, Training
 from engine.train.batch import PLAIN
@@ -113,6 +121,16 @@ def test_what_saves_memory_saves_it():
     adapter = estimated(method=Method(name="lora", rank=2))
     assert adapter.optimizer < plain.optimizer / 5
     assert estimated(method=Method(name="lora", rank=2, quantize="4bit")).weights < adapter.weights / 1.5
+
+
+def test_scoring_in_bfloat16_adds_copies_of_the_weights():
+    shape = shape_of(Architecture(n_layer=8, n_embd=64, n_head=2, context=64), 500)
+    wide, half = (
+        estimate_scoring(shape, SMALL.model_copy(update={"scheme": Scheme(window=64, precision=precision)}))
+        for precision in ("fp32", "bf16")
+    )
+    assert half.weights == wide.weights == 4 * shape.n_params
+    assert half.model - wide.model == 2 * shape.linear
 
 
 def test_a_copy_of_the_base_is_counted_where_targets_are_held_to_it():
