@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 from store.space import chain
 
+_NAMED = re.compile(r"\((\w+)\)\s*$")
 _CAUSES = (
     ("RevisionNotFound", "it has no such revision", "Look up its branches and tags, or leave the revision out."),
     (
@@ -32,6 +35,8 @@ def explain_hub(error: BaseException, repository: str) -> tuple[str, str] | None
     """What is wrong and what to do, by the first known cause along the chain; None for an unknown one."""
     causes = list(chain(error))
     names = [type(cause).__name__ for cause in causes]
+    # `datasets` raises a ConnectionError of its own, which only names what it caught.
+    names += [name for cause in causes for name in _NAMED.findall(str(cause))]
     if any("GatedRepo" in name for name in names):
         return _gated(repository)
     if any("Invalid credentials" in str(cause) for cause in causes):

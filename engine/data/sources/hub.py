@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -107,10 +106,8 @@ def _failed(corpus: Corpus, name: str, error: Exception) -> DataError:
     reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     if (known := explain_hub(error, f"datasets/{name}")) is not None:
         return DataError(f"corpus '{corpus.name}': cannot load dataset {name}: {known[0]}", known[1])
-    offline = os.environ.get("HF_HUB_OFFLINE", "") not in ("", "0") or os.environ.get("HF_DATASETS_OFFLINE", "") == "1"
-    advice = "This machine is set to work offline (HF_HUB_OFFLINE). " if offline else ""
     return DataError(
         f"corpus '{corpus.name}': dataset '{name}' could not be loaded: {reason}",
-        f"{advice}Check its id, `config` and `revision`, and the connection; or download it where there is one and "
-        "give the folder (hf:FOLDER), or its .jsonl or .parquet files as a path. Gated datasets need `hf auth login`.",
+        "Check its id, `config` and `revision`, and the connection; or download it where there is one and give the "
+        "folder (hf:FOLDER), or its .jsonl or .parquet files as a path. Gated datasets need `hf auth login`.",
     )
