@@ -84,6 +84,6 @@ def test_a_missing_field_names_the_nearest(tmp_path: Path) -> None:
 
 
 def test_offline_says_what_to_do() -> None:
-    with pytest.raises(DataError, match="no-such-owner/no-such-dataset: .*offline mode is on") as error:
+    with pytest.raises(DataError, match=r"no-such-owner/no-such-dataset: .*offline mode is on") as error:
         read_corpus(Corpus(name="c", source="hf:no-such-owner/no-such-dataset"))
     assert "HF_HUB_OFFLINE" in error.value.hint
