@@ -153,14 +153,20 @@ class _Builder:
             needs=(self.prepare_id,),
             labels=labels if base.share else {**labels, "ptpp": ptpp[0]},
             work=work,
-            budget="" if base.share else state_name("ptpp", ptpp[0]),
+            apart="" if base.share else state_name("ptpp", ptpp[0]),
         )
 
     def add_adaptations(self) -> None:
-        for cell in cross(self.experiment):
-            self.adapted.append((cell, self._add_adaptation(cell)))
+        cells = cross(self.experiment)
+        rates: dict[str, set[float]] = {}
+        for cell in cells:
+            rates.setdefault(self._cell_name(cell), set()).add(cell.lr)
+        for cell in cells:
+            apart = [f"lr{cell.lr:g}"] if len(rates[self._cell_name(cell)]) > 1 else []
+            apart += [] if cell.share else [state_name(cell.budgets[0], cell.budgets[1][0])]
+            self.adapted.append((cell, self._add_adaptation(cell, "-".join(apart))))
 
-    def _add_adaptation(self, cell: Cell) -> str:
+    def _add_adaptation(self, cell: Cell, apart: str) -> str:
         experiment = self.experiment
         base = self._base_of(cell)
         others = tuple(name for name in experiment.domains if name != cell.domain)
@@ -208,7 +214,7 @@ class _Builder:
             needs=(self.prepare_id, *([base.run] if base.run else []), *zero_shots),
             labels={**cell.labels, "size": cell.size or self.parts.base_label},
             work=work,
-            budget="" if cell.share else state_name(kind, budgets[0]),
+            apart=apart,
         )
 
     def _base_of(self, cell: Cell) -> Model:
@@ -316,16 +322,16 @@ class _Builder:
         needs: tuple[str, ...] = (),
         labels: dict[str, str | int | float | None] | None = None,
         work: Work | None = None,
-        budget: str = "",
+        apart: str = "",
         depends_on_needs: bool = False,
     ) -> str:
-        """``budget`` tells the names of separate runs apart; identifiers need no more than the job's key."""
+        """``apart`` tells names apart that would be the same; identifiers need no more than the job's key."""
         name = re.sub(r"[^A-Za-z0-9._=+,-]+", "_", name)[:120]
         identity = [RUN_FORMAT, job.kind, job.essence(), seed, *([list(needs)] if depends_on_needs else [])]
         run_id = f"{name}-{content_key(identity, 8)}"
         spec = RunSpec(
             run_id=run_id,
-            name=f"{name}-{budget}" if budget else name,
+            name=f"{name}-{apart}" if apart else name,
             experiment=self.experiment.name,
             needs=tuple(dict.fromkeys(needs)),
             labels=labels or {},

@@ -53,9 +53,11 @@ def choose_adaptation(workspace: Workspace, path: Path, overrides: Sequence[str]
     if not cells:
         raise ConfigError(f"{path}: there is nothing to adapt", "Add an `adapt` block; `odyssey launch` runs the rest.")
     exact = [run for run in cells if name in (run.run_id, run.name)]
-    chosen = exact or [run for run in cells if run.run_id.startswith(name)]
+    chosen = exact or [run for run in cells if run.run_id.startswith(name) or run.name.startswith(name)]
     if len(chosen) != 1:
         names = [run.name for run in chosen or cells]
+        if len(set(names)) < len(names):
+            names = [run.run_id for run in chosen or cells]
         listed = "\n".join(f"    {known}" for known in names[:LISTED])
         more = f"\n    and {len(names) - LISTED} more" if len(names) > LISTED else ""
         if not chosen:

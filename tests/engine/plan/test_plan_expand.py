@@ -246,3 +246,12 @@ def test_expansion_is_light():
         "print(sorted({'torch', 'transformers', 'datasets', 'peft', 'scipy', 'textual', 'duckdb'} & set(sys.modules)))"
     )
     assert subprocess.run((sys.executable, "-c", code), capture_output=True, text=True).stdout.strip() == "[]"
+
+
+def test_cells_that_differ_in_rate_or_budget_only_have_names_of_their_own():
+    separate = "adapt.1={domain: law, size: s, ptpp: 8, atpp: [1, 2], lr: [1e-3, 2e-3], share: false}"
+    names = [run.name for run in only(plan(TEXT, "adapt.0.lr=[5e-4, 1e-3]", separate), "adapt")]
+    assert len(set(names)) == len(names) > 20
+    assert {"adapt-law-r0-p8-s-lr0.001", "adapt-law-r0-p8-s-lr0.002-atpp2", "adapt-law-r0-p8-s-lora2"} <= set(names)
+    ids = {run.run_id for run in plan().runs} & {run.run_id for run in plan(TEXT, "adapt.0.lr=[3e-3, 1e-3]").runs}
+    assert sum(run_id.startswith("adapt-law-r0.5") for run_id in ids) == 4
