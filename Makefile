@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Two processes: most tests wait for worker processes or one core.
+PYTEST_FLAGS ?= -n 2
 
 .PHONY: demo test install lint clean
 
