@@ -24,6 +24,7 @@ from engine.launch.mailbox import Mailbox, Slot, Watched, parse_card
 from engine.launch.scheduler import ensure_running
 from engine.launch.slots import choose_slots, find_slots, widest
 from engine.launch.status import pause_reason, read_status
+from engine.launch.submit import reallot
 from engine.launch.tickets import has_ticket, ticketed
 from engine.launch.workers import NO_ORDER, Worker, tail, worker_environment
 from engine.spec.run import RunSpec
@@ -107,9 +108,11 @@ class Foreground:
         _check_width(self.specs)
         try:
             for spec in self.specs:
-                create_run(self._workspace, spec.model_dump(mode="json"))
-                if self._workspace.run(spec.run_id).state().state != "done":
+                run = create_run(self._workspace, spec.model_dump(mode="json"))
+                if run.state().state != "done":
                     self._take(spec.run_id)
+                if spec.run_id in self._claims:
+                    reallot(run, spec)
         except BaseException:
             self._release()
             raise

@@ -11,7 +11,8 @@ from engine.launch.requests import retry
 from engine.launch.tickets import Ticket, has_ticket, write_ticket
 from engine.plan.plan import Plan
 from engine.spec.run import RunSpec
-from store.run_dir import create_run
+from store.files import write_json
+from store.run_dir import RunDir, create_run
 from store.workspace import Workspace
 
 RETRIED = frozenset({"failed", "cancelled", "lost"})
@@ -57,9 +58,19 @@ def enqueue(workspace: Workspace, specs: Sequence[RunSpec], priorities: Mapping[
     enqueued, retried = time.time(), set(submitted.retried)
     for spec in specs:
         run = create_run(workspace, spec.model_dump(mode="json"))
+        if spec.run_id in retried:
+            reallot(run, spec)
         unfinished = spec.run_id not in retried and not run.state().finished
         if unfinished and not has_ticket(workspace, spec.run_id):
             write_ticket(workspace, Ticket(spec.run_id, priorities[spec.run_id], enqueued))
     if retried:
         retry(workspace, submitted.retried)
     return submitted
+
+
+def reallot(run: RunDir, spec: RunSpec) -> None:
+    """Give a run that nobody executes the resources asked for now: they are no part of what it is."""
+    wanted = spec.resources.model_dump(mode="json")
+    written = run.spec()
+    if written.get("resources") != wanted:
+        write_json(run.spec_path, {**written, "resources": wanted})

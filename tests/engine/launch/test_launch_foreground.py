@@ -16,7 +16,7 @@ from engine.launch.claims import list_claimed, settle_abandoned, take_claim
 from engine.launch.foreground import Foreground
 from engine.launch.requests import cancel, retry
 from engine.launch.tickets import Ticket, remove_ticket, write_ticket
-from engine.spec.run import RunSpec
+from engine.spec.run import Resources, RunSpec
 
 WORKER = (sys.executable, str(Path(__file__).with_name("scripted_bound_worker.py")))
 COMMAND = (sys.executable, str(Path(__file__).with_name("scripted_command.py")))
@@ -47,6 +47,14 @@ def test_what_is_needed_comes_first_and_nothing_is_done_twice(bench):
     assert bench.workspace.run("first").latest_attempt().number == 1
     assert not list(bench.workspace.workers.iterdir())
     assert list_claimed(bench.workspace) == frozenset()
+
+
+def test_a_run_made_for_more_processes_is_executed_by_as_many_as_are_asked_for_now(bench):
+    made = bench.queue("run", "finish", processes=64)
+    remove_ticket(bench.workspace, made)
+    spec = RunSpec.model_validate(bench.workspace.run(made).spec())
+    assert work(bench, spec.model_copy(update={"resources": Resources()})) is None
+    assert bench.workspace.run(made).spec()["resources"]["processes"] == 1
 
 
 def test_a_failure_ends_it_with_reason_and_hint(bench):

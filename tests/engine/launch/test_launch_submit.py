@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from engine.launch.submit import preview, submit
 from engine.launch.tickets import read_ticket, ticketed
 from engine.plan.expand import expand
 from engine.spec.load import load_experiment
+from engine.spec.run import Resources, RunSpec
 from store.errors import DataError
 from store.workspace import Workspace
 
@@ -68,6 +70,20 @@ def test_finished_work_is_left_and_failed_work_is_retried(workspace, plan):
     assert done in submitted.existing
     assert not {stopped, done} & ticketed(workspace)
     assert [(request.action, request.runs) for request in read_requests(workspace)] == [("retry", (stopped,))]
+
+
+def test_a_run_that_is_tried_again_takes_what_is_asked_for_now(workspace, plan):
+    submit(workspace, plan)
+    stopped, waiting, *_ = (run.run_id for run in plan.runs if run.job.kind == "pretrain")
+    say(workspace.run(stopped), "cancelled", reason="")
+    wider = [run.model_copy(update={"resources": Resources(processes=2)}) for run in plan.runs]
+    submit(workspace, replace(plan, runs=tuple(wider)))
+    found = {run_id: RunSpec.model_validate(workspace.run(run_id).spec()) for run_id in (stopped, waiting)}
+    before = {run.run_id: run for run in plan.runs}
+    assert found[stopped].resources == Resources(processes=2)
+    assert found[stopped].job == before[stopped].job
+    # What waits may be given out at any moment: it stays as it is.
+    assert found[waiting] == before[waiting]
 
 
 def test_the_launched_experiment_is_kept(workspace, plan):
