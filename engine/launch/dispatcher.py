@@ -167,8 +167,7 @@ class Dispatcher:
         if state.state in UNMENDABLE and run_id not in list_claimed(self._workspace):
             say(run, "retried", attempt=state.attempt + 1, by="user")
             self._needs.forget(run_id)
-            priority = float(run.spec().get("cost_flops", 0.0))
-            write_ticket(self._workspace, Ticket(run_id, priority, time.time()))
+            write_ticket(self._workspace, Ticket(run_id, _cost(run), time.time()))
 
     def _pause(self, reason: str) -> None:
         write_json(self._pause_file, {"reason": reason, "since": time.time()})
@@ -374,3 +373,11 @@ class Dispatcher:
         worker.assign(entry.run_id, attempt)
         entry.worker, entry.attempt = worker, attempt
         _LOG.info("run %s, attempt %d: to worker %s", entry.run_id, attempt, worker.worker_id)
+
+
+def _cost(run: RunDir) -> float:
+    """FLOPs; 0 where the specification cannot be read, which admitting the run will say."""
+    try:
+        return float(run.spec().get("cost_flops", 0.0))
+    except DataError:
+        return 0.0

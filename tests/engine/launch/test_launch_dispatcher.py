@@ -91,6 +91,17 @@ def test_a_bug_fails_the_run_and_keeps_the_worker(bench):
     assert pid_of(bench.workspace.run(crashing)) == pid_of(bench.workspace.run(after))
 
 
+def test_retry_of_a_run_whose_specification_is_damaged_holds_it(bench):
+    run_id = bench.queue("run", "fail")
+    dispatcher = bench.dispatcher()
+    bench.until(lambda: bench.state(run_id) == "failed" and not dispatcher.entries, dispatcher)
+    bench.workspace.run(run_id).spec_path.write_text("{damaged")
+    requests.retry(bench.workspace, [run_id])
+    dispatcher.tick()
+    assert bench.state(run_id) == "held"
+    assert "its specification cannot be read" in bench.reason(run_id)
+
+
 def test_retry_of_a_held_run_retries_what_holds_it(bench, tmp_path):
     failing, child = bench.queue("failing", "die"), bench.queue("child", "finish", "failing")
     dispatcher = bench.dispatcher()
