@@ -307,11 +307,11 @@ class _Builder:
                 )
 
     def _fitted_runs(self, domain: str) -> tuple[str, ...]:
-        """One population for the law: full fine-tuning at the experiment's learning rate, or all if there is none."""
+        """One population for the law: one method at one rate; full fine-tuning and the experiment's rate come first."""
         of_domain = [(cell, run_id) for cell, run_id in self.adapted if cell.domain == domain]
         lr = self.experiment.training.lr if self.experiment.training else None
-        plain = [run_id for cell, run_id in of_domain if cell.method.name == "full" and cell.lr == lr]
-        return tuple(plain or [run_id for _, run_id in of_domain])
+        chosen, _ = min(of_domain, key=lambda found: (found[0].method.name != "full", found[0].lr != lr))
+        return tuple(run_id for cell, run_id in of_domain if (cell.method, cell.lr) == (chosen.method, chosen.lr))
 
     def _add(
         self,

@@ -98,6 +98,24 @@ def test_law_holds_out_the_highest_ptpp_unless_told():
     assert (fit.fit_ptpp, fit.score_ptpp) == ((8,), (4,))
 
 
+@pytest.mark.parametrize(
+    ("block", "method", "lr"),
+    [
+        ("{domain: law, atpp: 1, method: [lora, full], lr: [1e-2, 3e-3]}", "full", 3e-3),
+        ("{domain: law, atpp: 1, method: [lora, full], lr: {full: [1e-4, 2e-4], lora: [5e-4]}}", "full", 1e-4),
+        ("{domain: law, atpp: 1, method: lora, rank: [4, 8], lr: [5e-4, 1e-3]}", "lora", 5e-4),
+    ],
+)
+def test_a_law_is_fitted_to_one_method_at_one_rate(block, method, lr):
+    found = plan(f"{TEXT[: TEXT.index('adapt:')]}adapt:\n  - {block}\nlaws: {{domain: law}}\n")
+    by_id = {run.run_id: run for run in found.runs}
+    fitted = [by_id[need].job for need in only(found, "fit")[0].needs if by_id[need].job.kind == "adapt"]
+    assert len(fitted) == 4
+    assert {(job.method.name, job.training.lr, job.method.rank) for job in fitted} == {
+        (method, lr, 4 if method == "lora" else 8)
+    }
+
+
 def test_labels_say_what_varies():
     lora = next(run for run in plan().runs if run.name == "adapt-law-r0-p8-s-lora4")
     assert lora.labels == {
