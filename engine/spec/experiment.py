@@ -195,8 +195,11 @@ class AdaptBlock(Written):
     save: Literal["merged", "adapter", "both"] = "merged"
     """What a kept state's weights are: adapter merged in, adapter alone, or both."""
     lr: Annotated[
-        Annotated[tuple[PositiveFloat, ...], AfterValidator(_distinct)]
-        | dict[MethodName, Annotated[tuple[PositiveFloat, ...], *Several]]
+        Annotated[
+            Annotated[tuple[PositiveFloat, ...], AfterValidator(_distinct), Tag("<rates>")]
+            | Annotated[dict[MethodName, Annotated[tuple[PositiveFloat, ...], *Several]], Tag("<by method>")],
+            Discriminator(lambda value: "<by method>" if isinstance(value, dict) else "<rates>"),
+        ]
         | None,
         BeforeValidator(_by_method),
     ] = None

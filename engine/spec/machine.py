@@ -43,10 +43,13 @@ def _without_valid(experiment: Experiment, names: Sequence[str], path: KeyPath) 
 
 
 def caution_machine(experiment: Experiment) -> Iterator[str]:
-    """What changes nothing on what runs are given."""
+    """What changes nothing: shards of one process, weights of 1."""
     for at, training in _trainings(experiment):
         if training.sharding == "full" and count_processes(experiment) == 1:
             yield f"{at[0]}: sharding: full shards nothing in one process; see resources"
+        for number, mask in enumerate(training.masks):
+            if mask.treat == "weight" and mask.weight == 1:
+                yield f"{'.'.join(map(str, at))}.masks.{number}: treat: weight changes nothing with weight 1"
 
 
 def count_processes(experiment: Experiment) -> int:

@@ -75,7 +75,7 @@ def from_validation(errors: Iterable[ErrorDetails], data: Any, model: type[BaseM
 
 
 def _translate(error: ErrorDetails, data: Any, model: type[BaseModel]) -> Problem:
-    path = _path_in(data, error["loc"])
+    path = _path_in(data, error["loc"], absent=error["type"] in ("missing", "extra_forbidden"))
     describe = _DESCRIBE.get(error["type"], _describe_other)
     if error["type"] == "extra_forbidden":
         return Problem(path, "is not a known key", nearest(path[-1], _keys_at(model, error["loc"][:-1])))
@@ -83,15 +83,18 @@ def _translate(error: ErrorDetails, data: Any, model: type[BaseModel]) -> Proble
     return Problem(path, text, advice)
 
 
-def _path_in(data: Any, loc: tuple[str | int, ...]) -> KeyPath:
-    """The path within the data: union tags that validation adds to ``loc`` are left out."""
+def _path_in(data: Any, loc: tuple[str | int, ...], *, absent: bool) -> KeyPath:
+    """The path within the data: tags that validation adds to ``loc`` are left out.
+
+    ``absent``: the last part names a key that should be there, or should not.
+    """
     path: list[str | int] = []
     for position, part in enumerate(loc):
         inside = part in data if isinstance(data, Mapping) else isinstance(data, list) and part in range(len(data))
         if inside:
             data = data[part]
-        elif position < len(loc) - 1 or not isinstance(part, str):
-            continue  # a union's tag, or the index of a single value that stands for a list of one
+        elif not absent or position < len(loc) - 1 or not isinstance(part, str):
+            continue  # a union's tag, the mark of a key, or the index of a single value that stands for a list of one
         path.append(part)
     return tuple(path)
 
@@ -133,7 +136,10 @@ def _bound(word: str, limit: str) -> Callable[[ErrorDetails], Description]:
 
 
 def _describe_missing(error: ErrorDetails) -> Description:
-    return "is missing", f"Add {error['loc'][-1]}: …"
+    last = error["loc"][-1]
+    if isinstance(last, int):
+        return f"lacks value {last + 1}", "Give as many as the default has."
+    return "is missing", f"Add {last}: …"
 
 
 def _describe_literal(error: ErrorDetails) -> Description:

@@ -191,7 +191,11 @@ OPTIONS = [
     ("adapt.0.quantize=4bit", "is 4bit, which full cannot train on", "lora"),
     ("adapt.0.method=loha", "= loha cannot adapt the layers of the family gpt2", "base.family: llama"),
     ("adapt.0.lr={lora: 1e-4}", "lr.lora is given a rate, and the block uses full", "Add it to method"),
-    ("adapt.0.lr={lorra: 1e-4}", "lr", ""),
+    ("adapt.0.lr={lorra: 1e-4}", ": adapt.0.lr.lorra cannot be 'lorra'", "Did you mean lora?"),
+    ("adapt.0.lr=-1", ": adapt.0.lr is -1; it must be above 0", "Correct the value"),
+    ("adapt.0.lr=fast", ": adapt.0.lr must be a number, not 'fast'", "Correct the value"),
+    ("adapt.0.lr={full: [1e-4, 0]}", ": adapt.0.lr.full.1 is 0; it must be above 0", "Correct the value"),
+    ("base.training.betas=[0.9]", "base.training.betas lacks value 2", "as many as the default"),
     ("adapt.0.wise_ft=[0.5] base.training.sharding=full", "wise_ft needs whole weights", "sharding: none"),
     ("adapt.0.wise_ft=[1.5]", "wise_ft.0 is 1.5; it must be at most 1", ""),
     ("adapt.0.share=perhaps", "share must be true or false", ""),
@@ -212,7 +216,9 @@ def test_refuses_options_that_contradict_each_other(load, overrides, message, hi
 
 
 def test_cautions_about_what_changes_nothing(load):
-    found = cautions(load(TEXT, "base.training.sharding=full", "adapt.0.rank=4", "adapt.0.save=adapter"))
+    mask = "base.training.masks=[{classes: [newline], treat: weight}]"
+    found = cautions(load(TEXT, "base.training.sharding=full", "adapt.0.rank=4", "adapt.0.save=adapter", mask))
+    assert "base.training.masks.0: treat: weight changes nothing with weight 1" in found
     assert any("sharding: full shards nothing in one process" in caution for caution in found)
     assert any("rank means nothing to full" in caution for caution in found)
     assert any("save: adapter means nothing to full" in caution for caution in found)
