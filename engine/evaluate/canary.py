@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from engine.evaluate.losses import per_token_losses
+from engine.evaluate.losses import check_window, per_token_losses
 from engine.evaluate.windows import Window, plan_windows
 from engine.models.device import compute_in
 from engine.spec.run import Scheme
@@ -83,6 +83,7 @@ class Canary:
         The scheme is used with windows short enough for several of them. ``CanaryError`` says what differs, and when
         the pattern tells, why.
         """
+        check_window(decoder, scheme)  # as it was asked for
         short = _shorten(scheme, len(self.tokens))
         windows = plan_windows(len(self.tokens), short)
         bos = self._own_bos()

@@ -100,14 +100,19 @@ def _batches(windows: list[Window], batch_tokens: int) -> Iterator[list[Window]]
             yield alike[first : first + size]
 
 
-def _check(
-    decoder: Decoder, tokens: NDArray[np.integer], windows: list[Window], scheme: Scheme, bos_id: int | None
-) -> None:
+def check_window(decoder: Decoder, scheme: Scheme) -> None:
+    """``ConfigError`` when the window is longer than the model's context."""
     if decoder.context is not None and scheme.window > decoder.context:
         raise ConfigError(
             f"scheme: a window of {scheme.window} tokens exceeds the model's context of {decoder.context}",
             f"Set window to {decoder.context} or less.",
         )
+
+
+def _check(
+    decoder: Decoder, tokens: NDArray[np.integer], windows: list[Window], scheme: Scheme, bos_id: int | None
+) -> None:
+    check_window(decoder, scheme)
     if bos_id is None and any(window.bos for window in windows):
         raise ConfigError(
             f"scheme: {scheme.kind} needs a BOS token, and the tokenizer has neither BOS nor EOS",

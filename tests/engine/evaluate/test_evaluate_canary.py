@@ -20,6 +20,7 @@ from engine.models.build import build_model
 from engine.models.decoder import Decoder
 from engine.models.head import row_losses
 from engine.spec.run import Architecture, Scheme
+from store.errors import ConfigError
 
 SCHEMES = [
     Scheme(kind="blocks", window=32),
@@ -69,6 +70,8 @@ def test_a_context_shorter_than_the_text(canary: Canary) -> None:
     architecture = Architecture(n_layer=1, n_embd=16, n_head=2, context=8)
     decoder = Decoder.of(build_model(architecture, canary.tokenizer.vocab_size, seed=0))
     _check(canary, decoder, Scheme(window=8))
+    with pytest.raises(ConfigError, match="a window of 100 tokens exceeds the model's context of 8"):
+        _check(canary, decoder, Scheme(window=100))
     assert canary.loss(decoder) == pytest.approx(np.log(canary.tokenizer.vocab_size), rel=0.1)
 
 
