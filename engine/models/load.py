@@ -156,6 +156,11 @@ def _locate(model: Model, workspace: Workspace) -> tuple[Path | str, str]:
     folder = Path(model.source).expanduser()
     if folder.exists() or model.source.startswith((".", "/", "~")):
         if not (folder / "config.json").exists():
+            if (folder / ADAPTER_FOLDER).is_dir() or (folder / "adapter_config.json").exists():
+                raise DataError(
+                    f"{model.source}: an adapter alone, without the model it belongs to",
+                    "Name a state of a run as RUN@STATE; other adapters are to be merged and saved first.",
+                )
             raise DataError(
                 f"{model.source}: no model there (no {folder / 'config.json'})",
                 "Give a folder written by save_pretrained, or a hub id.",

@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from engine.launch.workers import MALLOC
 from engine.spec.run import Model
-from store.errors import DataError, OdysseyError
+from store.errors import DataError, OdysseyError, WorkspaceError
 from store.names import suggest
 
 if TYPE_CHECKING:
@@ -34,9 +34,18 @@ class EvaluationBug(Exception):
 def name_model(name: str, revision: str | None, workspace: Callable[[], Workspace]) -> tuple[Model, Workspace | None]:
     """The model meant by a folder, a hub id, or RUN@STATE (RUN may be shortened), and the workspace of such a state.
 
-    ``workspace`` is called for a state of a run only. ``DataError`` when there is no such run or state.
+    ``workspace`` is called where the name may be that of a run. ``DataError`` when there is no such run or state, a run
+    comes without its state, or a revision with what has none.
     """
-    if "@" not in name or Path(name).expanduser().exists():
+    folder = Path(name).expanduser().exists()
+    if revision is not None and (folder or "@" in name):
+        raise DataError(f"{name} has no revisions", "Leave --revision out: it belongs to a hub id.")
+    if not folder and "@" not in name and "/" not in name and (runs := _runs_called(name, workspace)):
+        listed = f"{len(runs)} runs" if len(runs) > 1 else f"run {runs[0]}"
+        raise DataError(
+            f"{name!r} is {listed}, not a model", f"Add the state: {name}@STATE; `odyssey show` lists them."
+        )
+    if folder or "@" not in name:
         return Model(source=name, revision=revision), None
     run, _, state = name.rpartition("@")
     if "/" in run:
@@ -51,6 +60,14 @@ def name_model(name: str, revision: str | None, workspace: Callable[[], Workspac
         listed = f"Its states: {', '.join(saved)}." if saved else "It has saved none (yet): `keep` says which it keeps."
         raise DataError(f"run {run_id} has no saved state {state!r}", suggest(state, saved, listed))
     return Model(run=run_id, state=state), opened
+
+
+def _runs_called(name: str, workspace: Callable[[], Workspace]) -> list[str]:
+    try:
+        opened = workspace()
+    except WorkspaceError:
+        return []  # without a workspace it is a hub id
+    return sorted(path.name for path in opened.runs.iterdir() if path.name.startswith(name))
 
 
 def _find_run(name: str, workspace: Workspace) -> str:

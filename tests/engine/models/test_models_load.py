@@ -84,6 +84,13 @@ def test_a_folder_without_a_model(tmp_path: Path, workspace: Workspace) -> None:
         load_model(Model(source=str(tmp_path / "nothing")), workspace)
 
 
+def test_an_adapter_alone_is_told_from_nothing(tmp_path: Path, workspace: Workspace) -> None:
+    (tmp_path / "adapter").mkdir()
+    with pytest.raises(DataError, match="an adapter alone, without the model it belongs to") as caught:
+        load_model(Model(source=str(tmp_path)), workspace)
+    assert "RUN@STATE" in caught.value.hint
+
+
 def test_pickled_weights_are_refused_unless_allowed(gpt2: Path, workspace: Workspace) -> None:
     from safetensors.torch import load_file
 
