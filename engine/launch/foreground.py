@@ -22,7 +22,7 @@ from engine.launch.claims import Claim, close_abandoned, list_claimed, settle_ab
 from engine.launch.entry import say
 from engine.launch.mailbox import Mailbox, Slot, Watched, parse_card
 from engine.launch.scheduler import ensure_running
-from engine.launch.slots import choose_slots, find_slots, widest
+from engine.launch.slots import choose_slots, find_slots, misfit
 from engine.launch.status import pause_reason, read_status
 from engine.launch.submit import reallot
 from engine.launch.tickets import has_ticket, ticketed
@@ -105,7 +105,7 @@ class Foreground:
             raise WorkspaceError(str(room), "Free some space there first.")
         settle_abandoned(self._workspace)
         _sweep(self._workspace)
-        _check_width(self.specs)
+        _check_machine([spec for spec in self.specs if not self.done(spec)])
         try:
             for spec in self.specs:
                 run = create_run(self._workspace, spec.model_dump(mode="json"))
@@ -137,7 +137,8 @@ class Foreground:
 
     def done(self, spec: RunSpec) -> bool:
         """Whether a run is done."""
-        return self._workspace.run(spec.run_id).state().state == "done"
+        run = self._workspace.run(spec.run_id)
+        return run.exists() and run.state().state == "done"
 
     def work(self, look: Look) -> RunState | None:
         """Execute or follow every run that is not done, calling ``look`` ten times a second.
@@ -311,18 +312,14 @@ def _choose_slot(workspace: Workspace, specs: Sequence[RunSpec]) -> Slot:
     return found or slots[0]
 
 
-def _check_width(specs: Sequence[RunSpec]) -> None:
-    room = widest(find_slots())
+def _check_machine(specs: Sequence[RunSpec]) -> None:
+    slots = find_slots()
     for spec in specs:
-        wanted = spec.resources
-        if wanted.nodes > 1:
+        if lacking := misfit(spec.resources, slots):
+            several = "Launch it: the queue says how to start it."
             raise ConfigError(
-                f"{spec.name} wants {wanted.nodes} machines", "Launch it: the queue says how to start it."
-            )
-        if wanted.ranks_per_node > room:
-            raise ConfigError(
-                f"{spec.name} wants {wanted.ranks_per_node} processes at a time; this machine has slots for {room}",
-                "Lower processes or gpus_per_run under resources.",
+                f"{spec.name} wants {lacking}",
+                several if spec.resources.nodes > 1 else "Lower processes or gpus_per_run under resources.",
             )
 
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from engine.launch.mailbox import Slot
 from store.errors import ConfigError
+
+if TYPE_CHECKING:
+    from engine.spec.run import Resources
 
 SLOTS_VARIABLE = "ODYSSEY_SLOTS"
 _CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
@@ -40,6 +44,18 @@ def widest(slots: Sequence[Slot]) -> int:
     """How many processes of one run the slots can execute at a time."""
     gpus = {slot.gpu for slot in slots if slot.gpu is not None}
     return len(gpus) or len(slots)
+
+
+def misfit(wanted: Resources, slots: Sequence[Slot]) -> str:
+    """What a run wants that one machine with these slots can never give, and what that has; empty when it can."""
+    gpus = len({slot.gpu for slot in slots if slot.gpu is not None})
+    if wanted.nodes > 1:
+        return f"{wanted.nodes} machines"
+    if wanted.gpus > gpus:
+        return f"{wanted.gpus} GPU{'s' if wanted.gpus > 1 else ''}; this machine has {gpus or 'none'}"
+    if wanted.ranks_per_node > widest(slots):
+        return f"{wanted.ranks_per_node} processes at a time; this machine has slots for {widest(slots)}"
+    return ""
 
 
 def slots_wanted(environment: Mapping[str, str] = os.environ) -> int | None:

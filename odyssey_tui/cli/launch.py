@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from textwrap import fill
 from typing import TYPE_CHECKING
 
 import click
 
 from odyssey_tui.cli.context import Invocation
 from odyssey_tui.cli.output import Column, emit_json, emit_table
-from odyssey_tui.cli.printing import terminal_width
+from odyssey_tui.cli.printing import say_wrapped
 from odyssey_tui.services.composition import describe
 from odyssey_tui.services.format import count, duration, state_text
 from odyssey_tui.services.launch import compose_whole, find_config
@@ -73,11 +72,11 @@ def launch(
     if dry_run or csv:
         emit_table(COLUMNS, [table_row(run) for run in composition.runs], csv=csv)
     for caution in composition.cautions:
-        click.echo(f"caution: {caution}", err=True)
-    click.echo(summary(composition, queued=not dry_run), err=True)
+        say_wrapped(f"caution: {caution}")
+    say_wrapped(summary(composition, queued=not dry_run))
     if dry_run:
         for line in details(composition, calibrated=calibrate):
-            click.echo(fill(line, terminal_width(), subsequent_indent="  "), err=True)
+            say_wrapped(line)
 
 
 def _calibrated(invocation: Invocation, composition: Composition) -> Composition:

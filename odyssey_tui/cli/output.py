@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import click
 
-from odyssey_tui.cli.printing import terminal_width
+from odyssey_tui.cli.printing import say_wrapped, terminal_width
 from odyssey_tui.services.format import cut
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -173,7 +173,7 @@ def _emit_text(columns: Sequence[Column], rows: Sequence[Sequence[Any]], title: 
         print((" " * GAP).join(line).rstrip())
     if len(kept) < len(columns):
         hidden = ", ".join(titles[i] for i in range(len(columns)) if i not in kept)
-        click.echo(f"not shown for lack of width: {hidden} (--json and --csv have every column)", err=True)
+        say_wrapped(f"not shown for lack of width: {hidden} (--json and --csv have every column)")
 
 
 def _fit(columns: Sequence[Column], titles: Sequence[str], widths: list[int], numeric: Sequence[bool]) -> list[int]:

@@ -9,6 +9,8 @@ import textwrap
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+import click
+
 if TYPE_CHECKING:
     from odyssey_tui.plots.figure import Figure
 
@@ -25,6 +27,14 @@ def print_wrapped(text: str, *, bullet: str = "") -> None:
     """Print a sentence in lines that fit, hanging under its bullet."""
     width = min(_WIDEST_TEXT, terminal_width())
     print(textwrap.fill(text, width, initial_indent=bullet, subsequent_indent=" " * len(bullet)))
+
+
+def say_wrapped(text: str) -> None:
+    """A remark on stderr, in lines as wide as the tables on stdout; names of runs and files stay whole."""
+    lines = textwrap.fill(
+        text, terminal_width(), subsequent_indent="  ", break_on_hyphens=False, break_long_words=False
+    )
+    click.echo(lines, err=True)
 
 
 def print_figure(figure: Figure, *, height: int = 20) -> None:

@@ -106,9 +106,24 @@ def describe(workspace: Workspace, plan: Plan, calibration: Calibration | None =
         sharing=describe_sharing(plan, [run for run in plan.runs if run.run_id not in there]),
         disk_bytes=disk,
         free_bytes=free,
-        cautions=(*plan.cautions, *_short_of_disk(disk, free)),
+        cautions=(
+            *plan.cautions,
+            *_beyond_machine([run for run in plan.runs if run.run_id not in there]),
+            *_short_of_disk(disk, free),
+        ),
         plan=plan,
     )
+
+
+def _beyond_machine(new: list[RunSpec]) -> tuple[str, ...]:
+    """What new runs want and the queue of this machine can never give them."""
+    from engine.launch.slots import find_slots, misfit
+
+    lacking = [text for run in new if (text := misfit(run.resources, find_slots()))]
+    if not lacking:
+        return ()
+    runs = "a run wants" if len(lacking) == 1 else f"{len(lacking)} runs want"
+    return (f"resources: {runs} {lacking[0]}; the queue will hold {'it' if len(lacking) == 1 else 'them'}",)
 
 
 def _short_of_disk(needed: int, free: int) -> tuple[str, ...]:

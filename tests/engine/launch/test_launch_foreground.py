@@ -17,6 +17,7 @@ from engine.launch.foreground import Foreground
 from engine.launch.requests import cancel, retry
 from engine.launch.tickets import Ticket, remove_ticket, write_ticket
 from engine.spec.run import Resources, RunSpec
+from store.errors import ConfigError
 
 WORKER = (sys.executable, str(Path(__file__).with_name("scripted_bound_worker.py")))
 COMMAND = (sys.executable, str(Path(__file__).with_name("scripted_command.py")))
@@ -55,6 +56,18 @@ def test_a_run_made_for_more_processes_is_executed_by_as_many_as_are_asked_for_n
     spec = RunSpec.model_validate(bench.workspace.run(made).spec())
     assert work(bench, spec.model_copy(update={"resources": Resources()})) is None
     assert bench.workspace.run(made).spec()["resources"]["processes"] == 1
+
+
+def test_what_the_machine_lacks_is_refused_unless_it_is_done(bench, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    first, second = make(bench, "first", "finish"), make(bench, "second", "finish", "first")
+    assert work(bench, first) is None
+    wide = first.model_copy(update={"resources": Resources(processes=64)})
+    assert work(bench, wide, second) is None
+    third = make(bench, "third", "finish")
+    with pytest.raises(ConfigError, match="third wants 1 GPU; this machine has none"):
+        work(bench, wide, third.model_copy(update={"resources": Resources(gpus=1)}))
+    assert bench.state("third") == "queued"
 
 
 def test_a_failure_ends_it_with_reason_and_hint(bench):

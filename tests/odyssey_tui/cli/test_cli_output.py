@@ -56,6 +56,7 @@ def test_a_wide_table_cuts_texts_then_drops_columns_and_says_so(capsys) -> None:
     assert max(map(len, out.splitlines())) <= 80
     assert out.splitlines()[1].startswith("n" * 25 + "…")
     assert "number8" in err
+    assert max(map(len, err.splitlines())) <= 80
     assert "number1" in out
     assert "number8" not in out
 

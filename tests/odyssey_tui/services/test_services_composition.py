@@ -61,6 +61,23 @@ def test_runs_of_another_precision_or_size_tell_nothing(tiny) -> None:
     assert any("are like none that finished here" in line for line in details(larger, calibrated=False))
 
 
+@pytest.mark.parametrize(
+    ("resources", "wanted"),
+    [
+        ("{gpus_per_run: 1}", "1 GPU; this machine has none; the queue will hold them"),
+        ("{nodes: 2}", "2 machines; the queue will hold them"),
+        ("{processes: 3}", "3 processes at a time; this machine has slots for 2; the queue will hold them"),
+    ],
+)
+def test_what_the_machine_lacks_is_told_before_it_is_queued(empty, tmp_path, monkeypatch, resources, wanted) -> None:
+    monkeypatch.setenv("ODYSSEY_SLOTS", "2")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    path = write_experiment(tmp_path)
+    assert not any("the queue will hold" in caution for caution in compose_whole(empty, path, ()).cautions)
+    (caution,) = (c for c in compose_whole(empty, path, [f"resources={resources}"]).cautions if "will hold" in c)
+    assert caution.endswith(f"runs want {wanted}")
+
+
 def test_the_nearest_size_counts_within_a_factor_of_three(empty, tmp_path) -> None:
     found = compose_whole(empty, write_experiment(tmp_path), ())
     run = next(run for run in found.plan.runs if run.job.kind == "adapt")
