@@ -1,7 +1,7 @@
 """What a run costs before it runs: parameters from the architecture, tokens that are scored, FLOPs from both.
 
-C = 6·N per trained token and 2·N per evaluated one (Kaplan et al. 2020, section 2.1). Estimates order the queue and
-feed its ETA; the store records what was really spent.
+C = 6·N per trained token, less under an adapter, and 2·N per evaluated one (Kaplan et al. 2020, section 2.1). Estimates
+order the queue and feed its ETA; the store records what was really spent.
 """
 
 from __future__ import annotations
@@ -51,6 +51,9 @@ def count_evaluated(evaluation: Evaluation) -> int:
     return round(sum(chosen.max_tokens or UNLIMITED_SET_TOKENS for chosen in evaluation.sets) * overlap)
 
 
-def estimate_flops(n_params: int, trained_tokens: int, evaluated_tokens: int) -> float:
-    """6·N·trained + 2·N·evaluated."""
-    return 6.0 * n_params * trained_tokens + 2.0 * n_params * evaluated_tokens
+def count_flops(n_params: int, n_trained: int, *, held: bool = False) -> int:
+    """FLOPs of training on one token where ``n_trained`` of N parameters are trained: 4·N + 2·trained, or 6·N for all.
+
+    2·N more where a base model's prediction is computed, too (``held``).
+    """
+    return (4 + 2 * held) * n_params + 2 * n_trained

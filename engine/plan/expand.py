@@ -206,6 +206,7 @@ class _Builder:
             evaluation=evaluation,
             shape=self.parts.shape(cell.size),
             scored_models=1 + len(cell.wise_ft),
+            method=cell.method,
         )
         return self._add(
             self._cell_name(cell),

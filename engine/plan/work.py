@@ -6,10 +6,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from engine.plan.cost import count_evaluated, estimate_flops
+from engine.plan.cost import count_evaluated, count_flops
 from engine.plan.shape import Shape
 from engine.plan.trajectory import Trajectory, plan_trajectory
-from engine.spec.run import Evaluation, Training
+from engine.spec.run import Evaluation, Method, Training
+
+FULL = Method()
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,8 @@ class Work:
     states: int = 0
     """Budgets along the trajectory."""
     trained_tokens: int = 0
+    trained_flops: int = 0
+    """FLOPs of one trained token."""
     steps: int = 0
     evaluated_tokens: int = 0
     apart_tokens: int = 0
@@ -30,8 +34,8 @@ class Work:
 
     @property
     def flops(self) -> float:
-        """6·N per trained and 2·N per evaluated token; 0 where N is not known."""
-        return estimate_flops(self.n_params, self.trained_tokens, self.evaluated_tokens)
+        """Of all trained tokens, and 2·N per evaluated one; 0 where N is not known."""
+        return float(self.trained_flops * self.trained_tokens + 2 * self.n_params * self.evaluated_tokens)
 
 
 def plan_training(
@@ -44,8 +48,11 @@ def plan_training(
     evaluation: Evaluation,
     shape: Shape | None = None,
     scored_models: int = 1,
+    method: Method = FULL,
 ) -> Work:
     """The work of one trajectory through ``budgets``; each state is scored as itself and ``scored_models - 1`` blends.
+
+    What an adapter trains is that of all linear layers, and nothing where the model's shape is not known.
 
     ``ConfigError`` as ``plan_trajectory``.
     """
@@ -54,9 +61,11 @@ def plan_training(
     steps = count_steps(trajectory, training)
     validations = steps // training.validate_every if training.validate_every else 0
     scored = len(budgets) * scored_models * count_evaluated(evaluation) + validations * training.validate_tokens
+    n_trained = n_params if method.name == "full" else shape.count_trained(method) if shape else 0
     return Work(
         n_params=n_params,
         shape=shape,
+        trained_flops=count_flops(n_params, n_trained, held=any(mask.treat == "kl" for mask in training.masks)),
         states=len(budgets),
         trained_tokens=trajectory.sequences * training.sequence,
         steps=steps,

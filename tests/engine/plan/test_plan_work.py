@@ -8,10 +8,11 @@ import pytest
 
 from engine.plan.expand import expand
 from engine.plan.known import look_up
+from engine.plan.shape import shape_of
 from engine.plan.trajectory import plan_trajectory
 from engine.plan.work import count_steps, plan_training
 from engine.spec.load import load_experiment, parse_experiment
-from engine.spec.run import Evaluation, Scheme, Training
+from engine.spec.run import Architecture, Evaluation, LossMask, Method, Scheme, Training
 from store.errors import ConfigError
 from store.workspace import Workspace
 from tests.support.inline import execute
@@ -125,6 +126,23 @@ def test_steps_by_hand(accumulate):
     assert work.trained_tokens == {1: (40 + 5 + 10) * 10, 3: (42 + 7 + 8) * 10}[accumulate]
     assert work.apart_tokens == 750
     assert work.flops == 6 * 7 * work.trained_tokens
+
+
+def test_flops_of_adapters_and_of_what_is_held_to_the_base():
+    shape = shape_of(Architecture(n_layer=1, n_embd=8, n_head=1, context=16), 100)
+    plain = Training(lr=1, sequence=10, batch_sequences=2)
+    held = plain.model_copy(update={"masks": (LossMask(classes=("newline",), treat="kl"),)})
+
+    def flops_per_token(training: Training, method: Method) -> float:
+        found = plan_training(
+            "tokens", (500,), 1, training, n_params=1000, evaluation=NOTHING, shape=shape, method=method
+        )
+        return found.flops / found.trained_tokens
+
+    # Rank 2 beside four matrices of 8 by 8 and two of 8 by 32.
+    assert flops_per_token(plain, Method(name="lora", rank=2)) == 4 * 1000 + 2 * 2 * (4 * 16 + 2 * 40)
+    assert flops_per_token(plain, Method()) == 6 * 1000
+    assert flops_per_token(held, Method()) == 8 * 1000
 
 
 def test_validation_and_blends_count_as_scored():
