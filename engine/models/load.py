@@ -178,11 +178,11 @@ def _explain(error: Exception, model: Model, location: Path | str) -> OdysseyErr
     if "safetensors" in text and not model.allow_pickle:
         return DataError(
             f"cannot load {name}: it has no safetensors weights",
-            "Allow it (`allow_pickle: true`, or --allow-pickle) if you trust its author: pickled weights can run any code.",
+            "Allow it (`allow_pickle: true`, --allow-pickle) if you trust its author: pickles can run any code.",
         )
     if "trust_remote_code" in text:
         return DataError(
             f"cannot load {name}: it needs code from its repository",
-            "Allow it (`trust_remote_code: true`, or --trust-remote-code) if you trust its author: the code runs with your rights.",
+            "Allow it (`trust_remote_code: true`, --trust-remote-code) if you trust its author: it has your rights.",
         )
     return DataError(f"cannot load {name}: {text[:300]}", "Check the name, the revision and the connection.")
