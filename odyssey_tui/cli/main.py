@@ -45,6 +45,7 @@ COMMANDS: dict[str, Entry] = {
     "fit": Entry("odyssey_tui.cli.fit:fit", "Fit the scaling laws again, on everything measured."),
     "forecast": Entry("odyssey_tui.cli.forecast:forecast", "Draw a fitted law and list the scores of all."),
     "plan": Entry("odyssey_tui.cli.plan:plan", "Find the replay ratio and budget that keep within limits."),
+    "sql": Entry("odyssey_tui.cli.sql:sql", "Ask the database anything, in SQL (read-only)."),
 }
 
 
