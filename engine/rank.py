@@ -73,7 +73,7 @@ class Rank:
         self._parent = os.getppid()
         self._over = threading.Event()
         self._lock = threading.Lock()
-        self._report: Report = Silent(attempt) if place.rank else Report(attempt)
+        self._report: Report = Silent(attempt.number) if place.rank else Report(attempt)
 
     def work(self, jobs: Mapping[str, str] = JOBS) -> int:
         """Execute the run; returns the exit status. ``jobs`` maps kinds of job to module names."""

@@ -139,10 +139,10 @@ class Report:
 
 
 class Silent(Report):
-    """The report of a process that trains beside the one that speaks: it takes requests to stop and writes nothing."""
+    """A report nobody reads, as of a process that trains beside the one that speaks: it only takes requests to stop."""
 
-    def __init__(self, attempt: AttemptDir) -> None:
-        self.attempt = attempt.number
+    def __init__(self, attempt: int) -> None:
+        self.attempt = attempt
         self._stop_reason = None
 
     def emit(self, event: str, **fields: Any) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import secrets
 import shutil
 import subprocess
 import sys
@@ -26,7 +25,7 @@ from engine.launch.slots import choose_slots, find_slots, misfit
 from engine.launch.status import pause_reason, read_status
 from engine.launch.submit import reallot
 from engine.launch.tickets import has_ticket, ticketed
-from engine.launch.workers import NO_ORDER, Worker, tail, worker_environment
+from engine.launch.workers import Worker, start_worker, tail
 from engine.spec.run import RunSpec
 from store.errors import ConfigError, DataError, OdysseyError, WorkspaceError
 from store.journal import read_events
@@ -241,22 +240,15 @@ class Foreground:
         self._dismiss()
         slot = _choose_slot(self._workspace, self.specs)
         threads = max(slot.threads, *(spec.resources.cpu_threads for spec in self.specs))
-        worker_id = f"{PREFIX}{os.getpid()}-{secrets.token_hex(4)}"
-        mailbox = Mailbox(self._workspace.workers / worker_id)
-        mailbox.write_slot(slot)
-        mailbox.write_order(NO_ORDER)
-        with open(mailbox.console, "ab") as console:
-            child = subprocess.Popen(
-                (*self._command, str(self._workspace.root), worker_id),
-                stdin=subprocess.PIPE,
-                stdout=console,
-                stderr=console,
-                env=worker_environment(slot, threads),
-                cwd=self._workspace.root,
-                start_new_session=True,
-                pass_fds=[claim.descriptor for claim in self._claims.values()],
-            )
-        self._worker = Worker(worker_id, slot, mailbox, child=child)
+        self._worker = start_worker(
+            self._workspace,
+            self._command,
+            f"{PREFIX}{os.getpid()}",
+            slot,
+            threads,
+            stdin=subprocess.PIPE,
+            pass_fds=[claim.descriptor for claim in self._claims.values()],
+        )
         return self._worker
 
     def _dismiss(self) -> None:

@@ -166,23 +166,9 @@ class Pool:
 
     def spawn(self, slot: Slot, threads: int) -> Worker:
         """Start a worker in a slot; it imports what runs need while it waits for its first."""
-        worker_id = f"{slot.name}-{secrets.token_hex(4)}"
-        mailbox = Mailbox(self._workspace.workers / worker_id)
-        mailbox.write_slot(slot)
-        mailbox.write_order(NO_ORDER)
-        with open(mailbox.console, "ab") as console:
-            child = subprocess.Popen(
-                (*self._command, str(self._workspace.root), worker_id),
-                stdin=subprocess.DEVNULL,
-                stdout=console,
-                stderr=console,
-                env=worker_environment(slot, threads),
-                cwd=self._workspace.root,
-                start_new_session=True,
-            )
-        worker = Worker(worker_id, slot, mailbox, child=child)
-        self.workers[worker_id] = worker
-        _LOG.info("started worker %s, pid %d", worker_id, child.pid)
+        worker = start_worker(self._workspace, self._command, slot.name, slot, threads)
+        self.workers[worker.worker_id] = worker
+        _LOG.info("started worker %s, pid %d", worker.worker_id, worker.child.pid)
         return worker
 
     def forget(self, worker: Worker) -> None:
@@ -194,6 +180,35 @@ class Pool:
         """Ask every worker to leave."""
         for worker in self.workers.values():
             worker.dismiss()
+
+
+def start_worker(
+    workspace: Workspace,
+    command: Sequence[str],
+    prefix: str,
+    slot: Slot,
+    threads: int,
+    *,
+    stdin: int = subprocess.DEVNULL,
+    pass_fds: Sequence[int] = (),
+) -> Worker:
+    """Start a worker process in a session of its own, with a mailbox of its own; its name begins with ``prefix``."""
+    worker_id = f"{prefix}-{secrets.token_hex(4)}"
+    mailbox = Mailbox(workspace.workers / worker_id)
+    mailbox.write_slot(slot)
+    mailbox.write_order(NO_ORDER)
+    with open(mailbox.console, "ab") as console:
+        child = subprocess.Popen(
+            (*command, str(workspace.root), worker_id),
+            stdin=stdin,
+            stdout=console,
+            stderr=console,
+            env=worker_environment(slot, threads),
+            cwd=workspace.root,
+            start_new_session=True,
+            pass_fds=pass_fds,
+        )
+    return Worker(worker_id, slot, mailbox, child=child)
 
 
 def worker_environment(slot: Slot, threads: int) -> dict[str, str]:

@@ -18,6 +18,7 @@ from engine.models.adapter import attach_method
 from engine.models.build import build_model
 from engine.models.decoder import Decoder
 from engine.models.load import speed_up
+from engine.report import Silent
 from engine.spec.run import Architecture, Method, Model, Training
 from engine.train.loop import Trainer
 
@@ -25,7 +26,7 @@ WARM_STEPS, LEAST_STEPS = 2, 3
 """Steps that are not timed (memory is touched, kernels chosen), and steps that are at the least."""
 
 
-class _Noise:
+class Noise:
     """Random sequences."""
 
     def __init__(self, length: int, vocabulary: int) -> None:
@@ -42,14 +43,6 @@ class _Still:
         return 0.0
 
 
-class _Silent:
-    """A report nobody reads."""
-
-    def metric(self, *values: Any, **named: Any) -> None: ...
-
-    def emit(self, *values: Any, **named: Any) -> None: ...
-
-
 def measure(case: dict[str, Any], seconds: float, device: str) -> float:
     """Training tokens per second of a case: architecture or model, vocabulary, training, method."""
     training = Training(lr=1e-3, **case["training"])
@@ -59,8 +52,8 @@ def measure(case: dict[str, Any], seconds: float, device: str) -> float:
     else:
         decoder = Decoder.of(_random_copy(Model(**case["model"])).to(device))
     attach_method(decoder.model, Method(**(case["method"] or {})))
-    source = _Noise(training.sequence, case["vocabulary"] or decoder.vocab_size)
-    trainer = Trainer(decoder, training, source, _Silent())
+    source = Noise(training.sequence, case["vocabulary"] or decoder.vocab_size)
+    trainer = Trainer(decoder, training, source, Silent(attempt=1))
     step = training.batch_sequences * training.accumulate
     trainer.train(WARM_STEPS * step, _Still(), "trunk", lambda tokens: None)
     started, first = time.perf_counter(), trainer.position

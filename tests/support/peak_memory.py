@@ -5,24 +5,16 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 
 from engine.models.adapter import attach_method
 from engine.models.build import build_model
 from engine.models.decoder import Decoder
+from engine.report import Silent
 from engine.spec.run import Architecture, Method, Training
+from engine.train.calibrate import Noise
 from engine.train.loop import Trainer
-
-
-class _Noise:
-    def __init__(self, length: int, vocabulary: int) -> None:
-        self._length, self._vocabulary = length, vocabulary
-
-    def batch(self, first: int, count: int) -> np.ndarray:
-        return np.random.default_rng(first).integers(0, self._vocabulary, (count, self._length))
 
 
 class _Rate:
@@ -30,17 +22,11 @@ class _Rate:
         return 1e-4
 
 
-class _Silent:
-    def metric(self, *values: Any, **named: Any) -> None: ...
-
-    def emit(self, *values: Any, **named: Any) -> None: ...
-
-
 def train(architecture: Architecture, vocabulary: int, training: Training, method: Method, trunk: bool) -> None:
     """Two steps; with ``trunk`` the state is kept between them and gone back to."""
     model = build_model(architecture, vocabulary, seed=0)
     attach_method(model, method)
-    trainer = Trainer(Decoder(model, plain=True), training, _Noise(training.sequence, vocabulary), _Silent())
+    trainer = Trainer(Decoder(model, plain=True), training, Noise(training.sequence, vocabulary), Silent(attempt=1))
     step = training.batch_sequences * training.accumulate
     trainer.train(step, _Rate(), "trunk", lambda tokens: None)
     kept = trainer.state() if trunk else None
