@@ -12,6 +12,7 @@ from odyssey_tui.services.timing import Calibration, Pace, read_speeds
 from store.errors import WorkspaceError
 
 if TYPE_CHECKING:
+    from engine.launch.mailbox import Slot
     from engine.plan.estimate import Estimate, Sharing
     from engine.plan.plan import Plan
     from engine.spec.run import RunSpec
@@ -92,9 +93,10 @@ def describe(workspace: Workspace, plan: Plan, calibration: Calibration | None =
 
     there = set(preview(workspace, plan.runs).existing)
     pace = Pace(read_speeds(workspace), calibration or Calibration())
+    absent = [run for run in plan.runs if run.run_id not in there]
     runs = tuple(_planned(workspace, plan, run, run.run_id not in there, pace) for run in plan.runs)
     new = [run for run in runs if run.starts]
-    disk = needed_bytes((run.estimate.disk for run in new), slots())
+    disk = needed_bytes((run.estimate.disk for run in new), len(machine()))
     free = look_at(workspace.root).free_bytes
     return Composition(
         runs=runs,
@@ -102,13 +104,13 @@ def describe(workspace: Workspace, plan: Plan, calibration: Calibration | None =
         flops=sum(run.flops for run in new),
         seconds=_elapsed(plan, new),
         timed=sum(run.seconds is not None for run in new),
-        slots=slots(),
-        sharing=describe_sharing(plan, [run for run in plan.runs if run.run_id not in there]),
+        slots=len(machine()),
+        sharing=describe_sharing(plan, absent),
         disk_bytes=disk,
         free_bytes=free,
         cautions=(
             *plan.cautions,
-            *_beyond_machine([run for run in plan.runs if run.run_id not in there]),
+            *_beyond_machine(absent),
             *_short_of_disk(disk, free),
         ),
         plan=plan,
@@ -117,9 +119,9 @@ def describe(workspace: Workspace, plan: Plan, calibration: Calibration | None =
 
 def _beyond_machine(new: list[RunSpec]) -> tuple[str, ...]:
     """What new runs want and the queue of this machine can never give them."""
-    from engine.launch.slots import find_slots, misfit
+    from engine.launch.slots import misfit
 
-    lacking = [text for run in new if (text := misfit(run.resources, find_slots()))]
+    lacking = [text for run in new if (text := misfit(run.resources, machine()))]
     if not lacking:
         return ()
     runs = "a run wants" if len(lacking) == 1 else f"{len(lacking)} runs want"
@@ -166,20 +168,17 @@ def _elapsed(plan: Plan, new: list[PlannedRun]) -> float | None:
     priorities = plan.priorities()
     queued = [run for run in plan.runs if run.run_id in seconds]
     queued.sort(key=lambda run: -priorities[run.run_id])
-    return makespan({}, queued, slots(), lambda run: seconds[run.run_id])
+    return makespan({}, queued, len(machine()), lambda run: seconds[run.run_id])
 
 
-@cache
 def has_gpu() -> bool:
     """Whether this machine has a GPU that may be used."""
-    from engine.launch.slots import list_gpus
-
-    return bool(list_gpus())
+    return any(slot.gpu is not None for slot in machine())
 
 
 @cache
-def slots() -> int:
-    """How many runs go at once."""
+def machine() -> tuple[Slot, ...]:
+    """The slots of this machine, looked up once: a plan is drawn anew at every key."""
     from engine.launch.slots import find_slots
 
-    return len(find_slots())
+    return find_slots()
