@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +17,7 @@ from odyssey_tui.services.tokens import read_tokens
 from store.database import lease
 from store.ingest import ingest
 from store.workspace import Workspace
+from tests.support.queue import wait_for_all
 from tests.support.tiny import write_experiment
 
 DEADLINE_S = 180.0
@@ -52,23 +51,11 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
             environment.setenv(name, value)
         assert run(["launch", str(config), "-w", str(folder / "workspace")]) == 0
     made = Workspace.open(folder / "workspace")
-    wait_for_all(made)
+    wait_for_all(made, DEADLINE_S)
     ingest(made)
     yield made
     if (pid := queue_state(made).scheduler_pid) is not None:
         os.kill(pid, signal.SIGTERM)
-
-
-def wait_for_all(workspace: Workspace) -> None:
-    deadline, pause = time.monotonic() + DEADLINE_S, threading.Event()
-    while queue_state(workspace).total:
-        states = {run_id: workspace.run(run_id).state() for run_id in workspace.run_ids()}
-        if all(state.state == "done" for state in states.values()):
-            return
-        failed = {run_id: state.reason for run_id, state in states.items() if state.state in ("failed", "lost", "held")}
-        if failed or time.monotonic() > deadline:
-            pytest.fail(f"not done: {failed or {run_id: state.state for run_id, state in states.items()}}")
-        pause.wait(0.05)
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ from engine.launch.queue_state import queue_state
 from odyssey_tui.cli.main import run
 from store.journal import read_events
 from store.workspace import Workspace
+from tests.support.queue import wait_for_all
 from tests.support.tiny import write_experiment
 
 DEADLINE_S = 120.0
@@ -48,7 +47,7 @@ def metrics(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str
             assert run(["launch", str(folder / f"{name}.yaml"), "-w", at]) == 0
     workspace = Workspace.open(Path(at))
     try:
-        _wait(workspace)
+        wait_for_all(workspace, DEADLINE_S)
     finally:
         if (pid := queue_state(workspace).scheduler_pid) is not None:
             os.kill(pid, signal.SIGTERM)
@@ -61,18 +60,6 @@ def metrics(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str
         for run_id in workspace.run_ids()
         if run_id.startswith("adapt")
     }
-
-
-def _wait(workspace: Workspace) -> None:
-    deadline, pause = time.monotonic() + DEADLINE_S, threading.Event()
-    while queue_state(workspace).total:
-        states = {run_id: workspace.run(run_id).state() for run_id in workspace.run_ids()}
-        if all(state.state == "done" for state in states.values()):
-            return
-        failed = {run_id: state.reason for run_id, state in states.items() if state.state in ("failed", "lost", "held")}
-        if failed or time.monotonic() > deadline:
-            pytest.fail(f"not done: {failed or {run_id: state.state for run_id, state in states.items()}}")
-        pause.wait(0.05)
 
 
 @pytest.mark.slow
