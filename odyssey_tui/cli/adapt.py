@@ -58,12 +58,9 @@ class Display:
         if not self._live and (moment.state.finished or (now - at < LINE_S and list(key) == last)):
             return
         self._said = (now, *key)
-        line = progress_line(moment, f"[{self.place}/{self._total}]")
-        if self._live:
-            width = shutil.get_terminal_size((80, 24)).columns - 1
-            self._write(f"\r\x1b[2K{line[:width]}")
-        else:
-            self._write(f"{line}\n")
+        width = shutil.get_terminal_size((80, 24)).columns - 1 if self._live else None
+        line = progress_line(moment, f"[{self.place}/{self._total}]", width)
+        self._write(f"\r\x1b[2K{line}" if self._live else f"{line}\n")
 
     def settle(self, text: str) -> None:
         """A line that stays."""

@@ -88,18 +88,31 @@ def read_outcome(workspace: Workspace, run_id: str) -> Outcome:
     return Outcome(read_detail(workspace, run_id, log_lines=0).evaluations, kept)
 
 
-def progress_line(moment: Moment, place: str) -> str:
-    """``[4/5] adapt-x ████··  63% annealing atpp1 · 12.3k tokens/s · loss 3.214 · 2m10s left``."""
+def progress_line(moment: Moment, place: str, width: int | None = None) -> str:
+    """``[4/5] adapt-x ████··  63% annealing atpp1 · 12.3k tokens/s · loss 3.214 · 2m10s left``.
+
+    Of what is wider than ``width`` the bar goes first, then the speed, rather than the time that is left.
+    """
     state, values = moment.state, moment.values
     share = min(1.0, state.done / state.total) if state.total else 0.0
-    parts = [
-        moment.note or (state.phase if state.state == "running" else state.state),
-        f"{count(values['tokens_per_s'])} tokens/s" if "tokens_per_s" in values else "",
-        f"loss {number(values['loss'])}" if "loss" in values else "",
-        f"{duration(state.eta_s)} left" if state.eta_s is not None else "",
+    doing = moment.note or (state.phase if state.state == "running" else state.state)
+    speed = f"{count(values['tokens_per_s'])} tokens/s" if "tokens_per_s" in values else ""
+    loss = f"loss {number(values['loss'])}" if "loss" in values else ""
+    left = f"{duration(state.eta_s)} left" if state.eta_s is not None else ""
+
+    def line(drawn: str, *parts: str) -> str:
+        told = " · ".join(part for part in parts if part)
+        return " ".join(part for part in (place, moment.spec.name, drawn, f"{share:4.0%}", told) if part)
+
+    drawn = bar(share, 12)
+    lines = [
+        line(drawn, doing, speed, loss, left),
+        line("", doing, speed, loss, left),
+        line(drawn, doing, loss, left),
+        line("", doing, loss, left),
     ]
-    told = " · ".join(part for part in parts if part)
-    return f"{place} {moment.spec.name} {bar(share, 12)} {share:4.0%} {told}"
+    fitting = (found for found in lines if width is None or len(found) <= width)
+    return next(fitting, lines[-1][:width])
 
 
 def describe_elsewhere(elsewhere: Mapping[str, str], specs: Sequence[RunSpec]) -> str:
