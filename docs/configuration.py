@@ -35,6 +35,7 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("laws", experiment.LawsChoice),
     ("limits", experiment.Limits),
     ("resources", experiment.ResourcesChoice),
+    ("resources.slurm", run.Slurm),
 )
 INTRODUCTION = """\
 # The keys of an experiment

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from store.errors import DataError, WorkspaceError
 from store.files import cannot_write, read_json, temporary_name, write_json
+from store.settings import Settings, read_settings
 
 if TYPE_CHECKING:
     from store.run_dir import RunDir
@@ -27,6 +28,7 @@ class Workspace:
     """Paths of one workspace. Make it with ``create``, ``open`` or ``open_or_create``, which check the folder."""
 
     root: Path
+    settings: Settings = field(default_factory=Settings, compare=False)
 
     @classmethod
     def create(cls, path: str | Path) -> Workspace:
@@ -77,7 +79,7 @@ class Workspace:
                 f"{root} was made by a newer odyssey (format {version}; this one reads {WORKSPACE_FORMAT})",
                 "Install the newer version: pip install --upgrade odyssey-tui.",
             )
-        workspace = cls(root)
+        workspace = cls(root, read_settings(root))
         # `runs` is made last, so its presence says that an earlier start was not interrupted half-way.
         if not workspace.runs.is_dir():
             workspace._make_folders()
@@ -123,7 +125,7 @@ class Workspace:
 
     @property
     def database_path(self) -> Path:
-        return self.root / "odyssey.duckdb"
+        return self.settings.database or self.root / "odyssey.duckdb"
 
     @property
     def reopened(self) -> Path:

@@ -355,8 +355,11 @@ class _Builder:
                 nodes=chosen.nodes,
                 processes=chosen.processes,
                 cpu_threads=chosen.cpu_threads,
+                backend=chosen.backend,
+                slurm=chosen.slurm,
             )
-        return Resources(gpus=min(chosen.gpus_per_run, 1), cpu_threads=chosen.cpu_threads)
+        gpus = min(chosen.gpus_per_run, 1)
+        return Resources(gpus=gpus, cpu_threads=chosen.cpu_threads, backend=chosen.backend, slurm=chosen.slurm)
 
     def _cell_name(self, cell: Cell) -> str:
         """From the cell alone: a name that depended on the rest of the experiment would do the same work twice."""

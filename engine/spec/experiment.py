@@ -20,7 +20,7 @@ from pydantic import (
     Tag,
 )
 
-from engine.spec.run import Corpus, Method, MethodName, PerParameter, Quantization, Ratio, Training
+from engine.spec.run import Corpus, Method, MethodName, PerParameter, Quantization, Ratio, Slurm, Training
 from engine.spec.strict import Strict
 
 _BYTES = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*([kKMG]i?)?B\s*$")
@@ -290,6 +290,10 @@ class Limits(Written):
 class ResourcesChoice(Written):
     """What each training run occupies; other runs take one GPU at most."""
 
+    backend: Literal["local", "slurm"] = "local"
+    """Who executes the runs: this machine's slots, or a Slurm cluster."""
+    slurm: Slurm = Slurm()
+    """How the cluster's queue is asked."""
     gpus_per_run: NonNegativeInt = 0
     """On each node."""
     nodes: PositiveInt = 1

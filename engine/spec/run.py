@@ -314,8 +314,35 @@ class FitJob(Strict):
 Job = Annotated[PrepareJob | PretrainJob | AdaptJob | EvaluateJob | SimilarityJob | FitJob, Field(discriminator="kind")]
 
 
+class Slurm(Strict):
+    """How a cluster's queue is asked: options of ``sbatch``, left to the cluster's defaults where they are absent."""
+
+    partition: str | None = None
+    """``--partition``: one, or several with commas."""
+    account: str | None = None
+    """``--account``: who pays."""
+    qos: str | None = None
+    """``--qos``."""
+    time: str | None = None
+    """``--time`` of a job, like ``4:00:00`` or ``2-0`` (days-hours); a run cut off goes on in a requeued job."""
+    memory: str | None = None
+    """``--mem`` on each node, like ``64G``."""
+    constraint: str | None = None
+    """``--constraint``: features of the nodes."""
+    at_once: PositiveInt | None = None
+    """Jobs of one array that may run at a time."""
+    setup: tuple[str, ...] = ()
+    """Shell lines before the worker starts, such as ``module load cuda``."""
+    options: tuple[str, ...] = ()
+    """Further options of ``sbatch``, such as ``--exclude=node7``."""
+
+
 class Resources(Strict):
     """What one run occupies while it runs; training is data-parallel over ``nodes`` × ``ranks_per_node`` processes."""
+
+    backend: Literal["local", "slurm"] = "local"
+    """Who executes it: this machine's slots, or a Slurm cluster."""
+    slurm: Slurm = Slurm()
 
     gpus: NonNegativeInt = 0
     """On each node, one process each."""

@@ -1,0 +1,1 @@
+SELECT 1; -- losses summed by type and by document

@@ -1,0 +1,1 @@
+SELECT 1; -- what is kept of an evaluation
