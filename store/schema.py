@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from store.data_model import write_comments
 from store.errors import WorkspaceError
 
 if TYPE_CHECKING:
@@ -71,6 +72,8 @@ def migrate(con: duckdb.DuckDBPyConnection, steps: tuple[Migration, ...] | None 
             if step.version == 1:
                 con.execute("CREATE TABLE schema_migrations (version INTEGER, name VARCHAR, applied DOUBLE)")
             con.execute(step.sql)
+            if step is migrations()[-1]:
+                write_comments(con)
             con.execute("INSERT INTO schema_migrations VALUES (?, ?, ?)", [step.version, step.name, time.time()])
         except BaseException:
             con.rollback()
