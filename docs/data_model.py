@@ -18,12 +18,12 @@ PAGE = Path(__file__).with_name("data-model.md")
 INTRODUCTION = """\
 # The database
 
-`odyssey.duckdb` in the workspace is one DuckDB file; `odyssey sql "SELECT …"` asks it anything. A process that has it open
-for writing keeps every other process out, so another program should not keep it open. These words are also its comments:
-`SELECT table_name, column_name, comment FROM duckdb_columns() WHERE NOT internal`.
+`odyssey.duckdb` in the workspace is one DuckDB file; `odyssey sql "SELECT …"` asks it anything. A process that has it
+open for writing keeps every other process out, so no other program should keep it open. These words are also its
+comments: `SELECT table_name, column_name, comment FROM duckdb_columns() WHERE NOT internal`.
 
-Losses are in nats per token, times in unix seconds; a name that ends in `_s` is in seconds. Tables refer to each other by
-columns of one name.
+Losses are in nats per token, times in unix seconds; a name that ends in `_s` is in seconds. Tables refer to each other
+by columns of one name.
 
 *This page is written by `python docs/data_model.py` from a new database and store/data_model.toml.*
 """
