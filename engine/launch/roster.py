@@ -1,0 +1,130 @@
+"""The scheduler's memory of the queue: an entry for each ticket, from its appearance until its run has ended."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+
+from pydantic import ValidationError
+
+from engine.launch.claims import list_claimed, settle_abandoned
+from engine.launch.entry import Entry, say
+from engine.launch.mailbox import Slot
+from engine.launch.needs import Needs
+from engine.launch.tickets import read_ticket, remove_ticket, ticketed
+from engine.launch.workers import Pool, Worker
+from engine.spec.run import RunSpec
+from store.errors import DataError
+from store.run_dir import RunDir
+from store.workspace import Workspace
+
+_LOG = logging.getLogger(__name__)
+
+
+class Roster:
+    """Entries by run. ``ended`` is told of runs that have ended, ``vanished`` of active ones that nobody executes."""
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        slots: Sequence[Slot],
+        pool: Pool,
+        *,
+        ended: Callable[[RunSpec, RunDir], None],
+        vanished: Callable[[Entry], None],
+    ) -> None:
+        self.entries: dict[str, Entry] = {}
+        self.needs = Needs(workspace, slots, self.entries)
+        self.claimed: frozenset[str] = frozenset()
+        """Runs that commands execute outside the queue."""
+        self.dirty = True
+        """Whether something happened that may hold runs, or let them start."""
+        self._workspace = workspace
+        self._pool = pool
+        self._ended = ended
+        self._vanished = vanished
+        self._broken: set[str] = set()
+
+    @property
+    def assigned(self) -> list[Entry]:
+        """Entries whose run is with a worker."""
+        return [entry for entry in self.entries.values() if entry.worker is not None]
+
+    def queued(self) -> list[Entry]:
+        """Entries that wait for a slot or for what they need, in the order of the queue."""
+        waiting = [entry for entry in self.entries.values() if entry.waiting == "queued"]
+        return sorted(waiting, key=lambda entry: entry.ticket.order)
+
+    def look_at_claims(self) -> bool:
+        """Which runs commands execute outside the queue: they are not touched, and what needs them waits."""
+        settle_abandoned(self._workspace)
+        before, self.claimed = self.claimed, list_claimed(self._workspace)
+        for run_id in before - self.claimed:
+            self.needs.forget(run_id)
+        return before != self.claimed
+
+    def read_tickets(self) -> bool:
+        """Admit what is new, forget what is gone; returns whether there was either."""
+        present = ticketed(self._workspace)
+        known = self.entries.keys() | self._broken
+        fresh = sorted(present - known)
+        claimed = list_claimed(self._workspace) if fresh else frozenset()
+        for run_id in fresh:
+            if run_id not in claimed:
+                self._admit(run_id)
+        for run_id in known - present:
+            # Deleted by hand: what runs is finished with when its worker is, what waits is gone.
+            self._broken.discard(run_id)
+            if run_id in self.entries and self.entries[run_id].worker is None:
+                del self.entries[run_id]
+        return bool((present ^ known) - claimed)
+
+    def drop(self, entry: Entry) -> None:
+        """Take an entry whose run is finished out of the queue."""
+        self.entries.pop(entry.run_id, None)
+        remove_ticket(self._workspace, entry.run_id)
+        self.needs.forget(entry.run_id)
+        self._ended(entry.spec, entry.run)
+        self.dirty = True
+
+    def drop_ended_elsewhere(self) -> bool:
+        """Runs on several machines are started by hand: only their files say that they have ended."""
+        ended = [e for e in self.entries.values() if e.spec.resources.nodes > 1 and e.run.state().finished]
+        for entry in ended:
+            self.drop(entry)
+        return bool(ended)
+
+    def _admit(self, run_id: str) -> None:
+        run = self._workspace.run(run_id)
+        try:
+            ticket = read_ticket(self._workspace, run_id)
+            spec = RunSpec.model_validate(run.spec())
+        except (DataError, ValidationError, TypeError) as error:
+            _LOG.error("run %s cannot be queued: %s", run_id, error)
+            self._broken.add(run_id)
+            if run.exists():
+                say(run, "held", reason=f"its specification cannot be read: {' '.join(str(error).split())[:300]}")
+            return
+        except FileNotFoundError:
+            return
+        entry = Entry(ticket, spec, run)
+        state = run.state()
+        self.entries[run_id] = entry
+        if state.finished:
+            self.drop(entry)
+        elif entry.elsewhere:
+            entry.held = "it runs on several machines"
+        elif state.state in ("starting", "running", "stopping"):
+            entry.attempt = state.attempt
+            entry.worker = self._holder(run_id, state.attempt)
+            if entry.worker is None:
+                self._vanished(entry)
+        elif state.state == "held":
+            entry.held = state.reason
+        elif state.queued is None:
+            entry.say("queued")
+
+    def _holder(self, run_id: str, attempt: int) -> Worker | None:
+        """The worker that was given this attempt of the run."""
+        workers = self._pool.workers.values()
+        return next((w for w in workers if (w.order.run_id, w.order.attempt) == (run_id, attempt)), None)
