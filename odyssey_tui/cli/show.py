@@ -42,8 +42,8 @@ def show(invocation: Invocation, run: str, json: bool, csv: bool, latex: bool) -
     row = detail.row
     evaluations = [asdict(line) for line in detail.evaluations]
     if json:
-        told = {"attempt": detail.attempt, "hint": detail.hint, "history": detail.history, "evaluations": evaluations}
-        emit_json({**row.record(), **told})
+        told = {"attempt": detail.attempt, "hint": detail.hint, "history": detail.history, "notes": detail.notes}
+        emit_json({**row.record(), **told, "evaluations": evaluations})
         return
     if csv or latex:
         emit_table(EVALUATIONS, evaluations, csv=csv, latex=latex)
@@ -59,6 +59,10 @@ def show(invocation: Invocation, run: str, json: bool, csv: bool, latex: bool) -
         print(line)
     for warning in detail.warnings:
         print(f"! {warning}")
+    if row.tags:
+        print(" ".join(f"#{tag}" for tag in row.tags))
+    for note in detail.notes:
+        print(f"✎ {note}")
     if evaluations:
         print()
         emit_table(EVALUATIONS, evaluations)

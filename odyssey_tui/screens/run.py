@@ -12,6 +12,7 @@ from textual.containers import Vertical, VerticalScroll
 from textual.widgets import Static
 
 from odyssey_tui.keymap import bindings
+from odyssey_tui.screens.annotate import ask_note, ask_tags, pin_runs
 from odyssey_tui.screens.base import OdysseyScreen, following
 from odyssey_tui.screens.requests import FINISHED, RETRIABLE, ask_cancel, retry_runs
 from odyssey_tui.services.format import bar, duration, number, signed, state_text
@@ -152,6 +153,21 @@ class RunScreen(OdysseyScreen):
         """Queue this run again."""
         retry_runs(self, [self._run_id])
 
+    def action_tag(self) -> None:
+        """Edit the tags."""
+        if self._snapshot is not None:
+            ask_tags(self, [self._snapshot.detail.row])
+
+    def action_note(self) -> None:
+        """Write a note."""
+        if self._snapshot is not None:
+            ask_note(self, [self._snapshot.detail.row])
+
+    def action_pin(self) -> None:
+        """Keep at the top of the list, or no longer."""
+        if self._snapshot is not None:
+            pin_runs(self, [self._snapshot.detail.row])
+
 
 def heading(detail: RunDetail) -> Text:
     """Name and state; what it is doing, or why it failed and what to do."""
@@ -170,6 +186,10 @@ def heading(detail: RunDetail) -> Text:
         text.append(f"\n{line}", "dim")
     for warning in detail.warnings:
         text.append(f"\n! {warning}")
+    if row.tags or row.pinned:
+        text.append("\n" + " ".join([*(["★ pinned"] * row.pinned), *(f"#{tag}" for tag in row.tags)]), "bold")
+    for note in detail.notes:
+        text.append(f"\n✎ {note}")
     return text
 
 

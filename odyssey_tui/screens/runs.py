@@ -9,12 +9,14 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
-from textual.widgets import DataTable, Input, Static
+from textual.widgets import DataTable, Static
 
 from odyssey_tui.keymap import bindings
-from odyssey_tui.screens.base import OdysseyScreen, following, one_line
+from odyssey_tui.screens.annotate import ask_note, ask_tags, pin_runs
+from odyssey_tui.screens.base import OdysseyScreen, following
 from odyssey_tui.screens.requests import FINISHED, RETRIABLE, ask_cancel, retry_runs
-from odyssey_tui.services.runs import TRAINED
+from odyssey_tui.services.runs import TRAINED, parse
+from odyssey_tui.widgets.filter_line import FilterLine
 from odyssey_tui.widgets.keyed_table import KeyedTable, TableRow
 from odyssey_tui.widgets.run_columns import fit_columns, table_columns, table_row
 
@@ -27,6 +29,9 @@ PREVIEW_WIDTH, PREVIEW_HEIGHT, MOST_PREVIEWED = 110, 30, 8
 GROUP_PREFIX = "group:"
 SORTS = ("plan", "state", "loss", "target", "base")
 GROUPS = ("experiment", "kind", "domain", "replay", "ptpp", "size", "none")
+NEEDS_RUNS = frozenset(
+    {"open", "mark", "unmark", "sort", "group", "filter", "cancel", "retry", "new", "tag", "note", "pin"}
+)
 WELCOME = """\
 [b]Welcome to odyssey[/b]
 
@@ -83,9 +88,7 @@ class RunsScreen(OdysseyScreen):
         """A run to put the cursor on as soon as it is listed."""
 
     def compose_body(self) -> ComposeResult:
-        example = "domain=tests and replay>=0.1 · tag:x · ~text"
-        yield Input(id="filter", placeholder=example, compact=True, disabled=True)
-        yield Static("", id="filter-trouble", classes="trouble", markup=False)
+        yield FilterLine("domain=tests and replay>=0.1 · tag:x · ~text", parse)
         yield Static(WELCOME, id="welcome")
         yield Static("No run passes the filter; Esc clears it.", id="nothing", classes="hint")
         yield KeyedTable(id="runs")
@@ -111,7 +114,7 @@ class RunsScreen(OdysseyScreen):
 
     def load(self, request: Request) -> Snapshot:
         from odyssey_tui.services.run_detail import read_curves
-        from odyssey_tui.services.runs import arrange, list_runs, parse
+        from odyssey_tui.services.runs import arrange, list_runs
 
         workspace = self.odyssey.workspace
         chosen = parse(request.filter)
@@ -175,9 +178,7 @@ class RunsScreen(OdysseyScreen):
         """Runs to draw where there is room: the marked ones, else those of the group, or the one, under the cursor."""
         if not self.has_class("-roomy"):
             return ()
-        group = self._group_under_cursor() if not self.odyssey.marked else None
-        rows = group.rows if group is not None else self._chosen()
-        return tuple(row.run_id for row in rows if row.kind in TRAINED and row.loss is not None)
+        return tuple(row.run_id for row in self._chosen() if row.kind in TRAINED and row.loss is not None)
 
     @on(DataTable.RowHighlighted)
     def preview_moved(self) -> None:
@@ -210,21 +211,21 @@ class RunsScreen(OdysseyScreen):
         return next((row for group in groups for row in group.rows if row.run_id == key), None)
 
     def _chosen(self) -> list[RunRow]:
-        """The marked runs, or the one under the cursor."""
+        """The marked runs, else the one under the cursor, or those of the group whose heading is."""
         marked = set(self.odyssey.marked)
         groups = self._snapshot.groups if self._snapshot is not None else ()
         rows = [row for group in groups for row in group.rows if row.run_id in marked]
-        current = self._row()
-        return rows or ([current] if current is not None else [])
+        group, current = self._group_under_cursor(), self._row()
+        return rows or list(group.rows if group is not None else ()) or ([current] if current is not None else [])
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         empty = self._snapshot is not None and self._snapshot.total == 0
         if action in ("demo",):
             return empty
-        if action in ("open", "mark", "unmark", "sort", "group", "filter", "cancel", "retry", "new"):
+        if action in NEEDS_RUNS:
             return not empty
         if action == "leave":
-            return bool(self._filter) or self.query_one("#filter").has_class("-shown")
+            return bool(self._filter) or self.query_one(FilterLine).opened
         return True
 
     @on(DataTable.RowSelected)
@@ -265,40 +266,23 @@ class RunsScreen(OdysseyScreen):
 
     def action_filter(self) -> None:
         """Open the filter line."""
-        line = self.query_one("#filter", Input)
-        line.add_class("-shown")
-        line.disabled = False
-        line.focus()
+        self.query_one(FilterLine).open()
         self.refresh_bindings()
 
-    @on(Input.Changed, "#filter")
-    def filter_changed(self, event: Input.Changed) -> None:
-        """Filter while typing; a filter that cannot be read says so below and leaves the rows as they are."""
-        from odyssey_tui.services.filter import FilterError
-        from odyssey_tui.services.runs import parse
-
-        trouble = self.query_one("#filter-trouble", Static)
-        try:
-            parse(event.value)
-        except FilterError as error:
-            trouble.update(one_line(error))
-            trouble.display = True
-            return
-        trouble.display = False
-        self._filter = event.value
+    @on(FilterLine.Changed)
+    def filter_changed(self, event: FilterLine.Changed) -> None:
+        """Filter while typing."""
+        self._filter = event.text
         self.reload()
 
-    @on(Input.Submitted, "#filter")
+    @on(FilterLine.Submitted)
     def filter_submitted(self) -> None:
         """Enter goes to the rows and keeps the filter in sight."""
         self.query_one(KeyedTable).focus()
 
     def action_leave(self) -> None:
         """Escape: the filter goes."""
-        line = self.query_one("#filter", Input)
-        line.value = ""
-        line.remove_class("-shown")
-        line.disabled = True
+        self.query_one(FilterLine).close()
         self.query_one(KeyedTable).focus()
         self.refresh_bindings()
 
@@ -329,6 +313,21 @@ class RunsScreen(OdysseyScreen):
             self.notify("no run to retry here: choose a failed, cancelled or lost one", severity="warning")
             return
         retry_runs(self, [row.run_id for row in rows])
+
+    def action_tag(self) -> None:
+        """Edit tags."""
+        if rows := self._chosen():
+            ask_tags(self, rows)
+
+    def action_note(self) -> None:
+        """Write a note."""
+        if rows := self._chosen():
+            ask_note(self, rows)
+
+    def action_pin(self) -> None:
+        """Pin, or let go."""
+        if rows := self._chosen():
+            pin_runs(self, rows)
 
     async def action_new(self) -> None:
         """A new sweep from the experiment of the run under the cursor."""

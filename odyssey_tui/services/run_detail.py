@@ -59,6 +59,8 @@ class RunDetail:
     log: tuple[str, ...]
     history: tuple[str, ...] = ()
     """Of a run with several attempts: from where each went on, and why the one before ended."""
+    notes: tuple[str, ...] = ()
+    """What somebody wrote about the run, oldest first."""
 
 
 def read_detail(workspace: Workspace, run_id: str, *, log_lines: int) -> RunDetail:
@@ -75,6 +77,7 @@ def read_detail(workspace: Workspace, run_id: str, *, log_lines: int) -> RunDeta
         lineage = [model.model_id for parent in parents for model in runs.trace_lineage(con, parent)]
         metrics = curves.list_metrics(con, [run_id])
         warnings = [warning.message for warning in runs.list_warnings(con, run_id)]
+        notes = [note.text for note in runs.list_notes(con, run_id)]
         mixture = runs.find_mixture(con, run_id)
         spec = runs.read_spec(con, run_id)
     facts = list(describe_spec(_essence(spec)))
@@ -93,6 +96,7 @@ def read_detail(workspace: Workspace, run_id: str, *, log_lines: int) -> RunDeta
         facts="\n".join(facts),
         log=tuple(tail(attempt.console, log_lines)) if attempt is not None and log_lines else (),
         history=read_history(workspace.run(run_id)),
+        notes=tuple(notes),
     )
 
 

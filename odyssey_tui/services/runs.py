@@ -38,7 +38,7 @@ FIELDS: Mapping[str, type] = {
     "reason": str,
 }
 """What a filter may name, and as what its values are compared."""
-ADAPTATION, SUPPORTING = "adapt", "supporting runs"
+ADAPTATION, SUPPORTING, PINNED = "adapt", "supporting runs", "★ pinned"
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,8 @@ class RunRow:
     delta_base: float | None = None
     reason: str = ""
     tags: tuple[str, ...] = ()
+    pinned: bool = False
+    n_notes: int = 0
 
     @property
     def ppl(self) -> float | None:
@@ -99,6 +101,8 @@ class RunRow:
             "delta_base": self.delta_base,
             "reason": self.reason,
             "tags": list(self.tags),
+            "pinned": self.pinned,
+            "notes": self.n_notes,
         }
 
 
@@ -132,12 +136,16 @@ def _last(value: float | None) -> tuple[bool, float]:
 def arrange(rows: Sequence[RunRow], *, sort: str = "plan", group: str = "experiment") -> tuple[RunGroup, ...]:
     """Rows in groups, groups in the order in which they first appear; ``plan`` keeps the order given.
 
-    An experiment that adapts has two groups: its adaptations, and all that they rest on.
+    An experiment that adapts has two groups: its adaptations, and all that they rest on. Pinned runs are a group of
+    their own, which comes first.
     """
     ordered = sorted(rows, key=SORT_KEYS[sort]) if sort in SORT_KEYS else list(rows)
     adapting = {row.experiment for row in rows if row.kind == ADAPTATION} if group == "experiment" else set()
-    groups: dict[tuple[str, bool], list[RunRow]] = {}
+    pinned = [row for row in ordered if row.pinned]
+    groups: dict[tuple[str, bool], list[RunRow]] = {(PINNED, False): pinned} if pinned else {}
     for row in ordered:
+        if row.pinned:
+            continue
         supporting = row.experiment in adapting and row.kind != ADAPTATION
         groups.setdefault((_group_name(row, group), supporting), []).append(row)
     return tuple(
@@ -197,6 +205,8 @@ def as_row(run: StoredRun) -> RunRow:
         delta_base=run.base_delta,
         reason=run.reason,
         tags=tuple(run.tags),
+        pinned=run.pinned,
+        n_notes=run.n_notes,
     )
 
 

@@ -63,6 +63,11 @@ def short(value: float | None) -> str:
     return "" if value is None else f"{value:g}"
 
 
+def tags(row: RunRow) -> str:
+    """Tags, and how many notes there are."""
+    return " ".join([*row.tags, *([f"✎{row.n_notes}"] if row.n_notes else [])])
+
+
 def change(delta: float | None) -> str:
     """ΔL with its sign, nothing where it was not measured."""
     return "" if delta is None else signed(delta)
@@ -77,6 +82,7 @@ RUN_COLUMNS: tuple[RunColumn, ...] = (
     RunColumn("size", "size", 6, 6, lambda row: row.size or ""),
     RunColumn("method", "method", 6, 10, lambda row: row.method or ""),
     RunColumn("progress", "progress", BAR_CELLS, 8, progress),
+    RunColumn("tags", "tags", 16, 11, tags),
     RunColumn("loss", "loss", 6, 7, lambda row: "" if row.loss is None else number(row.loss), right=True),
     RunColumn("delta_target", "ΔL tgt", 7, 1, lambda row: change(row.delta_target), right=True),
     RunColumn("delta_base", "ΔL base", 7, 2, lambda row: change(row.delta_base), right=True),
