@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from engine.launch.desk import Desk
@@ -15,6 +15,7 @@ from engine.launch.endings import Endings
 from engine.launch.entry import Entry
 from engine.launch.hiring import Hiring
 from engine.launch.mailbox import Slot
+from engine.launch.occupancy import Occupancy
 from engine.launch.pauses import Pauses
 from engine.launch.roster import Roster
 from engine.launch.workers import WORKER_COMMAND, Pool, Worker
@@ -58,7 +59,7 @@ class Dispatcher:
         self._needs = self._roster.needs
         self._endings = Endings(self._roster, self._pauses, timing.early_death_s)
         self._desk = Desk(workspace, self._roster, self._endings, self._pauses, timing.stop_grace_s)
-        self._hiring = Hiring(self.pool, self.slots)
+        self._hiring = Hiring(self.pool, self.slots, Occupancy(workspace, self.slots))
         self._was_paused = False
         self.pool.adopt()
 
@@ -83,7 +84,12 @@ class Dispatcher:
     @property
     def busy(self) -> bool:
         """Whether a run runs, or one could start."""
-        return bool(self.assigned) or (not self.paused and any(self._needs.met(entry) for entry in self.queued()))
+        return bool(self.assigned) or self._could_start()
+
+    @property
+    def busy_slots(self) -> Mapping[str, str]:
+        """Who else uses slots that are left to them, by name of slot."""
+        return self._hiring.busy
 
     def tick(self) -> bool:
         """Look at requests, tickets and workers once, and act."""
@@ -92,6 +98,7 @@ class Dispatcher:
         changed |= self._roster.read_tickets()
         changed |= self._poll_workers()
         changed |= self._roster.drop_ended_elsewhere()
+        changed |= self._hiring.look(self.assigned, self._could_start)
         paused = self.paused
         if not changed and not self._roster.dirty and paused == self._was_paused:
             return False
@@ -100,6 +107,9 @@ class Dispatcher:
         if not paused:
             self._start()
         return True
+
+    def _could_start(self) -> bool:
+        return not self.paused and any(self._needs.met(entry) for entry in self.queued())
 
     def _poll_workers(self) -> bool:
         changed = False

@@ -20,6 +20,7 @@ from engine.launch import requests
 from engine.launch.claims import Claim, close_abandoned, list_claimed, settle_abandoned, take_claim
 from engine.launch.entry import say
 from engine.launch.mailbox import Mailbox, Slot, Watched, parse_card
+from engine.launch.occupancy import Occupancy
 from engine.launch.scheduler import ensure_running
 from engine.launch.slots import choose_slots, find_slots, misfit
 from engine.launch.status import pause_reason, read_status
@@ -296,12 +297,16 @@ class Foreground:
 
 def _choose_slot(workspace: Workspace, specs: Sequence[RunSpec]) -> Slot:
     """Slots for the widest run, as one; those that the scheduler does not use, if they do."""
-    slots = find_slots()
+    slots = find_slots(runs_per_gpu=workspace.settings.runs_per_gpu)
     number = max(spec.resources.ranks_per_node for spec in specs)
     status = read_status(workspace)
     taken = {slot.name for slot in status.slots if slot.run_id} if status and status.identity.alive() else set()
-    found = choose_slots([slot for slot in slots if slot.name not in taken], number) or choose_slots(slots, number)
-    return found or slots[0]
+    occupancy = Occupancy(workspace, slots)
+    occupancy.look()
+    free = [slot for slot in slots if slot.name not in taken]
+    best = [slot for slot in free if slot.gpu not in occupancy.busy]
+    tried = (choose_slots(chosen, number, slots) for chosen in (best, free, slots))
+    return next((slot for slot in tried if slot is not None), slots[0])
 
 
 def _check_machine(specs: Sequence[RunSpec]) -> None:

@@ -6,16 +6,20 @@ Both say how things should be, or are, never what changed: reading one twice, or
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from engine.launch.process import Identity
+from engine.launch.process import Identity, Instant
 from store.files import read_json, write_json
 
 Content = TypeVar("Content")
 TOLD_TO_END = "the worker was told to end"
 """Why a run stops whose worker got SIGTERM: it is unfinished, and goes on in a next attempt."""
+HELD_ON_REQUEST = "held on request"
+"""Why a run stops, or waits, that a person holds: it is unfinished, and goes on once it is let go."""
+UNFINISHED = frozenset({TOLD_TO_END, HELD_ON_REQUEST})
+"""Reasons to stop that leave a run to its next attempt."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,8 @@ class Order:
     """Why run ``seq`` should stop, if it should."""
     exit: bool = False
     """Leave once no run is unfinished."""
+    given: Instant = field(default_factory=Instant)
+    """When run ``seq`` was handed over; with none yet, when the worker was started."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,8 @@ class Card:
     """``seq`` of the last run it finished with, whatever the outcome."""
     warm: bool = False
     """Whether it has imported what runs need."""
+    code: str = ""
+    """Hash of the sources it began with."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +107,7 @@ class Mailbox:
 
 
 def parse_order(value: dict[str, Any]) -> Order:
-    return Order(**value)
+    return Order(**{**value, "given": Instant(**value.get("given", {}))})
 
 
 def parse_card(value: dict[str, Any]) -> Card:

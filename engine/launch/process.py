@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import time
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -46,6 +47,23 @@ class Identity:
             return same and process.status() != psutil.STATUS_ZOMBIE
         except psutil.NoSuchProcess:
             return False
+
+
+@dataclass(frozen=True)
+class Instant:
+    """A moment that other processes can measure from, whatever happens to the clock on the wall."""
+
+    since_boot: float = 0.0
+    """Seconds."""
+    boot_id: str = ""
+
+    @classmethod
+    def now(cls) -> Instant:
+        return cls(time.monotonic(), boot_id())
+
+    def age_s(self) -> float:
+        """Seconds since then; infinite where that was before this boot."""
+        return time.monotonic() - self.since_boot if self.boot_id == boot_id() else float("inf")
 
 
 def start_time(process: psutil.Process) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
@@ -55,7 +55,7 @@ class Progress:
     def write(self, dispatcher: Dispatcher | None) -> None:
         """Write ``scheduler.json``."""
         if dispatcher is None:
-            write_status(self._workspace, Status(self._identity, tuple(_show(slot, None) for slot in self._slots)))
+            write_status(self._workspace, Status(self._identity, tuple(_show(slot, None, {}) for slot in self._slots)))
             return
         assigned = dispatcher.assigned
         running = {place: entry for entry in assigned for place in entry.worker.slot.places}
@@ -72,7 +72,7 @@ class Progress:
         done_s += sum(max(0.0, expect(entry.spec) - remaining[entry.run_id]) for entry in assigned)
         status = Status(
             identity=self._identity,
-            slots=tuple(_show(slot, running.get(slot.name)) for slot in self._slots),
+            slots=tuple(_show(slot, running.get(slot.name), dispatcher.busy_slots) for slot in self._slots),
             queued=tuple(spec.run_id for spec in specs),
             held=tuple(entry.run_id for entry in held),
             finished=len(self._done),
@@ -109,18 +109,18 @@ class Progress:
         state = entry.run.state()
         if state.eta_s is not None:
             return state.eta_s
-        return max(1.0, self._pace.expect(entry.spec) - (time.time() - entry.worker.assigned_at))
+        return max(1.0, self._pace.expect(entry.spec) - entry.worker.occupied_s)
 
 
 def _foretold(running: Iterable[Entry]) -> Iterator[tuple[RunSpec, float]]:
     """Running runs with the seconds they say they will have taken in all, once they have run long enough to know."""
     for entry in running:
-        state, ran = entry.run.state(), time.time() - entry.worker.assigned_at
+        state, ran = entry.run.state(), entry.worker.occupied_s
         if state.eta_s is not None and ran > LONG_ENOUGH_S:
             yield entry.spec, ran + state.eta_s
 
 
-def _show(slot: Slot, entry: Entry | None) -> SlotStatus:
+def _show(slot: Slot, entry: Entry | None, busy: Mapping[str, str]) -> SlotStatus:
     if entry is None:
-        return SlotStatus(slot.name, slot.gpu)
-    return SlotStatus(slot.name, slot.gpu, entry.run_id, entry.attempt)
+        return SlotStatus(slot.name, slot.gpu, busy=busy.get(slot.name, ""))
+    return SlotStatus(slot.name, slot.gpu, entry.run_id, entry.attempt, busy.get(slot.name, ""))

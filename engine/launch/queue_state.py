@@ -19,6 +19,8 @@ class SlotState:
     run_id: str
     """Empty while the slot is idle."""
     run: RunState | None
+    busy: str = ""
+    """Who else uses its GPU, in words; no run is started on it meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,8 @@ def queue_state(workspace: Workspace) -> QueueState:
 
 def _slots(workspace: Workspace, status: Status) -> tuple[SlotState, ...]:
     return tuple(
-        SlotState(slot.name, slot.gpu, slot.run_id, workspace.run(slot.run_id).state() if slot.run_id else None)
+        SlotState(
+            slot.name, slot.gpu, slot.run_id, workspace.run(slot.run_id).state() if slot.run_id else None, slot.busy
+        )
         for slot in status.slots
     )

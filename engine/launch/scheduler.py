@@ -124,7 +124,7 @@ class Scheduler:
         from engine.launch.slots import find_slots
         from engine.launch.workers import WORKER_COMMAND
 
-        slots = find_slots()
+        slots = find_slots(runs_per_gpu=self._workspace.settings.runs_per_gpu)
         progress = Progress(self._workspace, slots)
         progress.write(None)
         dispatcher = Dispatcher(self._workspace, slots, command=self._command or WORKER_COMMAND, ended=progress.observe)

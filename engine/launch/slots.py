@@ -1,12 +1,13 @@
-"""Slots of this machine: one per visible GPU, or one per CPU core."""
+"""Slots of this machine: one or several per visible GPU, or one per CPU core."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from engine.launch.gpus import Gpu, read_gpus
 from engine.launch.mailbox import Slot
 from store.errors import ConfigError
 
@@ -14,28 +15,54 @@ if TYPE_CHECKING:
     from engine.spec.run import Resources
 
 SLOTS_VARIABLE = "ODYSSEY_SLOTS"
-_CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
-def find_slots(environment: Mapping[str, str] = os.environ) -> tuple[Slot, ...]:
-    """The slots to fill. ODYSSEY_SLOTS sets their number; on GPUs more slots than devices share them in turn."""
-    gpus, cores, wanted = list_gpus(environment), count_cores(), slots_wanted(environment)
+def find_slots(environment: Mapping[str, str] = os.environ, runs_per_gpu: int = 1) -> tuple[Slot, ...]:
+    """The slots to fill. ODYSSEY_SLOTS sets their number; more slots than GPUs share them in turn."""
+    gpus, cores, wanted = read_gpus(environment), count_cores(), slots_wanted(environment)
     if not gpus:
         return tuple(Slot(f"cpu{index}", None, 1) for index in range(wanted or cores))
-    count = wanted or len(gpus)
+    count = wanted or len(gpus) * runs_per_gpu
     threads = max(1, cores // count)
-    return tuple(Slot(f"gpu{index}", gpus[index % len(gpus)], threads) for index in range(count))
+    names = name_gpus(gpus)
+    rounds = -(-count // len(gpus))
+    return tuple(
+        Slot(names[place] if rounds == 1 else f"{names[place]}.{share}", gpus[place].uuid, threads)
+        for share, place in (divmod(index, len(gpus)) for index in range(count))
+    )
 
 
-def choose_slots(free: Sequence[Slot], number: int) -> Slot | None:
-    """``number`` of the free slots as one, each with a GPU of its own where slots have any; None if they do not do."""
+def name_gpus(gpus: Sequence[Gpu]) -> list[str]:
+    """``gpu1`` as ``nvidia-smi`` counts; parts of a divided card are ``gpu1mig0``, ``gpu1mig1``."""
+    parts = dict.fromkeys((gpu.index for gpu in gpus), 0)
+    names = []
+    for gpu in gpus:
+        names.append(f"gpu{gpu.index}mig{parts[gpu.index]}" if gpu.mig else f"gpu{gpu.index}")
+        parts[gpu.index] += 1
+    return names
+
+
+def choose_slots(free: Sequence[Slot], number: int, slots: Sequence[Slot] = ()) -> Slot | None:
+    """``number`` of the free slots as one; None if they do not do. ``slots`` are all there are, if others are taken.
+
+    Where slots have GPUs, several take as many whole ones, with every slot of each. CUDA joins no MIG instances.
+    """
+    if number == 1:
+        return free[0] if free else None
     chosen: list[Slot] = []
+    gpus: list[str] = []
     for slot in free:
-        if len(chosen) < number and (slot.gpu is None or slot.gpu not in {other.gpu for other in chosen}):
+        if len(gpus or chosen) == number:
+            break
+        if slot.gpu is None:
             chosen.append(slot)
-    if len(chosen) < number:
+        elif slot.gpu not in gpus and not slot.gpu.startswith("MIG-"):
+            card = [other for other in slots or free if other.gpu == slot.gpu]
+            if all(other in free for other in card):
+                chosen += card
+                gpus.append(slot.gpu)
+    if len(gpus or chosen) < number:
         return None
-    gpus = [slot.gpu for slot in chosen if slot.gpu is not None]
     name = "+".join(slot.name for slot in chosen)
     return Slot(name, ",".join(gpus) if gpus else None, sum(slot.threads for slot in chosen))
 
@@ -43,7 +70,8 @@ def choose_slots(free: Sequence[Slot], number: int) -> Slot | None:
 def widest(slots: Sequence[Slot]) -> int:
     """How many processes of one run the slots can execute at a time."""
     gpus = {slot.gpu for slot in slots if slot.gpu is not None}
-    return len(gpus) or len(slots)
+    whole = sum(not gpu.startswith("MIG-") for gpu in gpus)
+    return max(whole, 1) if gpus else len(slots)
 
 
 def misfit(wanted: Resources, slots: Sequence[Slot]) -> str:
@@ -68,37 +96,38 @@ def slots_wanted(environment: Mapping[str, str] = os.environ) -> int | None:
     raise ConfigError(f"{SLOTS_VARIABLE}={text} is no number of slots", "Set it to 1 or more, or unset it.")
 
 
-def list_gpus(environment: Mapping[str, str] = os.environ) -> list[str]:
-    """Visible CUDA devices, as values for CUDA_VISIBLE_DEVICES; empty without a driver."""
-    import pynvml
-
-    visible = environment.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        # As CUDA does: the list ends at the first entry that names no device.
-        named = [part.strip() for part in visible.split(",")]
-        known = [part != "" and part != "-1" for part in named]
-        named = named[: known.index(False)] if False in known else named
-        if not named:
-            return []
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError:
-        return []
-    try:
-        count = pynvml.nvmlDeviceGetCount()
-    finally:
-        pynvml.nvmlShutdown()
-    present = [str(index) for index in range(count)]
-    if visible is None:
-        return present
-    return [part for part in named if not part.isdecimal() or part in present]
-
-
-def count_cores() -> int:
-    """Cores this process may use: its affinity, capped by the container's CPU quota."""
+def count_cores(root: Path = Path("/")) -> int:
+    """Cores this process may use: its affinity, capped by the CPU quotas of its control groups (version 2 or 1)."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min([cores, *(max(1, int(quota)) for quota in _quotas(root))])
+
+
+def _quotas(root: Path) -> Iterator[float]:
+    """CPUs that each control group above this process may use at a time, where it has a limit."""
+    groups = root / "sys/fs/cgroup"
+    for folder in {*_groups(root, groups, ""), *_groups(root, groups / "unified", "")}:
+        quota, _, period = _read(folder / "cpu.max").partition(" ")
+        if quota.isdecimal() and period:
+            yield int(quota) / int(period)
+    for folder in {*_groups(root, groups / "cpu", "cpu"), *_groups(root, groups / "cpu,cpuacct", "cpu")}:
+        quota, period = _read(folder / "cpu.cfs_quota_us"), _read(folder / "cpu.cfs_period_us")
+        if quota.isdecimal() and period:
+            yield int(quota) / int(period)
+
+
+def _groups(root: Path, mount: Path, controller: str) -> Iterator[Path]:
+    """Where ``mount`` shows this process's control group, and all that hold it. In a container only the mount itself
+    may be there, whatever the path says."""
+    yield mount
+    for line in _read(root / "proc/self/cgroup").splitlines():
+        _, controllers, path = line.split(":", 2)
+        own = Path(path.lstrip("/"))
+        if controller in controllers.split(",") and ".." not in own.parts:
+            yield from (mount / group for group in (own, *own.parents))
+
+
+def _read(path: Path) -> str:
     try:
-        quota, period = _CPU_QUOTA.read_text().split()
-    except (OSError, ValueError):
-        return cores
-    return cores if quota == "max" else max(1, min(cores, int(quota) // int(period)))
+        return path.read_text().strip()
+    except OSError:
+        return ""

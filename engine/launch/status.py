@@ -18,6 +18,8 @@ class SlotStatus:
     gpu: str | None
     run_id: str = ""
     attempt: int = 0
+    busy: str = ""
+    """Who else uses its GPU, in words; no run is started on it meanwhile."""
 
 
 @dataclass(frozen=True)

@@ -9,20 +9,19 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from engine.launch.mailbox import Card, Mailbox, Order, Slot, Watched, parse_card, parse_order
 from engine.launch.memory import count_memory_kills
+from engine.launch.process import Instant
 from store.workspace import Workspace
 
 _LOG = logging.getLogger(__name__)
 
 # -P: a folder named like a package in the working directory must not be imported instead of it.
 WORKER_COMMAND = (sys.executable, "-P", "-m", "engine.worker")
-NO_ORDER = Order()
 TAIL_BYTES = 65_536
 _FATAL = "Fatal Python error: "
 MEMORY_ADVICE = (
@@ -51,11 +50,8 @@ class Worker:
     worker_id: str
     slot: Slot
     mailbox: Mailbox
-    order: Order = NO_ORDER
+    order: Order = field(default_factory=Order)
     child: subprocess.Popen[bytes] | None = None
-    born: float = field(default_factory=time.time)
-    assigned_at: float = 0.0
-    """Unix seconds."""
     killed: bool = False
     memory_kills: int | None = field(default_factory=count_memory_kills)
     """What the kernel had counted when the worker was started."""
@@ -85,12 +81,16 @@ class Worker:
         if self.child is not None:
             return self.child.poll() is None
         card = self._card.read()
-        return card.identity.alive() if card else time.time() - self.born < BIRTH_S
+        return card.identity.alive() if card else self.order.given.age_s() < BIRTH_S
+
+    @property
+    def occupied_s(self) -> float:
+        """Seconds since it was given its newest run, or, without one, since it was started."""
+        return self.order.given.age_s()
 
     def assign(self, run_id: str, attempt: int) -> None:
         """Hand over a run."""
-        self.assigned_at = time.time()
-        self._write(Order(self.order.seq + 1, run_id, attempt))
+        self._write(Order(self.order.seq + 1, run_id, attempt, given=Instant.now()))
 
     def stop(self, reason: str) -> None:
         """Ask for the current run to be stopped."""
@@ -156,11 +156,8 @@ class Pool:
             except FileNotFoundError:
                 shutil.rmtree(folder, ignore_errors=True)
                 continue
-            worker = Worker(folder.name, slot, mailbox, born=mailbox.slot.stat().st_mtime)
             order = Watched(mailbox.inbox, parse_order).read()
-            if order is not None:
-                worker.order = order
-                worker.assigned_at = mailbox.inbox.stat().st_mtime
+            worker = Worker(folder.name, slot, mailbox, order or Order())
             self.workers[worker.worker_id] = worker
             _LOG.info("adopted worker %s (%s)", worker.worker_id, "alive" if worker.alive() else "dead")
 
@@ -196,7 +193,8 @@ def start_worker(
     worker_id = f"{prefix}-{secrets.token_hex(4)}"
     mailbox = Mailbox(workspace.workers / worker_id)
     mailbox.write_slot(slot)
-    mailbox.write_order(NO_ORDER)
+    order = Order(given=Instant.now())
+    mailbox.write_order(order)
     with open(mailbox.console, "ab") as console:
         child = subprocess.Popen(
             (*command, str(workspace.root), worker_id),
@@ -208,11 +206,11 @@ def start_worker(
             start_new_session=True,
             pass_fds=pass_fds,
         )
-    return Worker(worker_id, slot, mailbox, child=child)
+    return Worker(worker_id, slot, mailbox, order, child)
 
 
-def worker_environment(slot: Slot, threads: int) -> dict[str, str]:
-    """The environment of a worker: what cannot be set after a process has started."""
+def worker_environment(slot: Slot, threads: int, inherited: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The environment of a worker: ``inherited``, and what cannot be set after a process has started."""
     own = {
         **MALLOC,
         "OMP_NUM_THREADS": str(threads),
@@ -221,7 +219,7 @@ def worker_environment(slot: Slot, threads: int) -> dict[str, str]:
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         "PYTHONUNBUFFERED": "1",
     }
-    return {**os.environ, **own}
+    return {**inherited, **own}
 
 
 def tail(console: Path, lines: int = 3) -> str:

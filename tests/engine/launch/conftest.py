@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -84,3 +85,20 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
         if str(workspace.root) in (process.info["cmdline"] or []):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process.pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def start_scheduler(bench: Bench) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """Start schedulers with scripted workers in the environment of the test; all are gone afterwards."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(idle_exit_s: float = 60.0, **environment: str) -> subprocess.Popen[bytes]:
+        script = Path(__file__).with_name("scripted_scheduler.py")
+        command = (sys.executable, str(script), str(bench.workspace.root), str(idle_exit_s))
+        started.append(subprocess.Popen(command, env={**os.environ, **environment}))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()

@@ -13,9 +13,10 @@ import pytest
 
 from engine.launch import workers
 from engine.launch.eta import Pace, makespan
+from engine.launch.gpus import Gpu
 from engine.launch.mailbox import Mailbox, Slot
 from engine.launch.process import Identity
-from engine.launch.slots import count_cores, find_slots, list_gpus
+from engine.launch.slots import count_cores, find_slots
 from engine.launch.workers import tail, worker_environment
 from engine.spec.run import Corpus, PrepareJob, RunSpec, Tokenizer
 from store.errors import ConfigError
@@ -39,14 +40,51 @@ def test_bad_numbers_of_slots(text):
 
 
 def test_gpu_slots_share_devices_in_turn(monkeypatch):
-    monkeypatch.setattr("engine.launch.slots.list_gpus", lambda environment: ["0", "GPU-a"])
-    assert [slot.gpu for slot in find_slots({})] == ["0", "GPU-a"]
-    assert [slot.gpu for slot in find_slots({"ODYSSEY_SLOTS": "3"})] == ["0", "GPU-a", "0"]
+    gpus = (Gpu(0, "GPU-a", "x"), Gpu(3, "GPU-b", "x"), Gpu(4, "MIG-c", "x"), Gpu(4, "MIG-d", "x"))
+    monkeypatch.setattr("engine.launch.slots.read_gpus", lambda environment: gpus[:2])
+
+    def named(runs_per_gpu=1, **environment):
+        return [(slot.name, slot.gpu) for slot in find_slots(environment, runs_per_gpu)]
+
+    assert named() == [("gpu0", "GPU-a"), ("gpu3", "GPU-b")]
+    twice = [("gpu0.0", "GPU-a"), ("gpu3.0", "GPU-b"), ("gpu0.1", "GPU-a"), ("gpu3.1", "GPU-b")]
+    assert named(2) == twice
+    assert named(2, ODYSSEY_SLOTS="3") == named(ODYSSEY_SLOTS="3") == twice[:3]
+    assert named(2, ODYSSEY_SLOTS="1") == [("gpu0", "GPU-a")]
+    monkeypatch.setattr("engine.launch.slots.read_gpus", lambda environment: gpus)
+    assert [name for name, _ in named()] == ["gpu0", "gpu3", "gpu4mig0", "gpu4mig1"]
 
 
-@pytest.mark.parametrize("visible", ["", "-1", "-1,0"])
-def test_hidden_gpus_are_not_used(visible):
-    assert list_gpus({"CUDA_VISIBLE_DEVICES": visible}) == []
+@pytest.mark.parametrize(
+    ("groups", "files", "cores"),
+    [
+        ("0::/a/b", {"a/b/cpu.max": "100000 100000"}, 1),
+        ("0::/a/b", {"a/cpu.max": "100000 100000", "a/b/cpu.max": "max 100000"}, 1),
+        ("0::/elsewhere", {"cpu.max": "150000 100000"}, 1),
+        ("0::/", {"cpu.max": "max 100000"}, None),
+        ("0::/../out", {"out/cpu.max": "100000 100000"}, None),
+        ("2:cpuacct,cpu:/j\n0::/", {"cpu,cpuacct/j/cpu.cfs_quota_us": "50000"}, 1),
+        ("1:cpu:/j/k\n0::/", {"cpu/j/cpu.cfs_quota_us": "100000", "cpu/j/k/cpu.cfs_quota_us": "-1"}, 1),
+        ("3:memory:/j\n1:cpu:/", {"cpu/cpu.cfs_quota_us": "-1", "memory/j/cpu.cfs_quota_us": "50000"}, None),
+    ],
+)
+def test_a_quota_of_any_control_group_above_bounds_the_cores(tmp_path, groups, files, cores):
+    (tmp_path / "proc/self").mkdir(parents=True)
+    (tmp_path / "proc/self/cgroup").write_text(groups + "\n")
+    for name, content in files.items():
+        file = tmp_path / "sys/fs/cgroup" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(content + "\n")
+        if file.name == "cpu.cfs_quota_us":
+            file.with_name("cpu.cfs_period_us").write_text("100000\n")
+    assert count_cores(tmp_path) == (cores or len(os.sched_getaffinity(0)))
+
+
+def test_niceness_takes_no_slots():
+    code = "from engine.launch.slots import find_slots; print(len(find_slots()))"
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "ODYSSEY_SLOTS": ""}
+    counted = subprocess.run(("nice", sys.executable, "-c", code), env=environment, capture_output=True, text=True)
+    assert int(counted.stdout) == count_cores()
 
 
 def test_worker_environment_binds_the_slot():

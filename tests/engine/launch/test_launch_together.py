@@ -33,14 +33,18 @@ def places(dispatcher, run_id):
 
 
 def test_slots_of_a_run_have_different_gpus():
-    shared = [Slot("gpu0", "0", 2), Slot("gpu1", "GPU-b", 2), Slot("gpu2", "0", 2)]
+    shared = [Slot("gpu0.0", "GPU-a", 2), Slot("gpu1.0", "GPU-b", 2), Slot("gpu0.1", "GPU-a", 2)]
     joined = choose_slots(shared, 2)
-    assert (joined.name, joined.gpu, joined.threads, joined.places) == ("gpu0+gpu1", "0,GPU-b", 4, ("gpu0", "gpu1"))
-    assert worker_environment(joined, 4)["CUDA_VISIBLE_DEVICES"] == "0,GPU-b"
+    assert (joined.places, joined.gpu, joined.threads) == (("gpu0.0", "gpu0.1", "gpu1.0"), "GPU-a,GPU-b", 6)
+    assert worker_environment(joined, 4)["CUDA_VISIBLE_DEVICES"] == "GPU-a,GPU-b"
     assert choose_slots(shared, 3) is None
     assert choose_slots([shared[0], shared[2]], 2) is None
+    assert choose_slots(shared[:2], 2, shared) is None  # another run has a part of the first
     assert choose_slots(shared, 1) == shared[0]
     assert widest(shared) == 2
+    instances = [Slot("gpu0mig0", "MIG-a", 2), Slot("gpu0mig1", "MIG-b", 2)]
+    assert choose_slots(instances, 2) is None
+    assert widest(instances) == 1
     assert widest([Slot("cpu0", None, 1), Slot("cpu1", None, 1)]) == 2
 
 

@@ -31,6 +31,7 @@ NVML_ERROR_LIBRARY_NOT_FOUND = 12
 NVML_ERROR_GPU_IS_LOST = 15
 NVML_DEVICE_MIG_DISABLE, NVML_DEVICE_MIG_ENABLE = 0, 1
 NVML_TEMPERATURE_GPU = 0
+nvmlMemory_v2 = 0x02000028
 
 _state: dict[str, Any] = {}
 
@@ -81,7 +82,9 @@ def nvmlDeviceGetUtilizationRates(handle: dict[str, Any]) -> SimpleNamespace:
     return SimpleNamespace(gpu=_value(handle, "nvmlDeviceGetUtilizationRates", "utilisation"), memory=0)
 
 
-def nvmlDeviceGetMemoryInfo(handle: dict[str, Any]) -> SimpleNamespace:
+def nvmlDeviceGetMemoryInfo(handle: dict[str, Any], version: int | None = None) -> SimpleNamespace:
+    if version == nvmlMemory_v2:
+        _fail(handle, "nvmlDeviceGetMemoryInfo_v2")
     total = _value(handle, "nvmlDeviceGetMemoryInfo", "memory_total_mb") * 10**6
     used = _value(handle, "nvmlDeviceGetMemoryInfo", "memory_used_mb") * 10**6
     return SimpleNamespace(total=total, used=used, free=total - used)
