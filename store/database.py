@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from store import schema
 from store.errors import WorkspaceError
-from store.files import cannot_write
+from store.files import cannot_write, temporary_name
 
 if TYPE_CHECKING:
     import duckdb
@@ -49,7 +49,7 @@ def lease(workspace: Workspace, write: bool = False, wait_s: float = 10.0) -> It
                 return
         with _hold(workspace, True, deadline), _open_to_write(workspace, deadline):
             pass
-        with _hold(workspace, False, deadline), _connect(workspace, False, deadline) as con:
+        with _hold(workspace, False, deadline), _connect(workspace.database_path, False, deadline) as con:
             yield con
             return
     with _hold(workspace, True, deadline), _open_to_write(workspace, deadline) as con:
@@ -67,7 +67,7 @@ def _open_current(workspace: Workspace, deadline: float) -> Iterator[duckdb.Duck
     if _unborn(workspace.database_path):
         yield None
         return
-    with _connect(workspace, False, deadline) as con:
+    with _connect(workspace.database_path, False, deadline) as con:
         version = schema.read_version(con)
         schema.refuse_newer(version, str(workspace.database_path))
         yield con if version == schema.newest_version() else None
@@ -83,7 +83,7 @@ def _open_to_write(workspace: Workspace, deadline: float) -> Iterator[duckdb.Duc
     """A connection to the newest schema; an older database is copied before it is upgraded."""
     if _unborn(workspace.database_path):
         workspace.database_path.unlink(missing_ok=True)
-    with _connect(workspace, True, deadline) as con:
+    with _connect(workspace.database_path, True, deadline) as con:
         version = schema.read_version(con)
         schema.refuse_newer(version, str(workspace.database_path))
         if version in (0, schema.newest_version()):
@@ -92,7 +92,7 @@ def _open_to_write(workspace: Workspace, deadline: float) -> Iterator[duckdb.Duc
             return
         con.execute("CHECKPOINT")
     back_up(workspace, f"v{version}")
-    with _connect(workspace, True, deadline) as con:
+    with _connect(workspace.database_path, True, deadline) as con:
         schema.migrate(con)
         yield con
 
@@ -101,11 +101,29 @@ def back_up(workspace: Workspace, label: str) -> Path:
     """Copy the database to ``odyssey.duckdb.LABEL.backup``; the caller holds the write lease and has nothing open."""
     source = workspace.database_path
     target = source.with_name(f"{source.name}.{label}.backup")
+    staged = target.with_name(temporary_name(target.name))
     try:
-        shutil.copy2(source, target)
+        shutil.copy2(source, staged)
+        os.replace(staged, target)
     except OSError as error:
         raise cannot_write(target, error) from error
+    finally:
+        staged.unlink(missing_ok=True)
     return target
+
+
+@contextmanager
+def hold_alone(workspace: Workspace, wait_s: float = 10.0) -> Iterator[None]:
+    """The write lease without a connection: for whoever replaces the file itself. Waits as ``lease`` does."""
+    with _hold(workspace, True, time.monotonic() + wait_s):
+        yield
+
+
+@contextmanager
+def open_file(path: Path, write: bool = False, wait_s: float = 10.0) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection to any database file, whatever its version; ``WorkspaceError`` when it cannot be opened."""
+    with _connect(path, write, time.monotonic() + wait_s) as con:
+        yield con
 
 
 @contextmanager
@@ -118,7 +136,7 @@ def _hold(workspace: Workspace, write: bool, deadline: float) -> Iterator[None]:
     try:
         while not _try_lock(descriptor, write):
             if time.monotonic() >= deadline:
-                raise _held_too_long(workspace, _read_holder(path))
+                raise _held_too_long(workspace.database_path, _read_holder(path))
             time.sleep(random.uniform(*_PAUSE_S))
         _sign(descriptor)
         yield
@@ -166,10 +184,9 @@ def _read_holder(path: Path) -> dict[str, object]:
 
 
 @contextmanager
-def _connect(workspace: Workspace, write: bool, deadline: float) -> Iterator[duckdb.DuckDBPyConnection]:
+def _connect(path: Path, write: bool, deadline: float) -> Iterator[duckdb.DuckDBPyConnection]:
     import duckdb
 
-    path = workspace.database_path
     while True:
         try:
             # Nothing is ever fetched from the network: the extensions in use are compiled in.
@@ -179,12 +196,12 @@ def _connect(workspace: Workspace, write: bool, deadline: float) -> Iterator[duc
             if not _LOCKED.search(str(error)):
                 raise WorkspaceError(
                     f"cannot open the database {path}: {str(error).splitlines()[0]}",
-                    "If it is damaged, move it away and restore a backup. Without one it is made anew of the runs' "
-                    "journals, which hold everything but the losses of single tokens.",
+                    "If it is damaged, `odyssey store rebuild` makes it anew of the runs' journals and what can be read of "
+                    "it; `odyssey store rebuild --from FILE` also of a backup.",
                 ) from error
             if time.monotonic() >= deadline:
                 pid = _PID.search(str(error))
-                raise _held_too_long(workspace, {"pid": pid[1]} if pid else {}) from error
+                raise _held_too_long(path, {"pid": pid[1]} if pid else {}) from error
             time.sleep(random.uniform(*_PAUSE_S))
     try:
         yield con
@@ -192,11 +209,11 @@ def _connect(workspace: Workspace, write: bool, deadline: float) -> Iterator[duc
         con.close()
 
 
-def _held_too_long(workspace: Workspace, holder: dict[str, object]) -> WorkspaceError:
+def _held_too_long(path: Path, holder: dict[str, object]) -> WorkspaceError:
     pid, host = holder.get("pid"), holder.get("host")
     elsewhere = f" on {host}" if host and host != os.uname().nodename else ""
     who = f"process {pid}{elsewhere}" if pid else "another process"
     return WorkspaceError(
-        f"the database {workspace.database_path} is in use by {who}",
+        f"the database {path} is in use by {who}",
         "Wait for it to finish, or close the program that has the database open.",
     )

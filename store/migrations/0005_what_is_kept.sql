@@ -1,1 +1,3 @@
-SELECT 1; -- what is kept of an evaluation
+-- How much of an evaluation's losses is kept, and runs whose results outlive their directories.
+ALTER TABLE evaluations ADD COLUMN kept VARCHAR DEFAULT 'tokens';
+ALTER TABLE runs ADD COLUMN removed DOUBLE;
