@@ -28,6 +28,7 @@ from pydantic import ValidationError
 from engine.failures import explain
 from engine.launch.mailbox import TOLD_TO_END, Card, Mailbox, Order, Watched, parse_order
 from engine.launch.process import Identity
+from engine.launch.slurm.allocation import Allocation
 from engine.launch.status import scheduler_alive
 from engine.launch.together import SUPERVISED, ask_to_stop, failure_left
 from engine.report import JobContext, Report, StopRequested
@@ -66,7 +67,7 @@ class Worker:
 
     def work(self) -> None:
         """Execute runs until told to leave, terminated, or orphaned."""
-        signal.signal(signal.SIGTERM, self._terminate)
+        signal.signal(signal.SIGTERM, self.end)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         finished, idle_since = 0, time.monotonic()
         self._write_card(finished)
@@ -94,8 +95,19 @@ class Worker:
             else:
                 time.sleep(POLL_S)
 
-    def _terminate(self, number: int, frame: FrameType | None) -> None:
+    def end(self, number: int, frame: FrameType | None) -> None:
+        """Stop the run at its next safe point, and leave; a signal handler."""
         self._terminated = True
+
+    def start_gang(
+        self, processes: int, where: Sequence[str], environment: Mapping[str, str]
+    ) -> subprocess.Popen[bytes]:
+        """Start the processes of a run of several; ``where`` are their arguments."""
+        return subprocess.Popen(
+            (*GANG_COMMAND, str(processes), *self._rank, *where),
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, **environment},
+        )
 
     def _execute(self, order: Order) -> None:
         run = self._workspace.run(order.run_id)
@@ -131,11 +143,7 @@ class Worker:
         threads = max(1, self._slot.threads // processes)
         where = str(self._workspace.root), order.run_id, str(order.attempt)
         with console_to(attempt.console):
-            gang = subprocess.Popen(
-                (*GANG_COMMAND, str(processes), *self._rank, *where),
-                stdin=subprocess.DEVNULL,
-                env={**os.environ, SUPERVISED: "1", "OMP_NUM_THREADS": str(threads)},
-            )
+            gang = self.start_gang(processes, where, {SUPERVISED: "1", "OMP_NUM_THREADS": str(threads)})
             asked = False
             while gang.poll() is None:
                 reason = self._wish_to_stop(order, self._inbox)
@@ -228,6 +236,7 @@ def announce(report: Report, identity: Identity, device: str, **more: object) ->
         device=device,
         versions=versions(),
         git=git_commit(),
+        **(allocation.fields() if (allocation := Allocation.find()) else {}),
         **more,
     )
 
