@@ -172,6 +172,14 @@ TARGETS: dict[str, Target] = {
         ),
         key=("fit_id",),
     ),
+    "point": Target(
+        "imported_points",
+        columns_of(
+            text="trajectory domain method size role eval_set place",
+            whole="seed n_params tokens_seen adapt_tokens",
+            number="ptpp atpp replay_ratio loss zero_shot_loss",
+        ),
+    ),
     "checkpoint": Target("checkpoints", columns_of(text="state", whole="tokens"), key=("run_id", "state")),
 }
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from engine.jobs.imported import take_point
 from engine.laws.forecast import share_of
 from engine.laws.form import Role
 from engine.laws.points import Points
@@ -53,6 +54,9 @@ def read_records(workspace: Workspace, run_ids: Iterable[str]) -> Records:
 
 
 def _take(records: Records, run_id: str, event: dict[str, Any]) -> None:
+    if event["event"] == "point":
+        take_point(records.models, records.evaluations, run_id, event)
+        return
     if not isinstance(event.get("model_id"), str):
         return
     if event["event"] == "model":
@@ -99,7 +103,7 @@ def adaptation_sample(records: Records, domain: str, role: Role) -> Sample:
         (str(model.get("method")), event["eval_set_id"], canonical_scheme(event.get("scheme"))) for model, event in rows
     ]
     if not rows:
-        return Sample(Points.from_columns({}, length=0), "", "")
+        return Sample(Points.from_columns({}, length=0), *_only_set(records, domain, role))
     kept = min(Counter(kinds).items(), key=lambda item: (-item[1], item[0]))[0]
     base_set = _base_set(records, domain, kept[2])
     columns = [_row(records, model, event, kind, base_set) for (model, event), kind in zip(rows, kinds, strict=True)]
@@ -111,6 +115,16 @@ def adaptation_sample(records: Records, domain: str, role: Role) -> Sample:
     names = columns[0].keys()
     points = Points.from_columns({name: np.array([row[name] for row in columns]) for name in names})
     return Sample(points, kept[1], kept[2])
+
+
+def _only_set(records: Records, domain: str, role: Role) -> tuple[str, str]:
+    """Set and scheme of an imported table of models that were never adapted; empty where there is none."""
+    sets = Counter(
+        (eval_set_id, scheme)
+        for (model_id, eval_set_id, scheme), event in records.evaluations.items()
+        if event.get("role") == role and records.models.get(model_id, {}).get("imported") == domain
+    )
+    return min(sets.items(), key=lambda item: (-item[1], item[0]))[0] if sets else ("", "")
 
 
 def _row(
@@ -152,17 +166,20 @@ def _difference(kind: tuple[str, str, str], kept: tuple[str, str, str]) -> str:
 
 def zero_shot_points(records: Records, sample: Sample) -> Points:
     """The base states' losses on the sample's evaluation set: points of a pretraining curve, with D = tokens seen."""
-    rows = []
+    rows: dict[tuple[float, ...], str] = {}
     for (model_id, eval_set_id, scheme), _ in records.evaluations.items():
         model = records.models.get(model_id, {})
         if (eval_set_id, scheme) == (sample.eval_set_id, sample.scheme) and not model.get("parent"):
             n_params, seen = _number(model.get("n_params")), _number(model.get("tokens_seen"))
             ptpp = _number(model.get("ptpp", seen / n_params))
             loss = records.loss(model_id, eval_set_id, scheme)
-            rows.append((str(model.get("run_id", "")), n_params, ptpp, seen, loss))
+            # A table repeats a base's zero-shot loss in every row of its adaptations.
+            rows.setdefault((n_params, ptpp, seen, loss), str(model.get("run_id", "")))
     if not rows:
         return Points.from_columns({}, length=0)
-    run, n_params, ptpp, seen, loss = (np.array(column) for column in zip(*sorted(rows), strict=True))
+    run, n_params, ptpp, seen, loss = (
+        np.array(column) for column in zip(*sorted((run, *row) for row, run in rows.items()), strict=True)
+    )
     return Points.from_columns({"run": run, "n_params": n_params, "ptpp": ptpp, "adapt_tokens": seen, "loss": loss})
 
 

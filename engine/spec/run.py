@@ -7,7 +7,7 @@ rho ``replay_ratio``.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
@@ -311,7 +311,26 @@ class FitJob(Strict):
     anchors: NonNegativeInt = 0
 
 
-Job = Annotated[PrepareJob | PretrainJob | AdaptJob | EvaluateJob | SimilarityJob | FitJob, Field(discriminator="kind")]
+class ImportedJob(Strict):
+    """What another tool recorded: nothing is executed, its journal is written by ``odyssey import``."""
+
+    kind: Literal["imported"] = "imported"
+    tool: Literal["trackio", "tensorboard", "wandb", "table"]
+    tool_version: str = ""
+    source: str
+    """Where it was read from."""
+    source_id: str
+    """What the tool calls the run; with ``tool`` its identity, wherever the source lies."""
+    names: dict[str, str] = Field(default_factory=dict)
+    """Metrics that have another name here: the name here → the name there."""
+    config: dict[str, Any] = Field(default_factory=dict)
+    """Hyper-parameters as recorded there."""
+
+
+Job = Annotated[
+    PrepareJob | PretrainJob | AdaptJob | EvaluateJob | SimilarityJob | FitJob | ImportedJob,
+    Field(discriminator="kind"),
+]
 
 
 class Slurm(Strict):

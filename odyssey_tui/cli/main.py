@@ -45,6 +45,7 @@ COMMANDS: dict[str, Entry] = {
     "fit": Entry("odyssey_tui.cli.fit:fit", "Fit the scaling laws again, on everything measured."),
     "forecast": Entry("odyssey_tui.cli.forecast:forecast", "Draw a fitted law and list the scores of all."),
     "plan": Entry("odyssey_tui.cli.plan:plan", "Find the replay ratio and budget that keep within limits."),
+    "import": Entry("odyssey_tui.cli.import_:import_", "Import runs of other tools, and tables of measured losses."),
     "sql": Entry("odyssey_tui.cli.sql:sql", "Ask the database anything, in SQL (read-only)."),
 }
 

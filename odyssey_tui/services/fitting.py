@@ -12,8 +12,10 @@ from odyssey_tui.services.stored_laws import distinct
 
 if TYPE_CHECKING:
     from engine.spec.run import FitJob, RunSpec
-    from store.queries.points import AdaptationPoint
+    from store.queries.points import AdaptationPoint, PretrainingPoint
     from store.workspace import Workspace
+
+    Measured = AdaptationPoint | PretrainingPoint
 
 DEFAULT_FORMS = (
     "chinchilla",
@@ -24,6 +26,8 @@ DEFAULT_FORMS = (
     "zero_shot",
     "forgetting_pinned",
 )
+PRETRAINING_FORMS = ("chinchilla", "gadre")
+"""Where nothing was adapted: an imported table of pretrained models."""
 OPTIONS = ("forms", "fit_ptpp", "score_ptpp", "roles", "delta", "starts", "bootstrap", "anchors")
 
 
@@ -64,13 +68,13 @@ def fit_again(
     if state != "done":
         ensure_running(workspace)
     job: Any = spec.job
-    runs = len({point.run_id for point in points})
+    runs = len({point.owner for point in points})
     return Fitting(spec.run_id, job.domain, job, runs, len(points), spec.run_id not in submitted.existing, state)
 
 
 def make_spec(
     workspace: Workspace, domain: str | None, experiment: str | None, options: dict[str, Any]
-) -> tuple[RunSpec, list[AdaptationPoint]]:
+) -> tuple[RunSpec, list[Measured]]:
     """The fit run over what is measured now, and its points of the target loss."""
     from engine.spec.run import RUN_FORMAT, FitJob, RunSpec
     from engine.spec.strict import content_key
@@ -99,37 +103,42 @@ def make_spec(
 
 def read_basis(
     workspace: Workspace, domain: str | None, experiment: str | None
-) -> tuple[list[AdaptationPoint], list[str], dict[str, Any]]:
+) -> tuple[list[Measured], list[str], dict[str, Any]]:
     """Points of the target loss, the finished runs behind them, and the options of the newest fit."""
     from store.database import lease
-    from store.queries.points import adaptation_points
+    from store.queries.points import AdaptationPoint, adaptation_points, imported_pretraining
     from store.queries.runs import list_runs, read_spec
 
     with lease(workspace) as con:
         done = {run.run_id: run for run in list_runs(con) if run.state == "done"}
-        measured = adaptation_points(con, experiment=experiment, role="target", method="full")
+        adapted_states = adaptation_points(con, experiment=experiment, role="target", method="full")
+        never_adapted = imported_pretraining(con, experiment=experiment, role="target")
         fits = [run for run in done.values() if run.kind == "fit" and domain in (None, run.domain)]
         newest = max(fits, key=lambda run: run.ended or 0.0, default=None)
-        settings = read_spec(con, newest.run_id)["job"] if newest is not None else {"forms": DEFAULT_FORMS}
-        measured = [point for point in measured if point.run_id in done]
+        settings = read_spec(con, newest.run_id)["job"] if newest is not None else {}
+        measured: list[Measured] = [point for point in adapted_states if point.owner in done]
+        with_points = {point.domain for point in measured}
+        measured += [point for point in never_adapted if point.owner in done and point.domain not in with_points]
         domain = domain or (newest.domain if newest is not None else None) or commonest_domain(measured)
         points = [point for point in measured if point.domain == domain]
         if not points:
             known = ", ".join(sorted({point.domain or "–" for point in measured})) or "none yet"
             raise LawError(f"No finished run adapted to {domain or 'any domain'}.", f"Domains with points: {known}.")
-        adapted = list(dict.fromkeys(point.run_id for point in points))
+        adapted = list(dict.fromkeys(point.owner for point in points))
         bases = dict.fromkeys(need for run_id in adapted for need in read_spec(con, run_id).get("needs", ()))
     prepared = [run_id for run_id in bases if run_id in done and done[run_id].kind != "prepare"]
-    return points, [*prepared, *adapted], {key: settings[key] for key in OPTIONS if key in settings}
+    forms = DEFAULT_FORMS if any(isinstance(point, AdaptationPoint) for point in points) else PRETRAINING_FORMS
+    known = {key: settings[key] for key in OPTIONS if key in settings}
+    return points, [*prepared, *adapted], {"forms": forms, **known}
 
 
-def commonest_domain(points: Sequence[AdaptationPoint]) -> str | None:
+def commonest_domain(points: Sequence[Measured]) -> str | None:
     """The domain with the most points."""
     domains = [point.domain for point in points]
     return max(dict.fromkeys(domains), key=domains.count, default=None)
 
 
-def hold_out(points: Sequence[AdaptationPoint], chosen: dict[str, Any]) -> dict[str, tuple[float, ...]]:
+def hold_out(points: Sequence[Measured], chosen: dict[str, Any]) -> dict[str, tuple[float, ...]]:
     """Which PTPP to fit and which to score: as chosen, else the highest measured one is held out."""
     import numpy as np
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from store.queries.runs import RunRow as StoredRun
     from store.workspace import Workspace
 
-TRAINED = frozenset({"pretrain", "adapt"})
+TRAINED = frozenset({"pretrain", "adapt", "imported"})
 """Kinds of runs that write training curves."""
 FIELDS: Mapping[str, type] = {
     "run": str,

@@ -16,6 +16,7 @@ class AdaptationPoint:
     """A row of the view ``adaptation_points``. Symbols as in the scaling-law literature; losses in nats per token."""
 
     run_id: str
+    """The adaptation; of an imported table ``RUN#TRAJECTORY``."""
     experiment: str | None
     domain: str | None
     method: str | None
@@ -30,8 +31,9 @@ class AdaptationPoint:
     """As requested."""
     replay_realised: float | None
     role: str
-    eval_set_id: str
-    evaluation_id: str
+    eval_set_id: str | None
+    evaluation_id: str | None
+    """None where a table was imported: it has no losses of single tokens."""
     zero_shot_evaluation_id: str | None
     model_id: str
     base_model_id: str
@@ -43,11 +45,21 @@ class AdaptationPoint:
     """Zero-shot loss of the base state on its base set: its measured quality, whatever role is predicted."""
 
     @property
+    def owner(self) -> str:
+        """The run in whose journal the point is."""
+        return owner_of(self.run_id)
+
+    @property
     def share(self) -> float | None:
         """r: the share, in the mix, of the corpus whose loss this is; None for roles other than target and base."""
         if self.replay_ratio is None or self.role not in ("target", "base"):
             return None
         return self.replay_ratio if self.role == "base" else 1.0 - self.replay_ratio
+
+
+def owner_of(run_id: str) -> str:
+    """The run that ``run_id`` of a point names: points of an imported table name their trajectory within it."""
+    return run_id.partition("#")[0]
 
 
 def adaptation_points(
@@ -66,6 +78,9 @@ def adaptation_points(
         WITH quality AS (
             SELECT model_id, arg_max(sum_loss / nullif(predicted, 0), t) AS base_zero_shot_loss
             FROM evaluations WHERE role = 'base' GROUP BY model_id
+            UNION ALL
+            SELECT run_id || '#' || trajectory || '@base', any_value(zero_shot_loss)
+            FROM imported_points WHERE role = 'base' AND adapt_tokens > 0 GROUP BY ALL
         )
         SELECT a.*, q.base_zero_shot_loss FROM adaptation_points a LEFT JOIN quality q ON q.model_id = a.base_model_id
         WHERE ($1 IS NULL OR experiment = $1) AND ($2 IS NULL OR role = $2)
@@ -102,4 +117,39 @@ def base_points(con: duckdb.DuckDBPyConnection) -> list[BasePoint]:
         FROM models m JOIN evaluations e USING (model_id) LEFT JOIN eval_sets s USING (eval_set_id)
         WHERE m.parent IS NULL AND e.predicted > 0 ORDER BY s.name, m.n_params, m.ptpp, m.model_id
         """,
+    )
+
+
+@dataclass(frozen=True)
+class PretrainingPoint:
+    """A row of an imported table of models that were not adapted."""
+
+    run_id: str
+    """``RUN#TRAJECTORY``, as of ``AdaptationPoint``."""
+    experiment: str | None
+    domain: str
+    n_params: int
+    ptpp: float | None
+    loss: float
+
+    @property
+    def owner(self) -> str:
+        """The run in whose journal the point is."""
+        return owner_of(self.run_id)
+
+
+def imported_pretraining(
+    con: duckdb.DuckDBPyConnection, *, experiment: str | None = None, role: str | None = None
+) -> list[PretrainingPoint]:
+    """Imported losses of models that were not adapted, by domain, size and PTPP."""
+    return fetch(
+        con,
+        PretrainingPoint,
+        """
+        SELECT i.run_id || '#' || i.trajectory AS run_id, r.experiment, i.domain, i.n_params, i.ptpp, i.loss
+        FROM imported_points i JOIN runs r USING (run_id)
+        WHERE i.adapt_tokens IS NULL AND ($1 IS NULL OR r.experiment = $1) AND ($2 IS NULL OR i.role = $2)
+        ORDER BY i.domain, i.n_params, i.ptpp, i.trajectory
+        """,
+        [experiment, role],
     )
