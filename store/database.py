@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from store import schema
 from store.errors import WorkspaceError
 from store.files import cannot_write, temporary_name
+from store.shards import GROUP_ROWS
 
 if TYPE_CHECKING:
     import duckdb
@@ -189,15 +190,14 @@ def _connect(path: Path, write: bool, deadline: float) -> Iterator[duckdb.DuckDB
 
     while True:
         try:
-            # Nothing is ever fetched from the network: the extensions in use are compiled in.
-            con = duckdb.connect(str(path), read_only=not write, config={"autoinstall_known_extensions": "false"})
+            con = _open(path, write)
             break
         except duckdb.Error as error:
             if not _LOCKED.search(str(error)):
                 raise WorkspaceError(
                     f"cannot open the database {path}: {str(error).splitlines()[0]}",
-                    "If it is damaged, `odyssey store rebuild` makes it anew of the runs' journals and what can be read of "
-                    "it; `odyssey store rebuild --from FILE` also of a backup.",
+                    "If it is damaged, `odyssey store rebuild` makes it anew of the runs' journals and what can be "
+                    "read of it; `odyssey store rebuild --from FILE` also of a backup.",
                 ) from error
             if time.monotonic() >= deadline:
                 pid = _PID.search(str(error))
@@ -207,6 +207,25 @@ def _connect(path: Path, write: bool, deadline: float) -> Iterator[duckdb.DuckDB
         yield con
     finally:
         con.close()
+
+
+def _open(path: Path, write: bool) -> Connection:
+    import duckdb
+
+    # Nothing is ever fetched from the network: the extensions in use are compiled in.
+    config = {"autoinstall_known_extensions": "false"}
+    if not write:
+        return duckdb.connect(str(path), read_only=True, config=config)
+    con = duckdb.connect(":memory:", config=config)
+    try:
+        # DuckDB rewrites the last group of rows with every ingest, and a group of its own size holds 500 MB of losses.
+        quoted = str(path).replace("'", "''")
+        con.execute(f"ATTACH '{quoted}' AS odyssey (TYPE duckdb, ROW_GROUP_SIZE {GROUP_ROWS})")
+        con.execute("USE odyssey")
+    except BaseException:
+        con.close()
+        raise
+    return con
 
 
 def _held_too_long(path: Path, holder: dict[str, object]) -> WorkspaceError:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from store import ingest_notes, ingest_runs, ingest_shards, survey
 from store.database import lease
 from store.survey import RunFiles, has_news, look_at
+from store.upkeep import deletion
 from store.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def ingest(workspace: Workspace, wait_s: float = 10.0) -> IngestReport:
     if not has_news(workspace):
         return report
     with lease(workspace, write=True, wait_s=wait_s) as con:
+        trash = deletion.settle(con, workspace)
         reopen(con, workspace)
         notes_size = survey.size_of(workspace.notes)
         report.events += ingest_notes.commit(con, workspace)
@@ -56,15 +58,22 @@ def ingest(workspace: Workspace, wait_s: float = 10.0) -> IngestReport:
             seen.extend(batch)
         closed = ingest_runs.close_finished(con, workspace, survey.waiting_runs(workspace))
         survey.remember(workspace, closed, [files for files in seen if files.run.run_id not in closed], notes_size)
+    deletion.discard(trash)
     report.seconds = time.monotonic() - started
     return report
 
 
 def reopen(con: duckdb.DuckDBPyConnection, workspace: Workspace) -> None:
-    """Take retried runs out of the finished ones. The marks go only once the database has their message."""
+    """Take retried runs out of the finished ones, and those whose directories are back.
+
+    The marks go only once the database has their message.
+    """
     marked = survey.reopened_runs(workspace)
     names = sorted({*marked, *survey.waiting_runs(workspace)})
     con.execute("UPDATE runs SET closed = false WHERE closed AND run_id IN (SELECT unnest(?))", [names])
+    gone = [run_id for (run_id,) in con.execute("SELECT run_id FROM runs WHERE removed IS NOT NULL").fetchall()]
+    back = [run_id for run_id in gone if workspace.run(run_id).exists()]
+    con.execute("UPDATE runs SET removed = NULL, closed = false WHERE run_id IN (SELECT unnest(?))", [back])
     for name in marked:
         (workspace.reopened / name).unlink(missing_ok=True)
 

@@ -84,7 +84,7 @@ def close_finished(con: duckdb.DuckDBPyConnection, workspace: Workspace, waiting
     # Looked at again: a shard may have come between the look at the spool and the end of the journal.
     complete = [run_id for (run_id,) in finished if run_id not in waiting and not look_at(workspace.run(run_id)).shards]
     con.execute("UPDATE runs SET closed = true WHERE run_id IN (SELECT unnest(?))", [complete])
-    return {run_id for (run_id,) in con.execute("SELECT run_id FROM runs WHERE closed").fetchall()}
+    return {run_id for (run_id,) in con.execute("SELECT run_id FROM runs WHERE closed AND removed IS NULL").fetchall()}
 
 
 class _Rows:
