@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-SCHEME = json.dumps({"kind": "imported"})
+SCHEME = {"kind": "imported"}
 """Losses of a table are comparable among each other, and with no others."""
+_SCHEME_KEY = json.dumps(SCHEME)
 
 
 def take_point(
@@ -27,16 +28,23 @@ def take_point(
     adapted = event.get("adapt_tokens")
     zero_shot = event.get("zero_shot_loss") if adapted else event["loss"]
     if zero_shot is not None:
-        evaluations[base_id, texts, SCHEME] = _evaluation(event, zero_shot)
+        evaluations[base_id, texts, _SCHEME_KEY] = _evaluation(base_id, texts, event, zero_shot)
     if not adapted:
         return
     model_id = f"{trajectory}@{adapted}"
     kept = ("atpp", "adapt_tokens", "replay_ratio", "domain", "method")
     fields = {name: event[name] for name in kept if event.get(name) is not None}
     models[model_id] = {"run_id": trajectory, "parent": base_id, **fields}
-    evaluations[model_id, texts, SCHEME] = _evaluation(event, event["loss"])
+    evaluations[model_id, texts, _SCHEME_KEY] = _evaluation(model_id, texts, event, event["loss"])
 
 
-def _evaluation(event: dict[str, Any], loss: float) -> dict[str, Any]:
+def _evaluation(model_id: str, texts: str, event: dict[str, Any], loss: float) -> dict[str, Any]:
     # A table gives means; how many tokens they are of, it does not say.
-    return {"event": "evaluation", "role": event["role"], "sum_loss": loss, "predicted": 1}
+    return {
+        "model_id": model_id,
+        "eval_set_id": texts,
+        "scheme": SCHEME,
+        "role": event["role"],
+        "sum_loss": loss,
+        "predicted": 1,
+    }
