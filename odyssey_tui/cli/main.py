@@ -39,6 +39,7 @@ COMMANDS: dict[str, Entry] = {
     "retry": Entry("odyssey_tui.cli.queue:retry", "Queue failed, cancelled or lost runs again."),
     "pause": Entry("odyssey_tui.cli.queue:pause", "Start no further runs; what runs goes on."),
     "resume": Entry("odyssey_tui.cli.queue:resume", "Start queued runs again."),
+    "gpus": Entry("odyssey_tui.cli.gpus:gpus", "Show this machine's GPUs and whose processes use them."),
     "compare": Entry("odyssey_tui.cli.compare:compare", "Show runs side by side: what differs, what it did."),
     "similarity": Entry("odyssey_tui.cli.similarity:similarity", "Show ΔL against similarity to the pretraining text."),
     "tokens": Entry("odyssey_tui.cli.tokens:tokens", "Show which token types carry the change of loss."),
