@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from engine.failures import explain
-from engine.launch.mailbox import TOLD_TO_END
+from engine.launch.mailbox import TOLD_TO_END, UNFINISHED
 from engine.launch.process import Identity
 from engine.launch.together import FAILED, SUPERVISED, command, failure_left, leave_failure, stop_asked
 from engine.report import JobContext, Report, Silent, StopRequested
@@ -83,8 +83,8 @@ class Rank:
         try:
             self._execute(jobs)
         except StopRequested:
-            # A run whose processes were told to end stays unfinished: its next attempt resumes it.
-            if self._report.stop_reason != TOLD_TO_END:
+            # A run whose processes were told to end, or that a person holds, is unfinished: its next attempt goes on.
+            if self._report.stop_reason not in UNFINISHED:
                 self._conclude("cancelled", reason=self._report.stop_reason or "stopped by itself")
         except Exception as error:
             self._fail(error)
@@ -98,7 +98,7 @@ class Rank:
 
     def _execute(self, jobs: Mapping[str, str]) -> None:
         on_gpu = bool(self._spec.resources.gpus or os.environ.get("CUDA_VISIBLE_DEVICES"))
-        announce(self._report, Identity.current(), "cuda" if on_gpu else "cpu", processes=self._place.world)
+        announce(self._report, self._run, Identity.current(), "cuda" if on_gpu else "cpu", processes=self._place.world)
         device = self._join(on_gpu)
         self._report.check_stop()
         job = importlib.import_module(jobs[self._spec.job.kind])

@@ -25,8 +25,9 @@ from types import FrameType
 
 from pydantic import ValidationError
 
+from engine.code import Code, parse_code, read_code
 from engine.failures import explain
-from engine.launch.mailbox import TOLD_TO_END, Card, Mailbox, Order, Watched, parse_order
+from engine.launch.mailbox import TOLD_TO_END, UNFINISHED, Card, Mailbox, Order, Watched, parse_order
 from engine.launch.process import Identity
 from engine.launch.slurm.allocation import Allocation
 from engine.launch.status import scheduler_alive
@@ -34,6 +35,7 @@ from engine.launch.together import SUPERVISED, ask_to_stop, failure_left
 from engine.report import JobContext, Report, StopRequested
 from engine.spec.run import RunSpec
 from store.errors import OdysseyError
+from store.journal import read_events
 from store.run_dir import AttemptDir, RunDir
 from store.workspace import Workspace
 
@@ -128,7 +130,7 @@ class Worker:
         started = time.monotonic()
         spec = RunSpec.model_validate(run.spec())
         device = self._device()
-        announce(report, self._identity, device)
+        announce(report, run, self._identity, device)
         if self._slot.gpu is not None and device == "cpu":
             report.warning("a GPU is there, but this build of torch cannot use it: running on the CPU")
         with self._watched(order, report):
@@ -186,7 +188,8 @@ class Worker:
 
     def _conclude_stop(self, report: Report) -> None:
         # A worker that was told to end leaves the run unfinished: the scheduler queues it again, and it resumes.
-        if not self._terminated:
+        # So does one whose run a person holds.
+        if not self._terminated and report.stop_reason not in UNFINISHED:
             report.emit("cancelled", reason=report.stop_reason or "stopped by itself")
 
     def _device(self) -> str:
@@ -197,7 +200,7 @@ class Worker:
         return "cuda" if torch.cuda.is_available() else "cpu"
 
     def _write_card(self, finished: int) -> None:
-        self._mailbox.write_card(Card(self._identity, finished, warm=not self._heavy))
+        self._mailbox.write_card(Card(self._identity, finished, warm=not self._heavy, code=code().hash))
 
     def _import_heavy(self) -> None:
         try:
@@ -225,8 +228,8 @@ def count_processes(run: RunDir) -> int:
         return 1
 
 
-def announce(report: Report, identity: Identity, device: str, **more: object) -> None:
-    """Journal who begins to execute the attempt, on what."""
+def announce(report: Report, run: RunDir, identity: Identity, device: str, **more: object) -> None:
+    """Journal who begins to execute the attempt, on what; warn where the code is not that of when it was queued."""
     report.emit(
         "starting",
         host=identity.host,
@@ -235,10 +238,14 @@ def announce(report: Report, identity: Identity, device: str, **more: object) ->
         boot_id=identity.boot_id,
         device=device,
         versions=versions(),
-        git=git_commit(),
+        git=code().git,
+        code=code().record(),
         **(allocation.fields() if (allocation := Allocation.find()) else {}),
         **more,
     )
+    queued = queued_code(run)
+    if queued is not None and queued.hash != code().hash:
+        report.warning(f"queued with code {queued}, executed by {code()}")
 
 
 def fail(report: Report, run: RunDir, attempt: AttemptDir, error: Exception) -> None:
@@ -285,17 +292,15 @@ def versions() -> dict[str, str]:
 
 
 @cache
-def git_commit() -> str | None:
-    """Commit of the checkout this code runs from; None for an installed package."""
-    root = Path(__file__).resolve().parent.parent
-    if not (root / ".git").exists():
-        return None
-    command = ("git", "-C", str(root), "rev-parse", "HEAD")
-    try:
-        answer = subprocess.run(command, capture_output=True, text=True, check=False, timeout=5)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return answer.stdout.strip() or None
+def code() -> Code:
+    """The code of this process: what lay on the disk when it was first asked for, at the start."""
+    return read_code()
+
+
+def queued_code(run: RunDir) -> Code | None:
+    """The code with which a run was queued last; None where nobody said, as of a run that a command executes."""
+    said = [parse_code(event.get("code")) for event in read_events(run.control)[0]]
+    return next((found for found in reversed(said) if found is not None), None)
 
 
 def main(
@@ -308,6 +313,7 @@ def main(
     """``WORKSPACE WORKER_ID``, as the scheduler starts it."""
     root, worker_id = sys.argv[1:] if arguments is None else arguments
     faulthandler.enable()
+    code()
     Worker(Workspace.open(root), worker_id, jobs, heavy, rank).work()
 
 

@@ -10,9 +10,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from engine.code import hash_sources
 from engine.launch.desk import Desk
 from engine.launch.endings import Endings
 from engine.launch.entry import Entry
+from engine.launch.experiments import Wanting
 from engine.launch.hiring import Hiring
 from engine.launch.mailbox import Slot
 from engine.launch.occupancy import Occupancy
@@ -32,7 +34,7 @@ class Timing:
     """Patience, in seconds."""
 
     early_death_s: float = 10.0
-    """A worker that dies sooner after being given a run, twice in a row, pauses the queue."""
+    """What ends sooner after it was handed over is early: some in a row pause their experiment, or the queue."""
     stop_grace_s: float = 30.0
     """A run asked to stop has this long before its worker is killed."""
 
@@ -48,7 +50,9 @@ class Dispatcher:
         command: Sequence[str] = WORKER_COMMAND,
         timing: Timing = Timing(),
         ended: Callable[[RunSpec, RunDir], None] = lambda spec, run: None,
+        code: str | None = None,
     ) -> None:
+        """``code`` is the hash of the sources that workers must have begun with; by default of those on the disk."""
         self.slots = tuple(slots)
         self.pool = Pool(workspace, command)
         self._workspace = workspace
@@ -57,9 +61,12 @@ class Dispatcher:
             workspace, self.slots, self.pool, ended=ended, vanished=lambda entry: self._endings.vanished(entry)
         )
         self._needs = self._roster.needs
-        self._endings = Endings(self._roster, self._pauses, timing.early_death_s)
+        self._endings = Endings(self._roster, self._pauses, timing.early_death_s, workspace.settings.retries)
         self._desk = Desk(workspace, self._roster, self._endings, self._pauses, timing.stop_grace_s)
         self._hiring = Hiring(self.pool, self.slots, Occupancy(workspace, self.slots))
+        self._wanting = Wanting(workspace)
+        self._code = hash_sources() if code is None else code
+        self._stop_grace_s = timing.stop_grace_s
         self._was_paused = False
         self.pool.adopt()
 
@@ -109,7 +116,16 @@ class Dispatcher:
         return True
 
     def _could_start(self) -> bool:
-        return not self.paused and any(self._needs.met(entry) for entry in self.queued())
+        return not self.paused and any(self._needs.met(entry) for entry in self._startable())
+
+    def _startable(self) -> list[Entry]:
+        """Entries of ``queued`` that no paused experiment keeps back."""
+        return [entry for entry in self.queued() if not self._keeps_back(entry)]
+
+    def _keeps_back(self, entry: Entry) -> bool:
+        """Whether every experiment that wants the run is paused."""
+        paused = self._pauses.experiments.keys()
+        return entry.spec.experiment in paused and self._wanting.names(entry.run_id) <= paused
 
     def _poll_workers(self) -> bool:
         changed = False
@@ -120,6 +136,9 @@ class Dispatcher:
             if entry is not None and (not alive or not worker.busy):
                 self._endings.conclude(entry, worker, alive)
                 changed = True
+            elif entry is not None and entry.cancelling and entry.cancel_by is None:
+                # Asked by a scheduler that has gone.
+                entry.cancel_by = time.monotonic() + self._stop_grace_s
             elif entry is not None and entry.cancel_by is not None and time.monotonic() > entry.cancel_by:
                 _LOG.warning("run %s did not stop: killing worker %s", entry.run_id, worker.worker_id)
                 worker.kill()
@@ -154,8 +173,10 @@ class Dispatcher:
         if room.free_bytes < LEAST_BYTES and self.queued():
             self._pauses.pause(f"{room}; `odyssey resume` once there is")
             return
+        self._dismiss_outdated()
         self._hiring.begin(self.assigned)
-        for entry in self.queued():
+        waiting = self._startable()
+        for entry in waiting:
             if self._hiring.full:
                 break
             if not self._needs.met(entry):
@@ -165,7 +186,15 @@ class Dispatcher:
                 # What becomes free is kept for it: nothing that was queued later gets ahead.
                 break
             self._assign(entry, worker)
-        self._hiring.warm_up(self.queued(), self.assigned)
+        left = [entry for entry in waiting if entry.worker is None]
+        self._hiring.warm_up(left, self.assigned)
+
+    def _dismiss_outdated(self) -> None:
+        """Workers that began with other sources than are on the disk now must not execute another run."""
+        for worker in self.pool.workers.values():
+            if worker.code not in ("", self._code) and worker.available:
+                _LOG.info("worker %s has older code in memory: it leaves", worker.worker_id)
+                worker.dismiss()
 
     def _assign(self, entry: Entry, worker: Worker) -> None:
         attempt = entry.run.new_attempt().number

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-import time
+import re
+from collections import Counter
 
 from engine.launch.entry import Entry
 from engine.launch.mailbox import UNFINISHED
@@ -33,29 +34,32 @@ class Endings:
         self._early_s = early_s
         self._retries = retries
         self._unbegun = 0
-        self._deaths: list[str] = []
-        self._failures: dict[str, list[str]] = {}
+        """Workers in a row that died before they began anything."""
+        self._dying: set[str] = set()
+        """Experiments of which runs died early since any run of any experiment ended well."""
+        self._deaths: Counter[str] = Counter()
+        self._failures: dict[str, tuple[str, int]] = {}
 
     def forgive(self, *experiments: str) -> None:
-        """Forget the early ends so far, of some experiments or of all: somebody has looked at them."""
-        wanted = experiments or (*self._failures, *self._deaths)
+        """Forget early ends, of some experiments or of all: a run ended well, or somebody has looked at them."""
         self._unbegun = 0
-        self._deaths = [name for name in self._deaths if name not in wanted]
-        for name in wanted:
+        self._dying.clear()
+        for name in experiments or (*self._failures, *self._deaths):
+            self._deaths.pop(name, None)
             self._failures.pop(name, None)
 
     def conclude(self, entry: Entry, worker: Worker, alive: bool) -> None:
         """A worker has finished with a run, or died on it."""
-        state = entry.run.state()
+        state, cancelling = entry.run.state(), entry.cancelling
         entry.worker = None
-        lived_s = time.time() - worker.assigned_at
+        lived_s = worker.occupied_s
         if state.finished:
             _LOG.info("run %s: %s %s", entry.run_id, state.state, state.reason)
             self._roster.drop(entry)
             self._note_end(entry, state, lived_s < self._early_s)
             return
         ending = "its worker ended without saying how the run ended" if alive else worker.ending()
-        if entry.cancel_by is not None:
+        if cancelling:
             entry.say("cancelled", attempt=entry.attempt, reason=f"cancelled; {ending}")
             self._roster.drop(entry)
             return
@@ -67,7 +71,7 @@ class Endings:
         elif early:
             self._count_death(entry.spec.experiment, reason)
         else:
-            self.forgive()
+            self.forgive(entry.spec.experiment)
 
     def vanished(self, entry: Entry) -> None:
         """An active run was found without a worker."""
@@ -105,46 +109,47 @@ class Endings:
         said = tail(worker.mailbox.console)
         reason = f"an idle worker: {worker.ending()}{f': {said}' if said else ''}"
         _LOG.warning("%s", reason)
-        if time.time() - worker.born < self._early_s:
+        if worker.occupied_s < self._early_s:
             self._count_unbegun(reason)
 
     def _note_end(self, entry: Entry, state: RunState, early: bool) -> None:
         """A worker said how the run ended, so workers live; a failure may be one that every run of a sweep repeats."""
         self._unbegun = 0
-        if state.state == "cancelled":
-            return
         if state.state == "failed" and state.reason.startswith(NO_SPACE):
             self._pauses.pause(state.reason)
         elif state.state == "failed" and early:
             self._count_failure(entry, state.reason)
-        else:
-            self.forgive()
+        elif state.state != "cancelled":
+            self.forgive(entry.spec.experiment)
 
     def _count_failure(self, entry: Entry, reason: str) -> None:
-        experiment = entry.spec.experiment
-        own = reason.replace(entry.run_id, "").replace(entry.spec.name, "")
-        before = self._failures.get(experiment, [])
-        self._failures[experiment] = [own, *before] if before[:1] == [own] else [own]
-        if len(self._failures[experiment]) >= FAILURES and experiment not in self._pauses.experiments:
-            self._failures.pop(experiment)
-            self._pauses.pause_experiment(
-                experiment, f"{FAILURES} of its runs failed within seconds, for the same reason: {reason}"
-            )
+        own = re.sub(rf"(?<!\w)({re.escape(entry.run_id)}|{re.escape(entry.spec.name)})(?!\w)", "RUN", reason)
+        before, times = self._failures.get(entry.spec.experiment, ("", 0))
+        times = times + 1 if before == own else 1
+        self._failures[entry.spec.experiment] = own, times
+        if times >= FAILURES:
+            told = f"{FAILURES} of its runs failed within seconds, for the same reason"
+            self._pause_experiment(entry.spec.experiment, f"{told}: {reason}")
 
     def _count_death(self, experiment: str, reason: str) -> None:
         """Two in a row: the experiment is to blame, or the machine if they are of several experiments."""
         self._unbegun = 0
-        self._deaths.append(experiment)
-        told = "workers died within seconds of starting"
-        if len(set(self._deaths)) >= DEATHS:
-            self._pause_queue(f"{told} runs of {' and '.join(sorted(set(self._deaths)))}; the last: {reason}")
-        elif len(self._deaths) >= DEATHS and experiment not in self._pauses.experiments:
-            self._pauses.pause_experiment(experiment, f"{DEATHS} {told} its runs; the last: {reason}")
+        self._dying.add(experiment)
+        self._deaths[experiment] += 1
+        told = f"{DEATHS} workers died within seconds of starting"
+        if len(self._dying) >= DEATHS:
+            self._pause_queue(f"{told} runs of {' and '.join(sorted(self._dying))}; the last: {reason}")
+        elif self._deaths[experiment] >= DEATHS:
+            self._pause_experiment(experiment, f"{told} its runs; the last: {reason}")
 
     def _count_unbegun(self, reason: str) -> None:
         self._unbegun += 1
         if self._unbegun >= DEATHS:
             self._pause_queue(f"{DEATHS} workers died before they began anything; the last: {reason}")
+
+    def _pause_experiment(self, name: str, reason: str) -> None:
+        if name not in self._pauses.experiments:
+            self._pauses.pause_experiment(name, reason)
 
     def _pause_queue(self, reason: str) -> None:
         self.forgive()

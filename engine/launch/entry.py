@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from engine.launch.mailbox import UNFINISHED
 from engine.launch.tickets import Ticket
 from engine.launch.workers import Worker
 from engine.spec.run import RunSpec
@@ -41,6 +42,12 @@ class Entry:
         return self.spec.resources.nodes > 1 and self.run.state().state in ("starting", "running", "stopping")
 
     @property
+    def cancelling(self) -> bool:
+        """Whether its worker was asked to end it for good, by this scheduler or one before."""
+        asked = self.worker.order.stop if self.worker is not None else None
+        return self.cancel_by is not None or (asked is not None and asked not in UNFINISHED)
+
+    @property
     def waiting(self) -> str:
         """``held``, ``queued`` or ``assigned``."""
         if self.worker is not None:
@@ -51,11 +58,13 @@ class Entry:
         """Append to the run's control journal."""
         say(self.run, event, **fields)
 
-    def retried_by_scheduler(self) -> bool:
-        """Whether the scheduler has used its one automatic retry since a person last asked for one."""
-        events, _ = read_events(self.run.control)
-        retries = [event for event in events if event["event"] == "retried"]
-        return bool(retries) and retries[-1].get("by") == "scheduler"
+    def count_losses(self) -> int:
+        """How often the run was lost since a person last asked for it."""
+        losses = 0
+        for event in read_events(self.run.control)[0]:
+            asked = event["event"] == "retried" and event.get("by") == "user"
+            losses = 0 if asked else losses + (event["event"] == "lost")
+        return losses
 
 
 def say(run: RunDir, event: str, **fields: Any) -> None:

@@ -42,6 +42,25 @@ def record_launch(workspace: Workspace, plan: Plan) -> Path:
     return document
 
 
+class Wanting:
+    """Which experiments asked for a run, as launched; read again when one is launched."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._version: int | None = None
+        self._names: dict[str, set[str]] = {}
+
+    def names(self, run_id: str) -> frozenset[str]:
+        """Names of the experiments that were launched with the run among their runs."""
+        version = self._workspace.experiments.stat().st_mtime_ns
+        if version != self._version:
+            self._version, self._names = version, {}
+            for launched in read_launches(self._workspace):
+                for wanted in launched.runs:
+                    self._names.setdefault(wanted, set()).add(launched.name)
+        return frozenset(self._names.get(run_id, ()))
+
+
 def read_launches(workspace: Workspace) -> list[Launched]:
     """All launched experiments, the newest first."""
     found = []

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from engine.launch.entry import Entry
-from engine.launch.mailbox import Slot
+from engine.launch.mailbox import HELD_ON_REQUEST, Slot
 from engine.launch.slots import widest
 from engine.launch.together import command
+from store.run_dir import RunDir
 from store.workspace import Workspace
 
 UNMENDABLE = frozenset({"failed", "cancelled", "lost"})
@@ -15,7 +16,7 @@ UNMENDABLE = frozenset({"failed", "cancelled", "lost"})
 
 
 class Needs:
-    """States of needed runs. Those outside the queue are read once, until ``forget``."""
+    """States of needed runs. Those outside the queue are read once, until ``forget``, if they have ended."""
 
     def __init__(self, workspace: Workspace, slots: Sequence[Slot], entries: Mapping[str, Entry]) -> None:
         self._workspace = workspace
@@ -23,6 +24,7 @@ class Needs:
         self._widest = widest(slots)
         self._entries = entries
         self._finished: dict[str, str] = {}
+        self._runs: dict[str, RunDir] = {}
 
     def met(self, entry: Entry) -> bool:
         """Whether everything the run needs is done."""
@@ -30,6 +32,8 @@ class Needs:
 
     def obstacle(self, entry: Entry) -> str:
         """Why the run cannot start however long it waits; empty when it can."""
+        if entry.ticket.held:
+            return HELD_ON_REQUEST
         wanted = entry.spec.resources
         if wanted.nodes > 1:
             return self._several_machines(entry)
@@ -51,13 +55,14 @@ class Needs:
     def forget(self, run_id: str) -> None:
         """A run's state may have changed."""
         self._finished.pop(run_id, None)
+        self._runs.pop(run_id, None)
 
     def _state_of(self, run_id: str) -> str:
         if run_id in self._entries:
             return self._entries[run_id].waiting
         if run_id in self._finished:
             return self._finished[run_id]
-        run = self._workspace.run(run_id)
+        run = self._runs.setdefault(run_id, self._workspace.run(run_id))
         if not run.exists():
             return "absent"
         state = run.state()

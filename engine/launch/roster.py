@@ -9,9 +9,10 @@ from pydantic import ValidationError
 
 from engine.launch.claims import list_claimed, settle_abandoned
 from engine.launch.entry import Entry, say
+from engine.launch.line import line_up
 from engine.launch.mailbox import Slot
 from engine.launch.needs import Needs
-from engine.launch.tickets import read_ticket, remove_ticket, ticketed
+from engine.launch.tickets import Ticket, read_ticket, remove_ticket, ticketed, write_ticket
 from engine.launch.workers import Pool, Worker
 from engine.spec.run import RunSpec
 from store.errors import DataError
@@ -44,6 +45,12 @@ class Roster:
         self._ended = ended
         self._vanished = vanished
         self._broken: set[str] = set()
+        self._line: list[Entry] | None = None
+
+    @property
+    def known(self) -> set[str]:
+        """Runs whose tickets were looked at, those that could not be admitted included."""
+        return self.entries.keys() | self._broken
 
     @property
     def assigned(self) -> list[Entry]:
@@ -51,9 +58,18 @@ class Roster:
         return [entry for entry in self.entries.values() if entry.worker is not None]
 
     def queued(self) -> list[Entry]:
-        """Entries that wait for a slot or for what they need, in the order of the queue."""
-        waiting = [entry for entry in self.entries.values() if entry.waiting == "queued"]
-        return sorted(waiting, key=lambda entry: entry.ticket.order)
+        """Entries that wait for a slot or for what they need, in the order in which they will start."""
+        if self._line is None:
+            orders = {run_id: entry.ticket.order for run_id, entry in self.entries.items()}
+            line = line_up(orders, {run_id: entry.spec.needs for run_id, entry in self.entries.items()})
+            self._line = [self.entries[run_id] for run_id in line]
+        return [entry for entry in self._line if entry.waiting == "queued"]
+
+    def rewrite(self, ticket: Ticket) -> None:
+        """Change the ticket of an entry."""
+        write_ticket(self._workspace, ticket)
+        self.entries[ticket.run_id].ticket = ticket
+        self._line, self.dirty = None, True
 
     def look_at_claims(self) -> bool:
         """Which runs commands execute outside the queue: they are not touched, and what needs them waits."""
@@ -66,7 +82,7 @@ class Roster:
     def read_tickets(self) -> bool:
         """Admit what is new, forget what is gone; returns whether there was either."""
         present = ticketed(self._workspace)
-        known = self.entries.keys() | self._broken
+        known = self.known
         fresh = sorted(present - known)
         claimed = list_claimed(self._workspace) if fresh else frozenset()
         for run_id in fresh:
@@ -77,11 +93,25 @@ class Roster:
             self._broken.discard(run_id)
             if run_id in self.entries and self.entries[run_id].worker is None:
                 del self.entries[run_id]
+                self._line = None
         return bool((present ^ known) - claimed)
+
+    def give_up(self, run_id: str) -> bool:
+        """Take a run out of the queue that could not be admitted; False when it is none of those."""
+        if run_id not in self._broken:
+            return False
+        self._broken.discard(run_id)
+        remove_ticket(self._workspace, run_id)
+        return True
+
+    def reconsider(self, run_id: str) -> None:
+        """Look again at a run that could not be admitted: its files may be whole by now."""
+        self._broken.discard(run_id)
 
     def drop(self, entry: Entry) -> None:
         """Take an entry whose run is finished out of the queue."""
         self.entries.pop(entry.run_id, None)
+        self._line = None
         remove_ticket(self._workspace, entry.run_id)
         self.needs.forget(entry.run_id)
         self._ended(entry.spec, entry.run)
@@ -96,20 +126,23 @@ class Roster:
 
     def _admit(self, run_id: str) -> None:
         run = self._workspace.run(run_id)
+        ticket = None
         try:
             ticket = read_ticket(self._workspace, run_id)
             spec = RunSpec.model_validate(run.spec())
         except (DataError, ValidationError, TypeError) as error:
             _LOG.error("run %s cannot be queued: %s", run_id, error)
             self._broken.add(run_id)
+            what = "specification" if ticket else "ticket"
             if run.exists():
-                say(run, "held", reason=f"its specification cannot be read: {' '.join(str(error).split())[:300]}")
+                say(run, "held", reason=f"its {what} cannot be read: {' '.join(str(error).split())[:300]}")
             return
         except FileNotFoundError:
             return
         entry = Entry(ticket, spec, run)
         state = run.state()
         self.entries[run_id] = entry
+        self._line = None
         if state.finished:
             self.drop(entry)
         elif entry.elsewhere:
@@ -122,7 +155,7 @@ class Roster:
         elif state.state == "held":
             entry.held = state.reason
         elif state.queued is None:
-            entry.say("queued")
+            entry.say("queued", **({"code": ticket.code} if ticket.code else {}))
 
     def _holder(self, run_id: str, attempt: int) -> Worker | None:
         """The worker that was given this attempt of the run."""

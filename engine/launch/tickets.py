@@ -4,27 +4,46 @@ from __future__ import annotations
 
 import contextlib
 import os
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
+from store.errors import DataError
 from store.files import read_json, write_json
 from store.workspace import Workspace
+
+Order = tuple[float | str, ...]
+_DAMAGED = "Delete it and launch the experiment again."
 
 
 @dataclass(frozen=True)
 class Ticket:
-    """A place in the queue: earlier submissions first, within one the larger priority first."""
+    """A place in the queue: higher levels first, then earlier submissions, within one the larger priority first."""
 
     run_id: str
     priority: float
     """FLOPs of the longest chain of work that begins with this run."""
     enqueued: float
     """Unix seconds; the same for all runs of one submission."""
+    level: float = 0.0
+    """The priority that a person gave: low -1, normal 0, high 1."""
+    place: Order | None = None
+    """Where a person has moved it: another ticket's order, or one just before or behind all."""
+    held: bool = False
+    """Whether a person holds it."""
+    code: Mapping[str, Any] | None = None
+    """The code it was queued with (``engine.code.Code.record``)."""
 
     @property
-    def order(self) -> tuple[float, float, str]:
-        """Sort key."""
-        return self.enqueued, -self.priority, self.run_id
+    def order(self) -> Order:
+        """Sort key: level, time, work, run; of one that was moved, those of its place and then its own run."""
+        natural = (-self.level, self.enqueued, -self.priority)
+        return (*natural, self.run_id) if self.place is None else (*self.place, self.run_id)
+
+    def moved_to(self, order: Order) -> Ticket:
+        """The ticket in the place of another with this order; next to that one, if it is still there."""
+        return replace(self, place=(*order[:3], str(order[3])))
 
 
 def write_ticket(workspace: Workspace, ticket: Ticket) -> None:
@@ -32,14 +51,28 @@ def write_ticket(workspace: Workspace, ticket: Ticket) -> None:
 
 
 def read_ticket(workspace: Workspace, run_id: str) -> Ticket:
-    return Ticket(**read_json(_path(workspace, run_id)))
+    """``DataError`` when the file is no ticket of this run, ``FileNotFoundError`` when there is none."""
+    path = _path(workspace, run_id)
+    value = read_json(path)
+    try:
+        place = value.pop("place", None)
+        ticket = Ticket(**value, place=None if place is None else tuple(place))
+        numbers = (ticket.level, ticket.enqueued, ticket.priority, *(place or ())[:3])
+        fits = ticket.run_id == run_id and all(isinstance(number, int | float) for number in numbers)
+        fits &= place is None or (len(place) == 4 and isinstance(place[3], str))
+    except (TypeError, AttributeError) as error:
+        raise DataError(f"{path} is no ticket: {error}", _DAMAGED) from error
+    if not fits:
+        raise DataError(f"{path} is no ticket of {run_id}", _DAMAGED)
+    return ticket
 
 
 def read_tickets(workspace: Workspace) -> list[Ticket]:
-    """All tickets, in no order; one that is being removed is left out."""
+    """All tickets, in no order; one that is being removed or cannot be read is left out."""
     found = []
     for run_id in ticketed(workspace):
-        with contextlib.suppress(FileNotFoundError):
+        # The scheduler holds a run with a damaged ticket and says so.
+        with contextlib.suppress(FileNotFoundError, DataError):
             found.append(read_ticket(workspace, run_id))
     return found
 

@@ -76,6 +76,12 @@ class Worker:
         card = self._card.read()
         return card is not None and card.warm
 
+    @property
+    def code(self) -> str:
+        """Hash of the sources it began with; empty until it has introduced itself."""
+        card = self._card.read()
+        return card.code if card else ""
+
     def alive(self) -> bool:
         """Whether its process runs, or may still be starting."""
         if self.child is not None:

@@ -17,6 +17,7 @@ import pytest
 
 from engine.launch.dispatcher import Dispatcher, Timing
 from engine.launch.mailbox import Slot
+from engine.launch.status import pause_reason
 from engine.launch.tickets import Ticket, write_ticket
 from engine.spec.run import Corpus, PrepareJob, Resources, RunSpec, Tokenizer
 from store.journal import read_events
@@ -34,11 +35,18 @@ class Bench:
         self.workspace = workspace
 
     def queue(
-        self, run_id: str, script: str, *needs: str, threads: int = 1, priority: float = 0.0, **wanted: int
+        self,
+        run_id: str,
+        script: str,
+        *needs: str,
+        threads: int = 1,
+        priority: float = 0.0,
+        experiment: str = "test",
+        **wanted: int,
     ) -> str:
         job = PrepareJob(corpora=(Corpus(name="script", source=script),), tokenizer=Tokenizer(model="none"))
         resources = Resources(cpu_threads=threads, **wanted)
-        spec = RunSpec(run_id=run_id, name=run_id, experiment="test", needs=needs, resources=resources, job=job)
+        spec = RunSpec(run_id=run_id, name=run_id, experiment=experiment, needs=needs, resources=resources, job=job)
         create_run(self.workspace, spec.model_dump(mode="json"))
         write_ticket(self.workspace, Ticket(run_id, priority, 1.0))
         return run_id
@@ -52,6 +60,10 @@ class Bench:
 
     def reason(self, run_id: str) -> str:
         return self.workspace.run(run_id).state().reason
+
+    def pause_reason(self) -> str | None:
+        """Why the queue is paused, as its file says."""
+        return pause_reason(self.workspace)
 
     def running_as(self, run_id: str, attempt: int) -> bool:
         """Whether the run runs in its ``attempt``."""

@@ -165,17 +165,6 @@ def test_second_loss_is_final(bench):
     assert "the last words" in bench.reason(run_id)
 
 
-def test_early_deaths_pause_the_queue(bench):
-    for name in ("a", "b", "c"):
-        bench.queue(name, "die")
-    dispatcher = bench.dispatcher()
-    bench.until(lambda: dispatcher.paused, dispatcher)
-    assert sorted(bench.state(name) for name in ("a", "b", "c")) == ["lost", "lost", "queued"]
-    assert not dispatcher.busy
-    requests.resume(bench.workspace)
-    bench.until(lambda: bench.state("c") == "lost", dispatcher)
-
-
 def test_a_worker_that_cannot_start_pauses_the_queue(bench):
     bench.queue("only", "finish")
     dispatcher = bench.dispatcher()
