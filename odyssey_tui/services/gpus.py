@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -83,7 +84,7 @@ def _find_run(pid: int) -> tuple[Path | None, str]:
     except psutil.Error:
         return None, ""
     for words in lines:
-        for root, name in zip(words, words[1:], strict=False):
+        for root, name in pairwise(words):
             if root.startswith("/") and (doing := _describe(Path(root), name)):
                 return Path(root), doing
     return None, ""
