@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 import errno
-import importlib
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import click
 
 from odyssey_tui.cli.context import DEFAULT_WORKSPACE, WORKSPACE_VARIABLE, Invocation
 from odyssey_tui.cli.exits import Exit
+from odyssey_tui.cli.lazy import Entry, LazyGroup, workspace_option
 from store.errors import OdysseyError
-from store.names import suggest
-
-
-class Entry(NamedTuple):
-    """A sub-command: where its click command lives and what ``--help`` says without importing it."""
-
-    target: str
-    help: str
-
 
 COMMANDS: dict[str, Entry] = {
     "demo": Entry("odyssey_tui.cli.demo:demo", "Run a miniature odyssey on text this machine already has."),
@@ -48,40 +39,13 @@ COMMANDS: dict[str, Entry] = {
     "plan": Entry("odyssey_tui.cli.plan:plan", "Find the replay ratio and budget that keep within limits."),
     "import": Entry("odyssey_tui.cli.import_:import_", "Import runs of other tools, and tables of measured losses."),
     "sql": Entry("odyssey_tui.cli.sql:sql", "Ask the database anything, in SQL (read-only)."),
+    "delete": Entry("odyssey_tui.cli.delete:delete", "Delete runs; first show what would go."),
+    "store": Entry("odyssey_tui.cli.store:store", "Check, rebuild, back up, restore and tidy what is stored."),
 }
 
 
-def workspace_option() -> click.Option:
-    """``--workspace``, accepted by the group and by every sub-command."""
-
-    def remember(context: click.Context, _parameter: click.Parameter, value: Path | None) -> None:
-        if value is not None:
-            context.find_root().obj.workspace_path = value
-
-    return click.Option(
-        ["--workspace", "-w"],
-        type=click.Path(path_type=Path),
-        callback=remember,
-        expose_value=False,
-        help=f"Where runs live (or {WORKSPACE_VARIABLE}; default ./{DEFAULT_WORKSPACE}).",
-    )
-
-
-class LazyGroup(click.Group):
-    """A group that imports a sub-command's module only when that sub-command is called."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        entry = COMMANDS.get(cmd_name)
-        if entry is None:
-            return None
-        module, _, attribute = entry.target.partition(":")
-        command: click.Command = getattr(importlib.import_module(module), attribute)
-        if not any(parameter.name == "workspace" for parameter in command.params):
-            command.params.append(workspace_option())
-        return command
+class Commands(LazyGroup):
+    """All commands; the one place that knows how a pipe's end ends them."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -90,22 +54,10 @@ class LazyGroup(click.Group):
             # click itself would make this a failure with status 1.
             raise SystemExit(leave_pipe()) from None
 
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        name = args[0]
-        if name not in COMMANDS and not name.startswith("-"):
-            hint = suggest(name, COMMANDS, "'odyssey --help' lists the commands.")
-            raise click.UsageError(f"There is no command '{name}'. {hint}", ctx)
-        return super().resolve_command(ctx, args)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, entry.help) for name, entry in COMMANDS.items()])
-
 
 @click.group(
-    cls=LazyGroup,
+    cls=Commands,
+    entries=COMMANDS,
     invoke_without_command=True,
     params=[workspace_option()],
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -45,6 +45,14 @@ def count(value: float) -> str:
     return f"{value:.3g}"
 
 
+def size(n_bytes: float) -> str:
+    """Bytes in units of thousands: ``1.4 GB``, ``850 kB``."""
+    for unit, suffix in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if n_bytes >= 0.9995 * unit:
+            return f"{n_bytes / unit:.3g} {suffix}"
+    return f"{n_bytes:.0f} B"
+
+
 def signed(value: float | None, digits: int = 3) -> str:
     """A difference with its sign, a true minus, and ``–`` where there is none."""
     if value is None or math.isnan(value):

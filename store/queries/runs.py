@@ -137,6 +137,15 @@ def find_runs(con: duckdb.DuckDBPyConnection, wanted: Sequence[str]) -> list[Run
     return [by_id[run_id] for run_id in run_ids]
 
 
+def list_experiments(con: duckdb.DuckDBPyConnection) -> dict[str, list[str]]:
+    """Identifiers of runs by the experiment that first asked for them."""
+    found = con.execute(
+        "SELECT experiment, list(run_id ORDER BY run_id) FROM runs WHERE experiment IS NOT NULL "
+        "GROUP BY ALL ORDER BY ALL"
+    ).fetchall()
+    return dict(found)
+
+
 def resolve_run(con: duckdb.DuckDBPyConnection, wanted: str) -> str:
     """The one run that ``wanted`` means: an identifier, else a name, else the beginning of an identifier."""
     found = con.execute(
