@@ -97,6 +97,15 @@ class RunDir:
             return self.run_id
         return str(spec.get("name") or self.run_id) if isinstance(spec, dict) else self.run_id
 
+    def is_imported(self) -> bool:
+        """Whether another tool recorded it: there is nothing to execute."""
+        try:
+            spec = self.spec()
+        except DataError:
+            return False
+        job = spec.get("job") if isinstance(spec, dict) else None
+        return isinstance(job, dict) and job.get("kind") == "imported"
+
     def checkpoint(self, state: str) -> Path:
         """The folder of the checkpoint ``state`` (``ptpp15``, ``atpp4``, ``resume``), whether it exists or not."""
         return self.path / "checkpoints" / state

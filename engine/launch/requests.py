@@ -143,5 +143,10 @@ def _list_asked(workspace: Workspace, action: str) -> frozenset[str]:
 def _write(workspace: Workspace, action: str, run_ids: Sequence[str], **more: Any) -> None:
     if missing := [run_id for run_id in run_ids if not workspace.run(run_id).exists()]:
         raise DataError(f"no run {missing[0]!r} in {workspace.root}", "`odyssey runs` lists them.")
+    if foreign := [run_id for run_id in run_ids if workspace.run(run_id).is_imported()]:
+        raise DataError(
+            f"{foreign[0]} was imported: there is nothing to {action}",
+            "What it did is known from another tool; `odyssey import` brings what that has recorded since.",
+        )
     name = f"{time.time_ns():020d}-{secrets.token_hex(4)}.json"
     write_json(workspace.queue / "requests" / name, {"action": action, "runs": list(run_ids), **more})

@@ -40,7 +40,7 @@ COMMANDS: dict[str, Entry] = {
     "import": Entry("odyssey_tui.cli.import_:import_", "Import runs of other tools, and tables of measured losses."),
     "sql": Entry("odyssey_tui.cli.sql:sql", "Ask the database anything, in SQL (read-only)."),
     "delete": Entry("odyssey_tui.cli.delete:delete", "Delete runs; first show what would go."),
-    "store": Entry("odyssey_tui.cli.store:store", "Check, rebuild, back up, restore and tidy what is stored."),
+    "store": Entry("odyssey_tui.cli.store:store", "Check, rebuild, back up, restore, export and tidy what is stored."),
 }
 
 

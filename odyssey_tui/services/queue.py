@@ -33,7 +33,8 @@ def split_by_state(workspace: Workspace, action: str, run_ids: Sequence[str]) ->
     settle_abandoned(workspace)
     able, others = [], []
     for run_id in dict.fromkeys(run_ids):
-        state = workspace.run(run_id).state().state
+        run = workspace.run(run_id)
+        state = "imported" if run.is_imported() else run.state().state
         if state in ACTS_ON[action]:
             able.append(run_id)
         else:
