@@ -53,7 +53,8 @@ def ingest(workspace: Workspace, wait_s: float = 10.0) -> IngestReport:
         notes_size = survey.size_of(workspace.notes)
         report.events += ingest_notes.commit(con, workspace)
         seen: list[RunFiles] = []
-        for batch in batches(look_at(workspace.run(run_id)) for run_id in unfinished(con, workspace)):
+        found = [look_at(workspace.run(run_id)) for run_id in unfinished(con, workspace)]
+        for batch in batches(sorted(found, key=lacks_texts)):
             finish(commit(con, workspace, batch, report))
             seen.extend(batch)
         closed = ingest_runs.close_finished(con, workspace, survey.waiting_runs(workspace))
@@ -82,6 +83,11 @@ def unfinished(con: duckdb.DuckDBPyConnection, workspace: Workspace) -> list[str
     """Runs with a directory that are not known to be finished and complete."""
     closed = {run_id for (run_id,) in con.execute("SELECT run_id FROM runs WHERE closed").fetchall()}
     return [run_id for run_id in workspace.run_ids() if run_id not in closed]
+
+
+def lacks_texts(files: RunFiles) -> bool:
+    """Runs that bring evaluation sets come first: losses are summed by their tokens."""
+    return not any(shard.kind == "eval_set" for shard in files.shards)
 
 
 def batches(found: Iterable[RunFiles]) -> Iterator[list[RunFiles]]:

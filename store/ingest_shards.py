@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from store.bulk import insert_rows, registered
 from store.errors import DataError
-from store.shards import read_shard
+from store.ingest_losses import LossIntake, check_losses
+from store.shards import scan_shard
 from store.survey import Shard
 from store.workspace import Workspace
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     import duckdb
 
     from store.ingest import IngestReport
+
+    Insert = Callable[[duckdb.DuckDBPyConnection], None]
 
 
 @dataclass(frozen=True)
@@ -32,21 +35,23 @@ def bring_in(
 ) -> Taken:
     """Insert the rows of ``shards`` unless the ledger has them already; the caller holds a transaction."""
     known = _ledger(con, sorted({shard.run_id for shard in shards}))
+    intake = LossIntake(con)
     ingested: list[Shard] = []
     damaged: list[Shard] = []
-    for shard in shards:
+    for shard in sorted(shards, key=lambda shard: shard.kind == "token_losses"):
         name = str(shard.path.relative_to(workspace.root))
         status = known.get(name)
         if status is None:
-            status = _take(con, shard, name, report)
+            status = _take(con, shard, name, intake, report)
         (ingested if status == "ingested" else damaged).append(shard)
+    intake.close()
     return Taken(tuple(ingested), tuple(damaged))
 
 
-def _take(con: duckdb.DuckDBPyConnection, shard: Shard, name: str, report: IngestReport) -> str:
+def _take(con: duckdb.DuckDBPyConnection, shard: Shard, name: str, intake: LossIntake, report: IngestReport) -> str:
     entry = {"shard": name, "run_id": shard.run_id, "kind": shard.kind, "byte_count": shard.size, "t": time.time()}
     try:
-        table = read_shard(shard.path, shard.kind)
+        tables = scan_shard(shard.path, shard.kind, _CHECK.get(shard.kind))
     except DataError as error:
         report.quarantined += 1
         report.warnings.append(f"{name}: {error.message}")
@@ -54,19 +59,25 @@ def _take(con: duckdb.DuckDBPyConnection, shard: Shard, name: str, report: Inges
         insert_rows(con, "warnings", [{**place, "file": name, "message": f"shard set aside: {error.message}"}])
         insert_rows(con, "ingested_shards", [{**entry, "row_count": 0, "status": "quarantined"}])
         return "quarantined"
-    with registered(con, table):
-        _INSERT[shard.kind](con, shard)
-    insert_rows(con, "ingested_shards", [{**entry, "row_count": table.num_rows, "status": "ingested"}])
+    rows = 0
+    for table in tables:
+        rows += table.num_rows
+        if shard.kind == "token_losses":
+            intake.insert(shard, table)
+            continue
+        with registered(con, table):
+            _INSERT[shard.kind](con)
+    insert_rows(con, "ingested_shards", [{**entry, "row_count": rows, "status": "ingested"}])
     report.shards += 1
-    report.rows += table.num_rows
+    report.rows += rows
     return "ingested"
 
 
-def _insert_new(table: str, *key: str) -> Callable[[duckdb.DuckDBPyConnection, Shard], None]:
+def _insert_new(table: str, *key: str) -> Insert:
     """Rows are named by their content, so whoever wrote them first wrote the same."""
     same = " AND ".join(f"old.{name} = incoming.{name}" for name in key)
 
-    def insert(con: duckdb.DuckDBPyConnection, shard: Shard) -> None:
+    def insert(con: duckdb.DuckDBPyConnection) -> None:
         con.execute(
             f"INSERT INTO {table} BY NAME SELECT * FROM incoming "
             f"WHERE NOT EXISTS (SELECT 1 FROM {table} old WHERE {same})"
@@ -75,35 +86,21 @@ def _insert_new(table: str, *key: str) -> Callable[[duckdb.DuckDBPyConnection, S
     return insert
 
 
-def _replace(table: str, key: str) -> Callable[[duckdb.DuckDBPyConnection, Shard], None]:
+def _replace(table: str, key: str) -> Insert:
     """A shard holds everything under its keys, so that a repeated computation leaves nothing of the older one."""
 
-    def insert(con: duckdb.DuckDBPyConnection, shard: Shard) -> None:
+    def insert(con: duckdb.DuckDBPyConnection) -> None:
         con.execute(f"DELETE FROM {table} WHERE {key} IN (SELECT DISTINCT {key} FROM incoming)")
         con.execute(f"INSERT INTO {table} BY NAME SELECT * FROM incoming")
 
     return insert
 
 
-def _replace_losses(con: duckdb.DuckDBPyConnection, shard: Shard) -> None:
-    """The newest computation of an evaluation replaces older ones whole: losses of two are never mixed."""
-    place = [shard.run_id, shard.attempt.number]
-    con.execute(
-        "DELETE FROM token_losses WHERE evaluation_id IN (SELECT DISTINCT evaluation_id FROM incoming) "
-        "AND (run_id, attempt) IS DISTINCT FROM (?, ?)",
-        place,
-    )
-    con.execute(
-        "INSERT INTO token_losses BY NAME SELECT *, ? AS run_id, ?::INTEGER AS attempt FROM incoming",
-        place,
-    )
-
-
-_INSERT: Mapping[str, Callable[[duckdb.DuckDBPyConnection, Shard], None]] = {
+_CHECK = {"token_losses": check_losses}
+_INSERT: Mapping[str, Insert] = {
     "eval_set": _insert_new("eval_tokens", "eval_set_id", "block"),
     "documents": _insert_new("documents", "eval_set_id", "document"),
     "vocabulary": _insert_new("vocabulary", "tokenizer_id", "token_id"),
-    "token_losses": _replace_losses,
     "fit_points": _replace("fit_points", "fit_id"),
     "fit_draws": _replace("fit_draws", "fit_id"),
 }

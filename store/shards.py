@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,10 +15,15 @@ from store.files import cannot_write, temporary_name, write_atomic
 if TYPE_CHECKING:
     import pyarrow as pa
 
+GROUP_ROWS = 2048
+"""Rows of a row group of a shard, and of the database: with blocks of 1,024 tokens, what is handled at once."""
 BLOCK_TOKENS = 1024
 """Consecutive tokens of an evaluation stream in one row of ``eval_set`` and ``token_losses``, whatever the window."""
 SHARD_NAME = re.compile(r"(?P<kind>[a-z_]+)-(?P<number>\d{6,})\.parquet")
 _COUNTER = ".count"
+_GROUPED = {"token_losses": GROUP_ROWS, "eval_set": GROUP_ROWS}
+_WHOLE_BYTES = 64_000_000
+"""A shard of more bytes is read group by group."""
 
 
 @cache
@@ -81,7 +87,7 @@ def write_shard(spool: Path, kind: str, table: pa.Table) -> str:
     temporary = spool / temporary_name(name)
     try:
         with open(temporary, "wb") as file:
-            pq.write_table(fitted, file, compression="zstd")
+            pq.write_table(fitted, file, compression="zstd", row_group_size=_GROUPED.get(kind))
             file.flush()
             os.fsync(file.fileno())
         os.rename(temporary, spool / name)
@@ -104,6 +110,34 @@ def read_shard(path: Path, kind: str) -> pa.Table:
     return fit_to_schema(kind, table, where=f"{path}: ")
 
 
+def scan_shard(path: Path, kind: str, check: Callable[[pa.Table], None] | None = None) -> Iterator[pa.Table]:
+    """The table of a shard in parts that fit in memory, each one passed by ``check`` (which raises ``DataError``).
+
+    A large shard is read twice: damage anywhere in it is a ``DataError`` before its first part is handed out.
+    """
+    if kind not in _GROUPED or _size_of(path) <= _WHOLE_BYTES:
+        table = read_shard(path, kind)
+        if check is not None:
+            check(table)
+        return iter((table,))
+    for part in _read_groups(path, kind):
+        if check is not None:
+            check(part)
+    return _read_groups(path, kind)
+
+
+def _read_groups(path: Path, kind: str) -> Iterator[pa.Table]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path, memory_map=False) as file:
+            for batch in file.iter_batches(batch_size=GROUP_ROWS):
+                yield fit_to_schema(kind, pa.Table.from_batches([batch]), where=f"{path}: ")
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"cannot read the shard {path}: {str(error).splitlines()[0]}") from error
+
+
 def fit_to_schema(kind: str, table: pa.Table, where: str = "") -> pa.Table:
     """``table`` with exactly the columns of ``kind``, cast to their types."""
     import pyarrow as pa
@@ -118,6 +152,13 @@ def fit_to_schema(kind: str, table: pa.Table, where: str = "") -> pa.Table:
         return table.select(schema.names).cast(schema)
     except pa.ArrowException as error:
         raise DataError(f"{where}a column of the {kind} shard has the wrong type: {error}") from error
+
+
+def _size_of(path: Path) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError as error:
+        raise DataError(f"cannot read the shard {path}: {error.strerror}") from error
 
 
 def _read_counter(spool: Path) -> int:

@@ -218,7 +218,7 @@ def read_outcomes(con: Connection, run_ids: Sequence[str], evaluations: Sequence
                     evaluation.zero_shot_loss,
                     evaluation.loss,
                     evaluation.delta,
-                    between(con, own, evaluation.evaluation_id) if own and evaluation.has_tokens else None,
+                    between(con, own, evaluation.evaluation_id) if own and evaluation.has_ledger else None,
                     against(con, first, evaluation),
                     evaluation.zero_shot_bits_per_byte,
                     evaluation.bits_per_byte,
@@ -239,7 +239,7 @@ def read_outcomes(con: Connection, run_ids: Sequence[str], evaluations: Sequence
 
 def against(con: Connection, first: StateEvaluation, evaluation: StateEvaluation) -> MeanDifference | None:
     """The difference to the first run's evaluation on the same text; None for the first itself."""
-    if first is evaluation or not (first.has_tokens and evaluation.has_tokens):
+    if first is evaluation or not (first.has_ledger and evaluation.has_ledger):
         return None
     return between(con, first.evaluation_id, evaluation.evaluation_id)
 

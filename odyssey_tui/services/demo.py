@@ -135,5 +135,5 @@ def final_evaluations(workspace: Workspace, run_ids: Sequence[str]) -> list[Stat
 
 def most_worsened(evaluations: Sequence[StateEvaluation]) -> StateEvaluation | None:
     """The target evaluation with the largest ΔL: where adaptation did most harm, or least good."""
-    targets = [line for line in evaluations if line.role == "target" and line.has_tokens]
+    targets = [line for line in evaluations if line.role == "target" and line.has_ledger]
     return max(targets, key=lambda line: line.delta or 0.0, default=None)

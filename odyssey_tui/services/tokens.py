@@ -45,7 +45,8 @@ class PairName:
 
 @dataclass(frozen=True, eq=False)
 class TokenReport:
-    """Everything about a pair but the text itself; ``places`` are its worst passages, the worst first."""
+    """Everything about a pair but the text itself; ``places`` are its worst passages, the worst first (none when
+    only sums are kept)."""
 
     name: PairName
     ledger: Ledger
@@ -54,7 +55,7 @@ class TokenReport:
 
 
 def list_pairs(workspace: Workspace) -> list[PairName]:
-    """Every adapted state with per-token losses beside its base state: last states first, of them the largest rise."""
+    """Every adapted state with a token ledger beside its base state: last states first, of them the largest rise."""
     from store.database import lease
     from store.queries.evaluations import list_evaluations
     from store.queries.runs import list_runs
@@ -85,7 +86,7 @@ def read_tokens(workspace: Workspace, before: str, after: str | None = None, *, 
         pair = open_pair(con, name.before_id, name.after_id)
         stored = read_ledger(con, pair)
         change = bootstrap_change(con, pair)
-        places = rank_passages(con, pair, limit=PASSAGES)
+        places = rank_passages(con, pair, limit=PASSAGES) if pair.has_tokens else []
     ledger = Ledger(
         stored.token_id,
         tuple(str(text) for text in stored.text),
@@ -158,8 +159,8 @@ def is_on(evaluation: StateEvaluation, on: str | None) -> bool:
 
 
 def is_adapted(evaluation: StateEvaluation) -> bool:
-    """Whether the evaluation has a zero-shot one beside it, and losses per token."""
-    return evaluation.zero_shot_evaluation_id is not None and evaluation.has_tokens
+    """Whether the evaluation has a zero-shot one beside it, and what a ledger is made of."""
+    return evaluation.zero_shot_evaluation_id is not None and evaluation.has_ledger
 
 
 def run_of(con: Connection, evaluation: StateEvaluation) -> RunRow | None:

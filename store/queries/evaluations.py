@@ -52,11 +52,18 @@ class StateEvaluation:
     """``loss - zero_shot_loss``."""
     has_tokens: bool
     """Whether per-token losses are stored."""
+    has_sums: bool
+    """Whether the sums by token type and by document are stored, of everything that was predicted."""
 
     @cached_property
     def scheme(self) -> dict[str, Any]:
         """How the loss was computed: kind, window, stride, bos, precision."""
         return json.loads(self.scheme_json)
+
+    @property
+    def has_ledger(self) -> bool:
+        """Whether there is what a token ledger is made of."""
+        return self.has_sums or self.has_tokens
 
     @property
     def state(self) -> str:
@@ -69,18 +76,21 @@ WITH scored AS (
     SELECT e.*, s.name AS eval_set, s.tokenizer_id, e.sum_loss / nullif(e.predicted, 0) AS loss,
         e.sum_loss / ln(2) / nullif(coalesce(e.n_bytes, s.n_bytes), 0) AS bits_per_byte
     FROM evaluations e LEFT JOIN eval_sets s USING (eval_set_id)
-), stored AS (SELECT DISTINCT evaluation_id FROM token_losses)
+), stored AS (SELECT DISTINCT evaluation_id FROM token_losses
+), summed AS (SELECT evaluation_id, sum(n) AS n FROM document_losses GROUP BY evaluation_id)
 SELECT e.evaluation_id, m.run_id, e.model_id, e.role, e.eval_set_id, coalesce(e.eval_set, e.eval_set_id) AS eval_set,
     e.tokenizer_id, e.scheme::VARCHAR AS scheme_json, e.predicted, e.n_bytes,
     e.loss, exp(e.loss) AS ppl, e.bits_per_byte,
     m.n_params, coalesce(m.ptpp, p.ptpp) AS ptpp, m.atpp, m.adapt_tokens, m.interpolation, m.parent,
     z.evaluation_id AS zero_shot_evaluation_id, z.loss AS zero_shot_loss, exp(z.loss) AS zero_shot_ppl,
-    z.bits_per_byte AS zero_shot_bits_per_byte, e.loss - z.loss AS delta, k.evaluation_id IS NOT NULL AS has_tokens
+    z.bits_per_byte AS zero_shot_bits_per_byte, e.loss - z.loss AS delta, k.evaluation_id IS NOT NULL AS has_tokens,
+    coalesce(d.n = e.predicted, false) AS has_sums
 FROM scored e
 LEFT JOIN models m USING (model_id)
 LEFT JOIN models p ON p.model_id = m.parent
 LEFT JOIN scored z ON z.model_id = m.parent AND z.eval_set_id = e.eval_set_id AND z.scheme = e.scheme
 LEFT JOIN stored k ON k.evaluation_id = e.evaluation_id
+LEFT JOIN summed d ON d.evaluation_id = e.evaluation_id
 """
 _ORDER = " ORDER BY m.run_id, e.role = 'base', e.role, eval_set, coalesce(m.tokens_seen, 0), m.atpp, m.ptpp, e.model_id"
 

@@ -4,8 +4,9 @@ A pair is two evaluations of the same evaluation set by the same scheme. ℓ0 an
 and after; only positions predicted in both count, T of them. A type's contribution is c_v = Σ(ℓ1 − ℓ0) / T over its
 positions, so that the contributions add up to ΔL in nats per token.
 
-Losses are stored as one list per block of 1,024 tokens, and a block's lists are unnested side by side (10M tokens in
-0.2 s, where a row per token takes 1.4 s).
+Ledgers and documents are read from sums made when the losses came in. Where two evaluations did not predict the same
+positions, and for passages and positions, the losses themselves are: one list per block of 1,024 tokens, unnested side
+by side.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from typing import TYPE_CHECKING
 
 from store.errors import DataError, OdysseyError
 from store.queries.evaluations import StateEvaluation, find_evaluation
+from store.queries.positions import context_of
 from store.queries.rows import fetch, fetch_columns
+from store.queries.sums import agree, read_document_changes, read_type_changes
 from store.shards import BLOCK_TOKENS
 
 if TYPE_CHECKING:
@@ -35,6 +38,22 @@ class Pair:
     @property
     def eval_set_id(self) -> str:
         return self.before.eval_set_id
+
+    @property
+    def ids(self) -> tuple[str, str]:
+        """Identifiers before and after."""
+        return self.before.evaluation_id, self.after.evaluation_id
+
+    @property
+    def has_tokens(self) -> bool:
+        """Whether the losses of single tokens are stored; if not, there are sums."""
+        return self.before.has_tokens and self.after.has_tokens
+
+    @property
+    def has_sums(self) -> bool:
+        """Whether the sums cover everything that either predicted, and that is the same number of positions."""
+        both = self.before.has_sums and self.after.has_sums
+        return both and self.before.predicted == self.after.predicted
 
     @property
     def window(self) -> int:
@@ -117,12 +136,14 @@ def open_pair(con: duckdb.DuckDBPyConnection, before: str, after: str) -> Pair:
             "Losses are comparable only with the same windows, stride, BOS and precision.",
         )
     for evaluation in (a, b):
-        if not evaluation.has_tokens:
+        if not evaluation.has_ledger:
             raise OdysseyError(
                 f"no losses per token are stored for the evaluation {evaluation.evaluation_id}",
                 "They may still be on their way; otherwise run the evaluation again.",
             )
-    _check_alignment(con, pair)
+    if not pair.has_sums:
+        _need_tokens(pair)
+        _check_alignment(con, pair)
     return pair
 
 
@@ -130,21 +151,9 @@ def read_ledger(con: duckdb.DuckDBPyConnection, pair: Pair) -> Ledger:
     """The sums of every token type that occurs, the type that raises the loss most first."""
     import numpy as np
 
-    columns = fetch_columns(
-        con,
-        _POSITIONS
-        + """
-        , sums AS (
-            SELECT token_id, count(*) AS count, sum(before) AS sum_before, sum(after) AS sum_after
-            FROM positions GROUP BY token_id
-        )
-        SELECT token_id, coalesce(v.text, '#' || token_id) AS text, coalesce(v.token_class, 'other') AS token_class,
-            count, sum_before, sum_after
-        FROM sums LEFT JOIN (SELECT * FROM vocabulary WHERE tokenizer_id = $4) v USING (token_id)
-        ORDER BY sum_after - sum_before DESC, token_id
-        """,
-        [*_parameters(pair), pair.before.tokenizer_id],
-    )
+    columns = read_type_changes(con, [pair.ids]) if pair.has_sums else {}
+    if not columns or not agree(columns):
+        columns = fetch_columns(con, _common("token_ids") + _TYPES, [*_parameters(pair), pair.before.tokenizer_id])
     positions = int(columns["count"].sum())
     if positions == 0:
         raise DataError("no position was predicted in both evaluations")
@@ -159,44 +168,49 @@ def read_ledger(con: duckdb.DuckDBPyConnection, pair: Pair) -> Ledger:
 
 
 def read_position_curve(con: duckdb.DuckDBPyConnection, pair: Pair, *, buckets: int = 64) -> dict[str, np.ndarray]:
-    """Mean losses by position in the window: ``position`` (start of bucket), ``count``, ``before``, ``after``."""
+    """Mean losses by how many tokens the model had read, BOS included: ``position`` (start of bucket), ``count``,
+    ``before``, ``after``."""
+    _need_tokens(pair)
     width = max(1, -(-pair.window // buckets))
+    (n_tokens,) = con.execute(
+        "SELECT coalesce(sum(len(token_ids)), 0) FROM eval_tokens WHERE eval_set_id = ?", [pair.eval_set_id]
+    ).fetchall()[0]
     return fetch_columns(
         con,
-        _POSITIONS
-        + """
-        SELECT ((block::BIGINT * $6 + i) % $4) // $5 * $5 AS position, count(*) AS count,
+        _common()
+        + f"""
+        SELECT {context_of(pair.before.scheme, n_tokens)} // $4 * $4 AS position, count(*) AS count,
             avg(before) AS before, avg(after) AS after
         FROM positions GROUP BY position ORDER BY position
         """,
-        [*_parameters(pair), pair.window, width, BLOCK_TOKENS],
+        [*_parameters(pair), width],
     )
 
 
 def read_documents(con: duckdb.DuckDBPyConnection, pair: Pair) -> dict[str, np.ndarray]:
     """Sums by document, for a paired bootstrap: ``document count sum_before sum_after sum_delta``."""
-    return fetch_columns(
-        con,
-        _POSITIONS
-        + """
-        SELECT document, count(*) AS count, sum(before) AS sum_before, sum(after) AS sum_after,
-            sum(after) - sum(before) AS sum_delta
-        FROM positions GROUP BY document ORDER BY document
-        """,
-        _parameters(pair),
-    )
+    columns = read_document_changes(con, [pair.ids]) if pair.has_sums else {}
+    if not columns or not agree(columns):
+        columns = fetch_columns(con, _common("document") + _DOCUMENTS, _parameters(pair))
+    return {name: columns[name] for name in ("document", "count", "sum_before", "sum_after", "sum_delta")}
 
 
 def rank_passages(con: duckdb.DuckDBPyConnection, pair: Pair, *, limit: int = 100) -> list[Passage]:
     """The passages whose loss rises most, in sum, the worst first."""
+    _need_tokens(pair)
     return fetch(
         con,
         Passage,
-        _POSITIONS
+        _common()
         + """
-        SELECT block, i // $4 * $4 AS start, start + $4 AS stop, min(document) AS document, count(*) AS count,
-            sum(after) - sum(before) AS sum_delta
-        FROM positions GROUP BY block, start ORDER BY sum_delta DESC, block, start LIMIT $5
+        , worst AS (
+            SELECT block, i // $4 * $4 AS start, count(*) AS count, sum(after) - sum(before) AS sum_delta
+            FROM positions GROUP BY block, start ORDER BY sum_delta DESC, block, start LIMIT $5
+        )
+        SELECT w.*, start + $4 AS stop,
+            (SELECT list_min(document[start + 1 : start + $4]) FROM eval_tokens t
+             WHERE t.eval_set_id = $1 AND t.block = w.block) AS document
+        FROM worst w ORDER BY sum_delta DESC, block, start
         """,
         [*_parameters(pair), PASSAGE_TOKENS, limit],
     )
@@ -204,9 +218,10 @@ def rank_passages(con: duckdb.DuckDBPyConnection, pair: Pair, *, limit: int = 10
 
 def read_block(con: duckdb.DuckDBPyConnection, pair: Pair, block: int) -> BlockTokens:
     """The tokens of one block with their losses before and after; ``OdysseyError`` when there is no such block."""
+    _need_tokens(pair)
     columns = fetch_columns(
         con,
-        _ALL
+        _tokens("token_ids", "document")
         + """
         SELECT token_id, coalesce(v.text, '#' || token_id) AS text, coalesce(v.token_class, 'other') AS token_class,
             document, before, after
@@ -220,22 +235,55 @@ def read_block(con: duckdb.DuckDBPyConnection, pair: Pair, block: int) -> BlockT
     return BlockTokens(block, **columns)
 
 
-_ALL = """
-WITH tokens AS (
-    SELECT t.block, unnest(range(len(t.token_ids))) AS i, unnest(t.token_ids) AS token_id,
-        unnest(t.document) AS document,
-        unnest(b.losses) AS before, unnest(a.losses) AS after
-    FROM eval_tokens t
-    JOIN token_losses b ON b.block = t.block AND b.evaluation_id = $2
-    JOIN token_losses a ON a.block = t.block AND a.evaluation_id = $3
-    WHERE t.eval_set_id = $1
+_NAMES = {"token_ids": "token_id", "document": "document"}
+_TYPES = """
+, sums AS (
+    SELECT token_id, count(*) AS count, sum(before) AS sum_before, sum(after) AS sum_after
+    FROM positions GROUP BY token_id
 )
+SELECT token_id, coalesce(v.text, '#' || token_id) AS text, coalesce(v.token_class, 'other') AS token_class,
+    count, sum_before, sum_after
+FROM sums LEFT JOIN (SELECT * FROM vocabulary WHERE tokenizer_id = $4) v USING (token_id)
+ORDER BY sum_after - sum_before DESC, token_id
 """
-_POSITIONS = _ALL + ", positions AS (SELECT * FROM tokens WHERE isfinite(before) AND isfinite(after))\n"
+_DOCUMENTS = """
+SELECT document, count(*) AS count, sum(before) AS sum_before, sum(after) AS sum_after,
+    sum(after) - sum(before) AS sum_delta
+FROM positions GROUP BY document ORDER BY document
+"""
+
+
+def _tokens(*lists: str) -> str:
+    """The tokens of a pair with their losses, and of the set only the lists that are needed: unnesting costs most."""
+    columns = "".join(f"unnest(t.{name}) AS {_NAMES[name]}, " for name in lists)
+    return f"""
+    WITH tokens AS (
+        SELECT t.block, unnest(range(len(t.token_ids))) AS i, {columns}
+            unnest(b.losses)::DOUBLE AS before, unnest(a.losses)::DOUBLE AS after
+        FROM eval_tokens t
+        JOIN token_losses b ON b.block = t.block AND b.evaluation_id = $2
+        JOIN token_losses a ON a.block = t.block AND a.evaluation_id = $3
+        WHERE t.eval_set_id = $1
+    )
+    """
+
+
+def _common(*lists: str) -> str:
+    """The positions that both evaluations of a pair predicted."""
+    return _tokens(*lists) + ", positions AS (SELECT * FROM tokens WHERE before IS NOT NULL AND after IS NOT NULL)\n"
 
 
 def _parameters(pair: Pair) -> list[str | int]:
     return [pair.eval_set_id, pair.before.evaluation_id, pair.after.evaluation_id]
+
+
+def _need_tokens(pair: Pair) -> None:
+    for evaluation in (pair.before, pair.after):
+        if not evaluation.has_tokens:
+            raise OdysseyError(
+                f"of the evaluation {evaluation.evaluation_id} only sums by token type and document are stored",
+                "Passages and positions need the losses of single tokens: run the evaluation again.",
+            )
 
 
 def _check_alignment(con: duckdb.DuckDBPyConnection, pair: Pair) -> None:

@@ -12,6 +12,7 @@ import pytest
 from store import schema
 from store.bulk import insert_rows, registered
 from store.errors import DataError, OdysseyError
+from store.ingest_losses import LOSS_STEP
 from store.queries import evaluations, runs, tokens
 from store.queries.tokens import Pair, open_pair
 from tests.support.synthetic_text import WINDOW, make_losses, make_text
@@ -42,9 +43,11 @@ def test_sums_by_document_position_and_passage_are_the_same_total(con: duckdb.Du
     assert (np.diff(documents["document"]) > 0).all()
     curve = tokens.read_position_curve(con, pair, buckets=8)
     assert curve["position"].tolist() == list(range(0, WINDOW, 32))
-    assert ((curve["after"] - curve["before"]) * curve["count"]).sum() == pytest.approx(total)
+    # Losses of single tokens are rounded, sums are not.
+    rounding = LOSS_STEP * pair.after.predicted**0.5
+    assert ((curve["after"] - curve["before"]) * curve["count"]).sum() == pytest.approx(total, abs=rounding)
     passages = tokens.rank_passages(con, pair, limit=10_000)
-    assert sum(passage.sum_delta for passage in passages) == pytest.approx(total)
+    assert sum(passage.sum_delta for passage in passages) == pytest.approx(total, abs=rounding)
     assert all(passage.stop - passage.start == tokens.PASSAGE_TOKENS for passage in passages)
     rises = [passage.sum_delta for passage in passages]
     assert rises == sorted(rises, reverse=True)
@@ -58,7 +61,7 @@ def test_a_block_shows_its_tokens_in_order(con: duckdb.DuckDBPyConnection, pair:
     assert len(first.text) == 1024
     assert np.flatnonzero(np.isnan(first.delta)).tolist() == [0, 256, 512, 768]
     expected = make_losses(text, pair.before.loss, seed=0).values[:1024]
-    np.testing.assert_allclose(first.before, expected, rtol=1e-4)
+    np.testing.assert_allclose(first.before, expected, rtol=0, atol=LOSS_STEP / 2 + 1e-6)
     worst = tokens.rank_passages(con, pair, limit=1)[0]
     inside = tokens.read_block(con, pair, worst.block).delta[worst.start : worst.stop]
     assert np.nansum(inside) == pytest.approx(worst.sum_delta)
@@ -155,13 +158,6 @@ def test_losses_that_do_not_fit_the_tokens_are_refused(small: duckdb.DuckDBPyCon
     small.execute("INSERT INTO eval_tokens (eval_set_id, block, token_ids, document) VALUES ('s', 1, [5], [1])")
     with pytest.raises(DataError, match="do not fit"):
         open_pair(small, "before", "after")
-
-
-def test_not_a_number_counts_as_not_predicted(small: duckdb.DuckDBPyConnection) -> None:
-    small.execute(
-        "UPDATE token_losses SET losses = [NULL, 'nan'::FLOAT, 2, 1, 2.5, 9, 0.5] WHERE evaluation_id = 'after'"
-    )
-    assert tokens.read_ledger(small, open_pair(small, "before", "after")).positions == 4
 
 
 def test_a_pair_without_common_positions_says_so(small: duckdb.DuckDBPyConnection) -> None:
