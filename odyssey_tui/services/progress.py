@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from odyssey_tui.services.format import STATE_GLYPHS
+from odyssey_tui.services.states import StateReader
 
 if TYPE_CHECKING:
-    from store.run_dir import RunDir
     from store.run_state import RunState
     from store.workspace import Workspace
 
 ACTIVE = frozenset({"queued", "starting", "running", "stopping"})
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Something to be told once; ``key`` tells it from the same thing happening again."""
+
+    key: str
+    text: str
 
 
 @dataclass(frozen=True)
@@ -34,14 +43,16 @@ class Pulse:
     eta_s: float | None
     label: str
     news: tuple[object, ...]
+    troubles: tuple[Trouble, ...] = ()
+    """What has gone wrong and still is: runs that failed or got lost, pauses that nobody asked for."""
 
 
 class PulseReader:
     """Reads pulses of one workspace; remembers how far each journal was read, so that a look costs little."""
 
-    def __init__(self, workspace: Workspace) -> None:
+    def __init__(self, workspace: Workspace, states: StateReader | None = None) -> None:
         self._workspace = workspace
-        self._runs: dict[str, RunDir] = {}
+        self._states = states or StateReader(workspace)
 
     def read(self) -> Pulse:
         """Look at the run directories and the scheduler's account. WorkspaceError when the workspace has vanished."""
@@ -50,7 +61,7 @@ class PulseReader:
         from store.workspace import Workspace
 
         workspace = Workspace.open(self._workspace.root)
-        states = {run_id: self._run(run_id).state() for run_id in workspace.run_ids()}
+        states = self._states.read()
         found = Counter(state.state for state in states.values())
         counts = tuple((name, found[name]) for name in STATE_GLYPHS if found[name])
         active = any(state.state in ACTIVE for state in states.values())
@@ -64,18 +75,30 @@ class PulseReader:
             share=queue.share,
             eta_s=queue.eta_s if active else None,
             label=self._label(states),
+            troubles=(*self._pauses(queue.paused), *self._failures(states)),
             news=(counts, database.stat().st_mtime_ns if database.exists() else 0, has_news(workspace)),
         )
 
-    def _run(self, run_id: str) -> RunDir:
-        if run_id not in self._runs:
-            self._runs[run_id] = self._workspace.run(run_id)
-        return self._runs[run_id]
+    def _failures(self, states: dict[str, RunState]) -> Iterator[Trouble]:
+        for run_id, state in states.items():
+            if state.state in ("failed", "lost"):
+                name = self._states.name(run_id)
+                text = f"{name} {'failed' if state.state == 'failed' else 'is lost'}: {state.reason}"
+                yield Trouble(f"{run_id}/{state.attempt}", text)
+
+    def _pauses(self, reason: str | None) -> Iterator[Trouble]:
+        from engine.launch.pauses import ASKED_FOR, read_paused_experiments
+
+        if reason not in (None, ASKED_FOR):
+            yield Trouble(f"queue: {reason}", f"the queue is paused: {reason}")
+        for name, pause in read_paused_experiments(self._workspace).items():
+            if pause.reason != ASKED_FOR:
+                yield Trouble(f"{name}: {pause.since}", f"{name} is paused: {pause.reason}")
 
     def _label(self, states: dict[str, RunState]) -> str:
         """What runs: the first by name, with its phase."""
         for run_id, state in states.items():
             if state.state == "running":
-                name = self._run(run_id).name()
+                name = self._states.name(run_id)
                 return f"{name}: {state.phase}" if state.phase else name
         return ""

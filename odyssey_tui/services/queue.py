@@ -1,24 +1,31 @@
-"""Requests to the scheduler, and the queue as people see it."""
+"""Requests to the scheduler: which runs each can be made for, and what is said of the others."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from odyssey_tui.services.format import duration
-from odyssey_tui.services.progress import Pulse, PulseReader
+from odyssey_tui.services.queue_view import QueueEntry, QueueView, read_queue
 from store.errors import OdysseyError
+from store.names import suggest
 
 if TYPE_CHECKING:
+    from odyssey_tui.services.states import StateReader
     from store.run_dir import RunDir
     from store.workspace import Workspace
 
-WAITING = frozenset({"queued", "held"})
+__all__ = ["QueueEntry", "QueueView", "read_queue"]
+CANCELLED = "cancelled on request"
+"""Why a run stops that was cancelled, as its worker says."""
+LIVE = frozenset({"starting", "running", "stopping"})
 ENDED_EARLY = frozenset({"failed", "cancelled", "lost"})
 ACTS_ON = {
-    "cancel": frozenset({"queued", "held", "starting", "running", "stopping"}),
+    "cancel": LIVE | {"queued", "held"},
     "retry": ENDED_EARLY | {"held"},
+    "pause": LIVE | {"queued", "held"},
+    "resume": LIVE | {"queued", "held"},
+    "move": frozenset({"queued", "held"}),
 }
 """The states in which a run can be asked for each of these."""
 
@@ -28,17 +35,25 @@ def split_by_state(workspace: Workspace, action: str, run_ids: Sequence[str]) ->
 
     Raises OdysseyError when there is none to ask.
     """
-    from engine.launch.claims import settle_abandoned
+    from engine.launch.claims import list_claimed, settle_abandoned
+    from engine.launch.requests import list_cancelling
 
     settle_abandoned(workspace)
+    claimed, cancelling = list_claimed(workspace), list_cancelling(workspace)
     able, others = [], []
     for run_id in dict.fromkeys(run_ids):
-        run = workspace.run(run_id)
-        state = "imported" if run.is_imported() else run.state().state
-        if state in ACTS_ON[action]:
+        state = workspace.run(run_id).state()
+        ends = run_id in cancelling or (state.state == "stopping" and state.reason == CANCELLED)
+        if action == "retry" and ends and not state.finished:
             able.append(run_id)
+        elif action != "cancel" and run_id in claimed:
+            others.append(f"{run_id} is executed by a command: stop that with Ctrl-C, or cancel the run")
+        elif state.state in ACTS_ON[action] and not (action == "retry" and _is_held(workspace, run_id)):
+            able.append(run_id)
+        elif action == "retry" and state.state == "held":
+            others.append(f"{run_id} is held on request: 'odyssey resume {run_id}' lets it go")
         else:
-            others.append(f"{run_id} is {state}: nothing to {action}")
+            others.append(f"{run_id} is {state.state}: nothing to {action}")
     if not able:
         raise OdysseyError("; ".join(others), "`odyssey runs` shows what each run does.")
     return able, others
@@ -53,76 +68,150 @@ def has_ended(workspace: Workspace, run: RunDir) -> bool:
 
 def cancel_runs(workspace: Workspace, run_ids: Sequence[str]) -> None:
     """Ask for runs to be cancelled; a scheduler is started if none runs."""
-    _ask("cancel", workspace, run_ids)
+    from engine.launch.requests import cancel
+
+    _ask(workspace, lambda: cancel(workspace, run_ids))
 
 
 def retry_runs(workspace: Workspace, run_ids: Sequence[str]) -> None:
     """Ask for failed, cancelled or lost runs to be queued again."""
-    _ask("retry", workspace, run_ids)
+    from engine.launch.requests import retry
+
+    _ask(workspace, lambda: retry(workspace, run_ids))
+
+
+def hold_runs(workspace: Workspace, run_ids: Sequence[str]) -> None:
+    """Ask for runs to be kept back; one that runs saves, stops at its next safe point and is kept back then."""
+    from engine.launch.requests import hold
+
+    _ask(workspace, lambda: hold(workspace, run_ids))
+
+
+def release_runs(workspace: Workspace, run_ids: Sequence[str]) -> None:
+    """Ask for held runs to wait for their turn again."""
+    from engine.launch.requests import release
+
+    _ask(workspace, lambda: release(workspace, run_ids))
+
+
+def move_runs(workspace: Workspace, run_ids: Sequence[str], where: str) -> None:
+    """Ask for another place: ``up`` or ``down`` by one, to the ``top`` or the ``bottom``. Needs still come first."""
+    from engine.launch.requests import move
+
+    _ask(workspace, lambda: move(workspace, run_ids, where))
 
 
 def pause_queue(workspace: Workspace) -> None:
     """Start no further runs."""
-    _ask("pause", workspace, ())
+    pause_experiments(workspace, ())
 
 
 def resume_queue(workspace: Workspace) -> None:
     """Start queued runs again."""
-    _ask("resume", workspace, ())
+    resume_experiments(workspace, ())
 
 
-def _ask(action: str, workspace: Workspace, run_ids: Sequence[str]) -> None:
-    from engine.launch import requests
+def pause_experiments(workspace: Workspace, names: Sequence[str]) -> None:
+    """Start no further run of these experiments; of all without a name."""
+    from engine.launch.requests import pause
+
+    _ask(workspace, lambda: pause(workspace, names))
+
+
+def resume_experiments(workspace: Workspace, names: Sequence[str]) -> None:
+    """Start runs of these experiments again."""
+    from engine.launch.requests import resume
+
+    _ask(workspace, lambda: resume(workspace, names))
+
+
+def _ask(workspace: Workspace, write: Callable[[], None]) -> None:
     from engine.launch.scheduler import ensure_running
 
-    getattr(requests, action)(workspace, list(run_ids))
+    write()
     ensure_running(workspace)
 
 
-@dataclass(frozen=True)
-class QueueEntry:
-    """A run that is not finished."""
+def _is_held(workspace: Workspace, run_id: str) -> bool:
+    """Whether a person holds the run."""
+    from engine.launch.tickets import has_ticket, read_ticket
 
-    run_id: str
-    name: str
-    state: str
-    share: float | None
-    eta_s: float | None
-    reason: str
+    return has_ticket(workspace, run_id) and read_ticket(workspace, run_id).held
 
 
 @dataclass(frozen=True)
-class QueueView:
-    """The unfinished runs and the state of the queue."""
+class Sweep:
+    """The runs of experiments that can be asked for something, and what is left alone."""
 
-    entries: tuple[QueueEntry, ...]
-    pulse: Pulse
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What a reader of the list should know besides it."""
-        pulse, notes = self.pulse, []
-        if pulse.active:
-            left = f", {duration(pulse.eta_s)} left" if pulse.eta_s is not None else ""
-            notes.append(f"{pulse.share:.0%} done{left}")
-        if pulse.paused:
-            notes.append(f"paused: {pulse.paused} ('odyssey resume' goes on)")
-        if self.entries and not pulse.works:
-            notes.append("no scheduler runs: 'odyssey resume' starts one")
-        return tuple(notes)
+    run_ids: tuple[str, ...]
+    live: tuple[str, ...]
+    """Those of them that run now."""
+    others: tuple[str, ...]
+    """A sentence for each kind of run that is not affected."""
 
 
-def read_queue(workspace: Workspace) -> QueueView:
-    """The unfinished runs: what runs first, then in the order in which the rest will start."""
-    from engine.launch.queue_state import queue_state
+def find_sweep(workspace: Workspace, action: str, names: Sequence[str]) -> Sweep:
+    """The runs of experiments for ``action``; those that another unfinished experiment wants too are not cancelled.
 
-    order = {run_id: place for place, run_id in enumerate(queue_state(workspace).queued)}
-    entries = []
-    for run_id in workspace.run_ids():
-        run = workspace.run(run_id)
-        state = run.state()
-        if not state.finished:
-            share = min(1.0, state.done / state.total) if state.total else None
-            entries.append(QueueEntry(run_id, run.name(), state.state, share, state.eta_s, state.reason))
-    entries.sort(key=lambda entry: (entry.state in WAITING, order.get(entry.run_id, len(order)), entry.run_id))
-    return QueueView(tuple(entries), PulseReader(workspace).read())
+    Raises OdysseyError when there is no such experiment, or nothing to ask for.
+    """
+    from odyssey_tui.services.states import StateReader
+
+    check_experiments(workspace, names)
+    states = StateReader(workspace)
+    found = {run_id: state.state for run_id, state in states.read().items()}
+    wanting = experiments_of(workspace, states)
+    own = [run_id for run_id in found if wanting[run_id] & set(names)]
+    fitting = [run_id for run_id in own if found[run_id] in ACTS_ON[action]]
+    shared: dict[str, str] = {}
+    if action == "cancel":
+        living = {
+            name
+            for run_id in found
+            if found[run_id] in ACTS_ON["cancel"]
+            for name in wanting[run_id]
+            if not wanting[run_id] & set(names)
+        }
+        for run_id in fitting:
+            if keeping := sorted((wanting[run_id] - set(names)) & living):
+                shared[run_id] = keeping[0]
+    chosen = [run_id for run_id in fitting if run_id not in shared]
+    others = [
+        f"{_count(run_id for run_id in shared if shared[run_id] == name)} left alone: {name} needs them too"
+        for name in sorted(set(shared.values()))
+    ]
+    rest = [found[run_id] for run_id in own if run_id not in fitting]
+    others += [f"{rest.count(state)} {state}: nothing to {action}" for state in sorted(set(rest))]
+    if not chosen:
+        raise OdysseyError(f"{', '.join(names)}: nothing to {action}", "; ".join(others) or "It has no runs here.")
+    return Sweep(tuple(chosen), tuple(run_id for run_id in chosen if found[run_id] in LIVE), tuple(others))
+
+
+def check_experiments(workspace: Workspace, names: Sequence[str]) -> None:
+    """OdysseyError, with the nearest name, where an experiment has no runs here."""
+    known = list_experiments(workspace)
+    for name in names:
+        if name not in known:
+            hint = suggest(name, known, f"There are: {', '.join(known)}." if known else "None was launched yet.")
+            raise OdysseyError(f"no experiment {name!r} in {workspace.root}", hint)
+
+
+def list_experiments(workspace: Workspace) -> list[str]:
+    """Names of the experiments that have runs here, sorted."""
+    from odyssey_tui.services.states import StateReader
+
+    found = experiments_of(workspace, StateReader(workspace))
+    return sorted({name for names in found.values() for name in names} - {""})
+
+
+def experiments_of(workspace: Workspace, states: StateReader) -> dict[str, frozenset[str]]:
+    """The experiments that want each run: those launched with it, and the one that asked for it first."""
+    from engine.launch.experiments import Wanting
+
+    wanting = Wanting(workspace)
+    return {run_id: wanting.names(run_id) | {states.experiment(run_id)} for run_id in workspace.run_ids()}
+
+
+def _count(runs: Iterable[str]) -> str:
+    number = sum(1 for _ in runs)
+    return "1 run is" if number == 1 else f"{number} runs are"
