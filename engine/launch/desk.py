@@ -17,6 +17,7 @@ from engine.launch.needs import UNMENDABLE
 from engine.launch.pauses import ASKED_FOR, Pauses
 from engine.launch.requests import Request, postpone, read_requests, set_aside
 from engine.launch.roster import Roster
+from engine.launch.slurm.backend import SlurmBackend
 from engine.launch.submit import reallot
 from engine.launch.tickets import Ticket, write_ticket
 from engine.launch.together import ask_to_stop as stop_together
@@ -33,12 +34,19 @@ class Desk:
     """Takes requests in the order they were made. A cancelled run has ``stop_grace_s`` seconds to stop."""
 
     def __init__(
-        self, workspace: Workspace, roster: Roster, endings: Endings, pauses: Pauses, stop_grace_s: float
+        self,
+        workspace: Workspace,
+        roster: Roster,
+        endings: Endings,
+        pauses: Pauses,
+        slurm: SlurmBackend,
+        stop_grace_s: float,
     ) -> None:
         self._workspace = workspace
         self._roster = roster
         self._endings = endings
         self._pauses = pauses
+        self._slurm = slurm
         self._stop_grace_s = stop_grace_s
         self._actions: dict[str, Callable[[Request], Sequence[str] | None]] = {
             "cancel": self._cancel,
@@ -97,6 +105,8 @@ class Desk:
     def _cancel_entry(self, entry: Entry) -> None:
         if entry.elsewhere:
             stop_together(entry.run.latest_attempt(), "cancelled on request")
+        elif entry.job is not None:
+            self._slurm.cancel(entry)
         elif entry.worker is None:
             entry.say("cancelled", reason="cancelled before it started")
             self._roster.drop(entry)
@@ -106,6 +116,7 @@ class Desk:
 
     def _retry(self, request: Request) -> Sequence[str]:
         """Runs that are being cancelled are queued again once they have stopped."""
+        self._slurm.forgive()
         entries = self._roster.entries
         left = [run_id for run_id in request.runs if run_id in entries and entries[run_id].cancelling]
         for run_id in request.runs:
@@ -140,7 +151,7 @@ class Desk:
             self._roster.rewrite(replace(entry.ticket, held=False))
 
     def _move(self, request: Request) -> None:
-        chosen = [entry.run_id for entry in self._entries(request) if entry.worker is None]
+        chosen = [entry.run_id for entry in self._entries(request) if not entry.placed]
         line = {entry.run_id: entry for entry in self._roster.queued()}
         line.update((run_id, self._roster.entries[run_id]) for run_id in chosen)
         tickets = {run_id: entry.ticket for run_id, entry in line.items()}
@@ -155,8 +166,8 @@ class Desk:
     def _reallot(self, request: Request) -> None:
         wanted = Resources.model_validate(request.more["resources"])
         for entry in self._entries(request):
-            if entry.worker is None and not entry.elsewhere:
-                entry.spec = entry.spec.model_copy(update={"resources": wanted})
+            if not entry.placed and not entry.elsewhere:
+                entry.spec, entry.refused = entry.spec.model_copy(update={"resources": wanted}), ""
                 reallot(entry.run, entry.spec)
                 self._roster.dirty = True
 
@@ -168,6 +179,7 @@ class Desk:
 
     def _resume(self, request: Request) -> None:
         self._endings.forgive(*request.experiments)
+        self._slurm.forgive()
         self._roster.dirty = True
         if request.experiments:
             self._pauses.resume_experiments(request.experiments)

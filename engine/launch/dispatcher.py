@@ -20,6 +20,8 @@ from engine.launch.mailbox import Slot
 from engine.launch.occupancy import Occupancy
 from engine.launch.pauses import Pauses
 from engine.launch.roster import Roster
+from engine.launch.slurm.backend import SlurmBackend
+from engine.launch.slurm.verdicts import Verdicts
 from engine.launch.workers import WORKER_COMMAND, Pool, Worker
 from engine.spec.run import RunSpec
 from store.run_dir import RunDir
@@ -58,11 +60,17 @@ class Dispatcher:
         self._workspace = workspace
         self._pauses = Pauses(workspace)
         self._roster = Roster(
-            workspace, self.slots, self.pool, ended=ended, vanished=lambda entry: self._endings.vanished(entry)
+            workspace,
+            self.slots,
+            self.pool,
+            ended=ended,
+            vanished=lambda entry: self._endings.vanished(entry),
+            adopt=lambda entry: self._slurm.adopt(entry),
         )
         self._needs = self._roster.needs
         self._endings = Endings(self._roster, self._pauses, timing.early_death_s, workspace.settings.retries)
-        self._desk = Desk(workspace, self._roster, self._endings, self._pauses, timing.stop_grace_s)
+        self._slurm = SlurmBackend(workspace, self.entries.values, Verdicts(self._roster, self._endings))
+        self._desk = Desk(workspace, self._roster, self._endings, self._pauses, self._slurm, timing.stop_grace_s)
         self._hiring = Hiring(self.pool, self.slots, Occupancy(workspace, self.slots))
         self._wanting = Wanting(workspace)
         self._code = hash_sources() if code is None else code
@@ -89,9 +97,24 @@ class Dispatcher:
         return self._roster.queued()
 
     @property
+    def on_cluster(self) -> list[Entry]:
+        """Entries whose run is in a Slurm cluster's hands."""
+        return self._slurm.entries()
+
+    @property
+    def silence(self) -> str:
+        """Why the cluster does not answer; empty while it does."""
+        return self._slurm.silence
+
+    @property
     def busy(self) -> bool:
         """Whether a run runs, or one could start."""
-        return bool(self.assigned) or self._could_start()
+        return not self.resting or self._slurm.active or any(entry.on_cluster for entry in self._ready())
+
+    @property
+    def resting(self) -> bool:
+        """Whether nothing runs or could start on this machine."""
+        return not self.assigned and not self._could_start()
 
     @property
     def busy_slots(self) -> Mapping[str, str]:
@@ -104,6 +127,7 @@ class Dispatcher:
         changed |= self._desk.handle()
         changed |= self._roster.read_tickets()
         changed |= self._poll_workers()
+        changed |= self._slurm.poll(self._parked)
         changed |= self._roster.drop_ended_elsewhere()
         changed |= self._hiring.look(self.assigned, self._could_start)
         paused = self.paused
@@ -116,11 +140,20 @@ class Dispatcher:
         return True
 
     def _could_start(self) -> bool:
-        return not self.paused and any(self._needs.met(entry) for entry in self._startable())
+        """Whether a run could start on this machine."""
+        return any(not entry.on_cluster for entry in self._ready())
+
+    def _ready(self) -> list[Entry]:
+        """Entries that wait for nothing but a place."""
+        return [] if self.paused else [entry for entry in self._startable() if self._needs.met(entry)]
 
     def _startable(self) -> list[Entry]:
         """Entries of ``queued`` that no paused experiment keeps back."""
         return [entry for entry in self.queued() if not self._keeps_back(entry)]
+
+    def _parked(self, entry: Entry) -> bool:
+        """Whether a job that waits in Slurm should not start for now."""
+        return self.paused or entry.ticket.held or self._keeps_back(entry)
 
     def _keeps_back(self, entry: Entry) -> bool:
         """Whether every experiment that wants the run is paused."""
@@ -158,7 +191,7 @@ class Dispatcher:
         while progressed:
             progressed = False
             for entry in self.entries.values():
-                if entry.worker is not None or entry.elsewhere:
+                if entry.placed or entry.elsewhere:
                     continue
                 reason = self._needs.obstacle(entry)
                 if reason != entry.held:
@@ -174,8 +207,9 @@ class Dispatcher:
             self._pauses.pause(f"{room}; `odyssey resume` once there is")
             return
         self._dismiss_outdated()
+        self._roster.dirty |= self._slurm.submit([entry for entry in self._ready() if entry.on_cluster])
         self._hiring.begin(self.assigned)
-        waiting = self._startable()
+        waiting = [entry for entry in self._startable() if not entry.on_cluster]
         for entry in waiting:
             if self._hiring.full:
                 break

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections import Counter
+from dataclasses import dataclass
 
 from engine.launch.entry import Entry
 from engine.launch.mailbox import UNFINISHED
@@ -19,6 +20,16 @@ DEATHS = 2
 """Early deaths in a row that pause an experiment, or the queue."""
 FAILURES = 3
 """Runs of an experiment that fail early, one after the other and for the same reason, before it is paused."""
+
+
+@dataclass(frozen=True)
+class End:
+    """How the execution of an attempt ended, and what to do about it."""
+
+    words: str
+    hint: str
+    lived_s: float
+    """Seconds that it lasted."""
 
 
 class Endings:
@@ -50,24 +61,28 @@ class Endings:
 
     def conclude(self, entry: Entry, worker: Worker, alive: bool) -> None:
         """A worker has finished with a run, or died on it."""
-        state, cancelling = entry.run.state(), entry.cancelling
+        cancelling = entry.cancelling
         entry.worker = None
-        lived_s = worker.occupied_s
+        words = "its worker ended without saying how the run ended" if alive else worker.ending()
+        self.judge(entry, End(words, worker.advice(), worker.occupied_s), cancelling=cancelling)
+
+    def judge(self, entry: Entry, end: End, *, cancelling: bool = False) -> None:
+        """Nobody executes the attempt any more: it has ended, or its run is lost, or queued again."""
+        state = entry.run.state()
         if state.finished:
             _LOG.info("run %s: %s %s", entry.run_id, state.state, state.reason)
             self._roster.drop(entry)
-            self._note_end(entry, state, lived_s < self._early_s)
+            self._note_end(entry, state, end.lived_s < self._early_s)
             return
-        ending = "its worker ended without saying how the run ended" if alive else worker.ending()
         if cancelling:
-            entry.say("cancelled", attempt=entry.attempt, reason=f"cancelled; {ending}")
+            entry.say("cancelled", attempt=entry.attempt, reason=f"cancelled; {end.words}")
             self._roster.drop(entry)
             return
         began = entry.run.attempt(entry.attempt).events.exists()
-        early = not began or (state.state != "stopping" and lived_s < self._early_s)
-        reason = self.lose(entry, f"{ending} after {lived_s:.0f} s", early=early, hint=worker.advice())
+        early = not began or (state.state != "stopping" and end.lived_s < self._early_s)
+        reason = self.lose(entry, f"{end.words} after {end.lived_s:.0f} s", early=early, hint=end.hint)
         if not began:
-            self._count_unbegun(reason)
+            self.count_unbegun(reason)
         elif early:
             self._count_death(entry.spec.experiment, reason)
         else:
@@ -110,7 +125,7 @@ class Endings:
         reason = f"an idle worker: {worker.ending()}{f': {said}' if said else ''}"
         _LOG.warning("%s", reason)
         if worker.occupied_s < self._early_s:
-            self._count_unbegun(reason)
+            self.count_unbegun(reason)
 
     def _note_end(self, entry: Entry, state: RunState, early: bool) -> None:
         """A worker said how the run ended, so workers live; a failure may be one that every run of a sweep repeats."""
@@ -142,7 +157,8 @@ class Endings:
         elif self._deaths[experiment] >= DEATHS:
             self._pause_experiment(experiment, f"{told} its runs; the last: {reason}")
 
-    def _count_unbegun(self, reason: str) -> None:
+    def count_unbegun(self, reason: str) -> None:
+        """Something died before it began its run: the second time in a row no run is to blame."""
         self._unbegun += 1
         if self._unbegun >= DEATHS:
             self._pause_queue(f"{DEATHS} workers died before they began anything; the last: {reason}")

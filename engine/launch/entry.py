@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine.launch.mailbox import UNFINISHED
 from engine.launch.tickets import Ticket
@@ -12,10 +12,13 @@ from engine.spec.run import RunSpec
 from store.journal import Journal, read_events
 from store.run_dir import RunDir
 
+if TYPE_CHECKING:
+    from engine.launch.slurm.job import Job
+
 
 @dataclass
 class Entry:
-    """A ticket with its run. ``worker`` is set from assignment until the run's end is known."""
+    """A ticket with its run. ``worker``, or ``job``, is set from assignment until the run's end is known."""
 
     ticket: Ticket
     spec: RunSpec
@@ -23,6 +26,10 @@ class Entry:
     held: str = ""
     """Why it cannot start; empty while it may."""
     worker: Worker | None = field(default=None, repr=False)
+    job: Job | None = field(default=None, repr=False)
+    """Its job in a Slurm cluster, which may wait there."""
+    refused: str = ""
+    """Why the cluster does not take it, for now."""
     attempt: int = 0
     cancel_by: float | None = None
     """Monotonic time after which a cancelled run's worker is killed."""
@@ -39,7 +46,8 @@ class Entry:
     @property
     def elsewhere(self) -> bool:
         """Whether it runs on several machines, where a person has started it."""
-        return self.spec.resources.nodes > 1 and self.run.state().state in ("starting", "running", "stopping")
+        several = self.spec.resources.nodes > 1 and not self.on_cluster
+        return several and self.run.state().state in ("starting", "running", "stopping")
 
     @property
     def cancelling(self) -> bool:
@@ -48,9 +56,19 @@ class Entry:
         return self.cancel_by is not None or (asked is not None and asked not in UNFINISHED)
 
     @property
+    def on_cluster(self) -> bool:
+        """Whether a Slurm cluster is to execute it, rather than this machine."""
+        return self.spec.resources.backend == "slurm"
+
+    @property
+    def placed(self) -> bool:
+        """Whether it is out of the queue's hands."""
+        return self.worker is not None or self.job is not None
+
+    @property
     def waiting(self) -> str:
         """``held``, ``queued`` or ``assigned``."""
-        if self.worker is not None:
+        if self.placed:
             return "assigned"
         return "held" if self.held else "queued"
 

@@ -34,6 +34,17 @@ class Needs:
         """Why the run cannot start however long it waits; empty when it can."""
         if entry.ticket.held:
             return HELD_ON_REQUEST
+        lacking = entry.refused if entry.on_cluster else self._lacking(entry)
+        if lacking:
+            return lacking
+        for need in entry.spec.needs:
+            state = self._state_of(need)
+            if state in UNMENDABLE or state in ("held", "absent"):
+                return f"needs {need}, which is {state}"
+        return ""
+
+    def _lacking(self, entry: Entry) -> str:
+        """What it wants and this machine does not have."""
         wanted = entry.spec.resources
         if wanted.nodes > 1:
             return self._several_machines(entry)
@@ -41,10 +52,6 @@ class Needs:
             return f"it wants {wanted.gpus} GPUs; this queue has {self._gpus}"
         if wanted.ranks_per_node > self._widest:
             return f"it wants {wanted.ranks_per_node} processes at a time; this queue has {self._widest} slots"
-        for need in entry.spec.needs:
-            state = self._state_of(need)
-            if state in UNMENDABLE or state in ("held", "absent"):
-                return f"needs {need}, which is {state}"
         return ""
 
     def _several_machines(self, entry: Entry) -> str:

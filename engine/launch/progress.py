@@ -59,27 +59,35 @@ class Progress:
             return
         assigned = dispatcher.assigned
         running = {place: entry for entry in assigned for place in entry.worker.slot.places}
-        queued = dispatcher.queued()
+        on_cluster = dispatcher.on_cluster
+        placed = [entry for entry in on_cluster if entry.job.running]
+        queued = [*(entry for entry in on_cluster if not entry.job.running), *dispatcher.queued()]
         held = [entry for entry in dispatcher.entries.values() if entry.waiting == "held"]
         self._meet(dispatcher)
         self._pace.suppose(_foretold(assigned))
-        remaining = {entry.run_id: self._remaining_s(entry) for entry in assigned}
+        remaining = {entry.run_id: self._remaining_s(entry) for entry in (*assigned, *placed)}
         specs = [entry.spec for entry in queued]
         widths = {entry.run_id: len(entry.worker.slot.places) for entry in assigned}
         expect = self._pace.expect
         done_s = sum(expect(self._specs[run_id]) for run_id in self._done)
         total_s = done_s + sum(expect(entry.spec) for entry in dispatcher.entries.values())
-        done_s += sum(max(0.0, expect(entry.spec) - remaining[entry.run_id]) for entry in assigned)
+        done_s += sum(max(0.0, expect(entry.spec) - remaining[entry.run_id]) for entry in (*assigned, *placed))
+        # A cluster's queue may take any time: as if as many went on at a time there as do now.
+        at_once = len(self._slots) if not on_cluster else len(assigned) + max(1, len(placed))
         status = Status(
             identity=self._identity,
-            slots=tuple(_show(slot, running.get(slot.name), dispatcher.busy_slots) for slot in self._slots),
+            slots=(
+                *(_show(slot, running.get(slot.name), dispatcher.busy_slots) for slot in self._slots),
+                *(SlotStatus(entry.job.place, None, entry.run_id, entry.attempt) for entry in placed),
+            ),
             queued=tuple(spec.run_id for spec in specs),
             held=tuple(entry.run_id for entry in held),
             finished=len(self._done),
             total=len(self._done) + len(dispatcher.entries),
             share=done_s / total_s if total_s else 1.0,
-            eta_s=makespan(remaining, specs, len(self._slots), expect, widths),
+            eta_s=makespan(remaining, specs, at_once, expect, widths),
             updated=time.time(),
+            silence=dispatcher.silence,
         )
         write_status(self._workspace, status)
 
@@ -109,7 +117,8 @@ class Progress:
         state = entry.run.state()
         if state.eta_s is not None:
             return state.eta_s
-        return max(1.0, self._pace.expect(entry.spec) - entry.worker.occupied_s)
+        ran_s = entry.worker.occupied_s if entry.worker is not None else time.time() - (state.started or time.time())
+        return max(1.0, self._pace.expect(entry.spec) - ran_s)
 
 
 def _foretold(running: Iterable[Entry]) -> Iterator[tuple[RunSpec, float]]:

@@ -23,7 +23,10 @@ _LOG = logging.getLogger(__name__)
 
 
 class Roster:
-    """Entries by run. ``ended`` is told of runs that have ended, ``vanished`` of active ones that nobody executes."""
+    """Entries by run. ``ended`` is told of runs that have ended, ``vanished`` of active ones that nobody executes.
+
+    ``adopt`` finds the Slurm job that has a run, if there is one.
+    """
 
     def __init__(
         self,
@@ -33,6 +36,7 @@ class Roster:
         *,
         ended: Callable[[RunSpec, RunDir], None],
         vanished: Callable[[Entry], None],
+        adopt: Callable[[Entry], bool],
     ) -> None:
         self.entries: dict[str, Entry] = {}
         self.needs = Needs(workspace, slots, self.entries)
@@ -44,6 +48,7 @@ class Roster:
         self._pool = pool
         self._ended = ended
         self._vanished = vanished
+        self._adopt = adopt
         self._broken: set[str] = set()
         self._line: list[Entry] | None = None
 
@@ -91,7 +96,7 @@ class Roster:
         for run_id in known - present:
             # Deleted by hand: what runs is finished with when its worker is, what waits is gone.
             self._broken.discard(run_id)
-            if run_id in self.entries and self.entries[run_id].worker is None:
+            if run_id in self.entries and not self.entries[run_id].placed:
                 del self.entries[run_id]
                 self._line = None
         return bool((present ^ known) - claimed)
@@ -119,7 +124,8 @@ class Roster:
 
     def drop_ended_elsewhere(self) -> bool:
         """Runs on several machines are started by hand: only their files say that they have ended."""
-        ended = [e for e in self.entries.values() if e.spec.resources.nodes > 1 and e.run.state().finished]
+        several = [e for e in self.entries.values() if e.spec.resources.nodes > 1 and not e.on_cluster]
+        ended = [entry for entry in several if entry.run.state().finished]
         for entry in ended:
             self.drop(entry)
         return bool(ended)
@@ -145,6 +151,8 @@ class Roster:
         self._line = None
         if state.finished:
             self.drop(entry)
+        elif entry.on_cluster and self._adopt(entry):
+            _LOG.info("run %s: adopted %s", run_id, entry.job.place)
         elif entry.elsewhere:
             entry.held = "it runs on several machines"
         elif state.state in ("starting", "running", "stopping"):

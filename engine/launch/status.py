@@ -40,6 +40,8 @@ class Status:
     """Seconds until the queue is empty."""
     updated: float = 0.0
     """Unix seconds of ``share`` and ``eta_s``."""
+    silence: str = ""
+    """Why the cluster that executes runs does not answer, in words; empty while it does."""
 
 
 def write_status(workspace: Workspace, status: Status) -> None:

@@ -44,7 +44,8 @@ SlurmUser=$user
 SlurmdUser=$user
 AuthType=auth/munge
 CredType=cred/munge
-AuthInfo=socket=$folder/run/munge.socket
+# A requeued job waits until its credential has expired: seconds, instead of two minutes.
+AuthInfo=socket=$folder/run/munge.socket,cred_expire=5
 SlurmctldPort=$port
 SlurmctldPidFile=$folder/run/slurmctld.pid
 SlurmdPidFile=$folder/run/slurmd-%n.pid

@@ -1,4 +1,4 @@
-"""Runs that a Slurm cluster executes: handed in when they may start, followed, and concluded like those of this machine.
+"""Runs that a Slurm cluster executes: handed in when they may start, followed, and concluded by the rules for all.
 
 Nothing needs this process: jobs write their runs' journals themselves. Whoever comes next finds in a run's control
 journal which batch has it, and in the batch's folder, or in the queue itself, which job that is.
@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 
 from engine.launch.entry import Entry
@@ -17,7 +17,7 @@ from engine.launch.slurm.batches import job_name, new_batch, write_batch_script
 from engine.launch.slurm.client import Client, NoAnswer, Refused, Row
 from engine.launch.slurm.job import Job, last_attempt, remember
 from engine.launch.slurm.script import array_option, job_options, keeping_options, write_script
-from engine.launch.slurm.states import ENDED, WAITING, explain_waiting
+from engine.launch.slurm.states import ENDED, WAITING
 from engine.launch.slurm.verdicts import Verdicts
 from engine.spec.run import Resources
 from store.workspace import Workspace
@@ -51,14 +51,14 @@ class SlurmBackend:
     def __init__(
         self,
         workspace: Workspace,
-        entries: Callable[[], Iterable[Entry]],
+        entries: Callable[[], Collection[Entry]],
         verdicts: Verdicts,
         *,
         client: Client | None = None,
         patience: Patience = Patience(),
     ) -> None:
         self._workspace = workspace
-        self._entries = entries
+        self._all = entries
         self._verdicts = verdicts
         self._client = client or Client()
         self._patience = patience
@@ -73,20 +73,27 @@ class SlurmBackend:
     @property
     def active(self) -> bool:
         """Whether anything is in Slurm's hands, or is to be taken out of them."""
-        return bool(self._to_cancel) or any(entry.job is not None for entry in self._entries())
+        return bool(self._to_cancel or self.entries())
+
+    def entries(self) -> list[Entry]:
+        """Runs in Slurm's hands."""
+        return [entry for entry in self._all() if entry.job is not None]
 
     def adopt(self, entry: Entry) -> bool:
         """Take over the job that an earlier scheduler handed in for the run; False when it has none."""
         entry.job = remember(self._workspace, entry.run)
-        if entry.job is not None and entry.job.batch.withdrawn(entry.job.index):
+        if entry.job is None:
+            return False
+        _LOG.info("run %s: adopted, %s", entry.run_id, entry.job.place)
+        if entry.job.batch.withdrawn(entry.job.index):
             self.cancel(entry)
-        return entry.job is not None
+        return True
 
     # Handing in
 
     def submit(self, entries: Sequence[Entry]) -> bool:
         """Hand in runs that may start: those that want the same together. Returns whether any was asked for."""
-        if not entries or time.monotonic() < self._queue_at and self.silence:
+        if not entries or (self.silence and time.monotonic() < self._queue_at):
             return False
         by_wish = sorted(entries, key=lambda entry: entry.spec.resources.model_dump_json())
         for _, alike in groupby(by_wish, key=lambda entry: entry.spec.resources.model_dump_json()):
@@ -146,17 +153,22 @@ class SlurmBackend:
         """
         now = time.monotonic()
         changed = self._forgive(now)
-        jobs = [entry for entry in self._entries() if entry.job is not None]
-        if not jobs and not self._to_cancel:
-            return changed
+        jobs = self.entries()
         if now >= self._files_at:
             self._files_at = now + self._patience.files_s
             ended = [entry for entry in jobs if entry.run.state().finished]
             for entry in ended:
                 self._verdicts.finished(entry)
             changed |= bool(ended)
-        if now >= self._queue_at:
-            changed |= self._ask([entry for entry in jobs if entry.job is not None], parked)
+        if now < self._queue_at:
+            return changed
+        if left := self.entries():
+            return self._ask(left, parked) or changed
+        if self._to_cancel:
+            self._ask([], parked)
+        elif self.silence:
+            # What could not be handed in is tried again.
+            self.silence, changed = "", True
         return changed
 
     def cancel(self, entry: Entry) -> None:
@@ -164,7 +176,7 @@ class SlurmBackend:
         job = entry.job
         job.batch.withdraw(job.index)
         if last_attempt(entry.run) == job.before:
-            self._verdicts.cancelled(entry, "cancelled before it started")
+            self._verdicts.unwanted(entry)
         else:
             entry.cancel_by = float("inf")
         self._to_cancel.update(job.number for job in [job] if job.number)
@@ -178,7 +190,7 @@ class SlurmBackend:
         if now < self._refused_at:
             return False
         self._refused_at = float("inf")
-        refused = [entry for entry in self._entries() if entry.refused]
+        refused = [entry for entry in self._all() if entry.refused]
         for entry in refused:
             entry.refused = ""
         return bool(refused)
@@ -195,7 +207,7 @@ class SlurmBackend:
             self._park([entry for entry in entries if entry.job is not None], parked)
         except NoAnswer as error:
             self._note_silence(error)
-            return False
+            return True
         if self.silence:
             _LOG.info("Slurm answers again")
             self.silence = ""
@@ -224,7 +236,7 @@ class SlurmBackend:
             if begun > job.before:
                 self._requeued(entry, begun)
             elif before is None or (before.state, before.reason) != (row.state, row.reason):
-                self._say_waiting(entry, f"slurm {row.job}: {explain_waiting(row.reason) or 'pending'}")
+                self._say_waiting(entry, f"slurm {row.job}: {job.standing}")
             else:
                 return False
             return True
@@ -247,7 +259,7 @@ class SlurmBackend:
         reason = f"slurm {job.row.job} was requeued"
         _LOG.info("run %s: %s", entry.run_id, reason)
         entry.say("retried", attempt=begun + 1, by="slurm", reason=reason)
-        self._say_waiting(entry, f"{reason}: {explain_waiting(job.row.reason) or 'pending'}")
+        self._say_waiting(entry, f"{reason}: {job.standing}")
 
     def _say_waiting(self, entry: Entry, reason: str) -> None:
         job = entry.job
@@ -260,7 +272,10 @@ class SlurmBackend:
         if job.missed is None:
             job.missed = now
         begun = last_attempt(entry.run) > job.before
-        if now - job.missed < (self._patience.settle_s if begun else self._patience.unborn_s):
+        if row is None and begun and job.grows(entry.run):
+            # Slurm has forgotten a job that goes on: its run tells the rest.
+            job.missed = now
+        if now - job.missed < (self._patience.settle_s if begun and row is not None else self._patience.unborn_s):
             return False
         if entry.run.state().finished:
             self._verdicts.finished(entry)
@@ -276,19 +291,26 @@ class SlurmBackend:
         waiting = [e for e in entries if e.job.row is not None and e.job.row.state in WAITING]
         to_hold = [entry for entry in waiting if parked(entry) and not entry.job.held]
         to_release = [entry for entry in waiting if entry.job.held and not parked(entry)]
-        for chosen, tell in ((to_hold, self._client.hold), (to_release, self._client.release)):
-            if not chosen:
-                continue
-            try:
-                tell([entry.job.row.job for entry in chosen])
-            except Refused as error:
-                _LOG.warning("Slurm does not hold or release: %s", error.message)
-                continue
-            for entry in chosen:
-                entry.job.held = not entry.job.held
-                words = "held in Slurm while the queue is paused" if entry.job.held else "released"
-                self._say_waiting(entry, f"slurm {entry.job.row.job}: {words}")
-                entry.job.row = replace(entry.job.row, reason=words)
+        to_stop = [e for e in entries if e.job.running and e.ticket.held and not e.job.held and not e.cancelling]
+        for chosen, tell in (
+            (to_hold, self._client.hold),
+            (to_release, self._client.release),
+            (to_stop, self._client.requeue_held),
+        ):
+            if chosen:
+                self._tell(chosen, tell)
+
+    def _tell(self, chosen: Sequence[Entry], tell: Callable[[Collection[str]], None]) -> None:
+        try:
+            tell([entry.job.row.job for entry in chosen])
+        except Refused as error:
+            _LOG.warning("Slurm neither holds nor releases: %s", error.message)
+            return
+        for entry in chosen:
+            entry.job.held = not entry.job.held
+            _LOG.info("run %s: slurm %s is %s", entry.run_id, entry.job.row.job, entry.job.standing)
+            if not entry.job.running:
+                self._say_waiting(entry, f"slurm {entry.job.row.job}: {entry.job.standing}")
 
 
 def describe_submission(wanted: Resources) -> str:

@@ -92,6 +92,10 @@ class Client:
         """End a running job and have it wait again, from within or without."""
         self._tell("scontrol requeue", [job])
 
+    def requeue_held(self, jobs: Collection[str]) -> None:
+        """The same, and keep them from starting until they are released."""
+        self._tell("scontrol requeuehold", jobs)
+
     def array_size(self) -> int:
         """MaxArraySize: places in an array are below it."""
         done = _call(("scontrol", "show", "config"), ASK_S)

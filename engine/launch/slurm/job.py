@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from engine.launch.slurm.batches import Batch, find_batch
 from engine.launch.slurm.client import Row
+from engine.launch.slurm.states import ENDED, WAITING, explain_waiting
 from store.journal import read_events
 from store.run_dir import RunDir
 from store.workspace import Workspace
@@ -28,6 +29,8 @@ class Job:
     """Whether it was held in Slurm for the workspace's queue."""
     missed: float | None = None
     """Since when (monotonic) nothing is known of it any more, or it has ended without a word of the run."""
+    size: int = 0
+    """Bytes of the newest attempt's journal when it was last looked at."""
 
     @property
     def key(self) -> tuple[str, int]:
@@ -41,6 +44,25 @@ class Job:
             return self.row.job
         array = self.batch.number()
         return f"{array}_{self.index}" if array else None
+
+    @property
+    def running(self) -> bool:
+        """Whether Slurm has given it nodes."""
+        return self.row is not None and self.row.state not in WAITING and self.row.state not in ENDED
+
+    @property
+    def standing(self) -> str:
+        """Why it waits."""
+        if self.held:
+            return "held in Slurm while it is held, or paused, here"
+        return explain_waiting(self.row.reason if self.row is not None else "") or "pending"
+
+    def grows(self, run: RunDir) -> bool:
+        """Whether the newest attempt's journal has grown since the last look."""
+        newest = run.latest_attempt()
+        before = self.size
+        self.size = newest.events.stat().st_size if newest is not None and newest.events.exists() else 0
+        return self.size > before
 
     @property
     def place(self) -> str:

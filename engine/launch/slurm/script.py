@@ -11,7 +11,7 @@ from engine.launch.workers import worker_environment
 from engine.spec.cluster import NEVER_S, seconds_of
 from engine.spec.run import Resources
 
-TASK = (sys.executable, "-P", "-m", "engine.launch.slurm.task")
+TASK = (sys.executable, "-P", "-m", "engine.slurm_task")
 """What a job executes, given WORKSPACE and BATCH: its place in the array says which run."""
 WARNING_S = 120
 """Slurm warns so long before a job's time is over: time to reach a safe point and to write a checkpoint."""
@@ -54,7 +54,9 @@ def warning_s(wanted: Resources) -> int:
     return max(1, int(min(WARNING_S, limit_s / 2)))
 
 
-def write_script(wanted: Resources, options: tuple[str, ...], names: tuple[str, ...], arguments: tuple[str, ...]) -> str:
+def write_script(
+    wanted: Resources, options: tuple[str, ...], names: tuple[str, ...], arguments: tuple[str, ...]
+) -> str:
     """The text of the script. ``names`` says in a comment which run is at which place."""
     lines = [
         "#!/bin/bash",

@@ -31,20 +31,20 @@ class Verdicts:
         entry.job, entry.attempt = None, last_attempt(entry.run)
         self._endings.judge(entry, End("", "", _lived_s(entry)))
 
-    def cancelled(self, entry: Entry, reason: str) -> None:
-        """Nobody wants the run any more."""
-        entry.say("cancelled", attempt=entry.job.before + 1, reason=reason)
-        entry.job = None
-        self._roster.drop(entry)
+    def unwanted(self, entry: Entry) -> None:
+        """The run was cancelled, and its job has not begun."""
+        self._cancelled(entry, "cancelled before it started")
 
     def vanished(self, entry: Entry) -> None:
         """Slurm knows no such job, and the run has not said how it ended."""
         job, begun = entry.job, last_attempt(entry.run)
         words = f"Slurm does not know its job any more ({job.number or job.batch.name})"
-        if job.number is None:
+        if entry.cancel_by is not None:
+            self._cancelled(entry, "cancelled on request")
+        elif job.number is None:
             # Never handed in: whoever was to do so died, or Slurm did not take it.
             entry.job = None
-            entry.say("queued")
+            entry.say("queued", attempt=job.before + 1)
             self._roster.dirty = True
         elif begun > job.before:
             self._judge(entry, begun, words, _VANISHED_HINT)
@@ -56,16 +56,18 @@ class Verdicts:
         job, begun, ending = entry.job, last_attempt(entry.run), ENDED[row.state]
         words = f"its Slurm job {row.job} {ending.words}{f' (exit code {code})' if code else ''}"
         if entry.cancel_by is not None or row.state == CANCELLED:
-            why = "cancelled on request" if entry.cancel_by is not None else words
-            entry.say("cancelled", attempt=max(begun, job.before + 1), reason=why)
-            entry.job = None
-            self._roster.drop(entry)
+            self._cancelled(entry, "cancelled on request" if entry.cancel_by is not None else words)
         elif ending.blameless:
             self._retry(entry, max(begun, job.before) + 1, words)
         elif begun > job.before:
             self._judge(entry, begun, words, ending.hint)
         else:
             self._stillborn(entry, words)
+
+    def _cancelled(self, entry: Entry, reason: str) -> None:
+        entry.say("cancelled", attempt=max(last_attempt(entry.run), entry.job.before + 1), reason=reason)
+        entry.job = None
+        self._roster.drop(entry)
 
     def _judge(self, entry: Entry, begun: int, words: str, hint: str) -> None:
         entry.job, entry.attempt = None, begun

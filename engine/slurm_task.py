@@ -1,4 +1,4 @@
-"""What a Slurm job executes: one run of a batch. ``python -m engine.launch.slurm.task WORKSPACE BATCH``.
+"""What a Slurm job executes: one run of a batch. ``python -m engine.slurm_task WORKSPACE BATCH``.
 
 The same worker as in the local queue, in this process: it opens the run's next attempt, so a job that Slurm starts
 again, after a preemption or a time limit, goes on from the last checkpoint. Nobody else needs to be alive.
@@ -154,7 +154,7 @@ def main(*, jobs: Mapping[str, str] = JOBS, rank: Sequence[str] = RANK) -> None:
     try:
         allocation = Allocation.find()
         if allocation is None:
-            raise ConfigError("this is no Slurm job", "engine.launch.slurm.task is started by sbatch.")
+            raise ConfigError("this is no Slurm job", "engine.slurm_task is started by sbatch.")
         workspace = Workspace.open(root)
         status = Task(workspace, find_batch(workspace, name), allocation, jobs, rank).execute()
     except OdysseyError as error:
