@@ -165,7 +165,7 @@ class Scheduler:
                 poke()
             elif now - idle_since > self._idle_exit_s:
                 return
-            time.sleep(BUSY_TICK_S if busy or changed else IDLE_TICK_S)
+            time.sleep(BUSY_TICK_S if changed or (busy and not dispatcher.resting) else IDLE_TICK_S)
 
     @staticmethod
     def _wait_for_space(error: Exception, times: int) -> int:
