@@ -37,10 +37,10 @@ def export(
     token_losses comes as a long table, a row for each token: evaluation, block and position, document, token, class,
     loss.
     """
-    rows = []
-    for done in export_all(invocation.open(), tables, target.expanduser(), form, force=force):
-        click.echo(f"{done.file}: {done.rows:,} rows, {count(done.n_bytes)}B", err=True)
-        rows.append({**asdict(done), "what": " ".join(done.what.split()), "file": str(done.file)})
+    rows = [
+        {**asdict(done), "what": " ".join(done.what.split()), "file": str(done.file)}
+        for done in export_all(invocation.open(), tables, target.expanduser(), form, force=force)
+    ]
     if json:
         emit_json(rows)
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -74,8 +75,8 @@ def plan_export(
         plan = [Wanted(name, target / f"{stem}.{chosen or 'parquet'}") for name, stem in stems.items()]
     there = [item.file for item in plan if item.file.exists()]
     if there and not force:
-        more = f" and {len(there) - 1} more" if len(there) > 1 else ""
-        raise ConfigError(f"{there[0]}{more} is there already", "--force writes it anew; or choose another --to.")
+        told = f"{there[0]} is" if len(there) == 1 else f"{there[0]} and {len(there) - 1} more are"
+        raise ConfigError(f"{told} there already", "--force writes it anew; or choose another --to.")
     return plan
 
 
@@ -99,7 +100,9 @@ def export(workspace: Workspace, item: Wanted) -> Exported:
     except OSError as error:
         raise cannot_write(item.file, error) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        # Where the folder cannot even be looked into, that has been said.
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
     return Exported(item.what, item.file, rows, item.file.stat().st_size)
 
 

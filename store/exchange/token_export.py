@@ -50,7 +50,7 @@ def write_token_losses(workspace: Workspace, path: Path, form: str) -> int:
                 query = _CHUNK.format(losses=_losses({name for (name,) in stored}))
                 for first in range(0, last + 1, BLOCKS):
                     bounds = [evaluation_id, eval_set_id, first, first + BLOCKS - 1]
-                    part = con.execute(query, bounds).to_arrow_table()
+                    part = con.sql(query, params=bounds).to_arrow_table()
                     writer.write(part)
                     rows += part.num_rows
     return rows
