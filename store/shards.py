@@ -87,7 +87,9 @@ def write_shard(spool: Path, kind: str, table: pa.Table) -> str:
     temporary = spool / temporary_name(name)
     try:
         with open(temporary, "wb") as file:
-            pq.write_table(fitted, file, compression="zstd", row_group_size=_GROUPED.get(kind))
+            pq.write_table(
+                fitted, file, compression="zstd", write_page_checksum=True, row_group_size=_GROUPED.get(kind)
+            )
             file.flush()
             os.fsync(file.fileno())
         os.rename(temporary, spool / name)
@@ -104,7 +106,7 @@ def read_shard(path: Path, kind: str) -> pa.Table:
     import pyarrow.parquet as pq
 
     try:
-        table = pq.ParquetFile(path, memory_map=False).read()
+        table = pq.ParquetFile(path, memory_map=False, page_checksum_verification=True).read()
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"cannot read the shard {path}: {str(error).splitlines()[0]}") from error
     return fit_to_schema(kind, table, where=f"{path}: ")
@@ -131,7 +133,7 @@ def _read_groups(path: Path, kind: str) -> Iterator[pa.Table]:
     import pyarrow.parquet as pq
 
     try:
-        with pq.ParquetFile(path, memory_map=False) as file:
+        with pq.ParquetFile(path, memory_map=False, page_checksum_verification=True) as file:
             for batch in file.iter_batches(batch_size=GROUP_ROWS):
                 yield fit_to_schema(kind, pa.Table.from_batches([batch]), where=f"{path}: ")
     except (pa.ArrowException, OSError) as error:
