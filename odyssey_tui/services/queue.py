@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from odyssey_tui.services.queue_view import QueueEntry, QueueView, read_queue
-from store.errors import OdysseyError
+from store.errors import DataError, OdysseyError
 from store.names import suggest
 
 if TYPE_CHECKING:
@@ -36,24 +36,31 @@ def split_by_state(workspace: Workspace, action: str, run_ids: Sequence[str]) ->
     Raises OdysseyError when there is none to ask.
     """
     from engine.launch.claims import list_claimed, settle_abandoned
-    from engine.launch.requests import list_cancelling
+    from engine.launch.requests import list_cancelling, list_holding
 
     settle_abandoned(workspace)
     claimed, cancelling = list_claimed(workspace), list_cancelling(workspace)
+    holding = list_holding(workspace)
     able, others = [], []
     for run_id in dict.fromkeys(run_ids):
         state = workspace.run(run_id).state()
+        held = run_id in holding or _is_held(workspace, run_id)
         ends = run_id in cancelling or (state.state == "stopping" and state.reason == CANCELLED)
-        if action == "retry" and ends and not state.finished:
+        if workspace.run(run_id).is_imported():
+            others.append(f"{run_id} was imported: nothing to {action}")
+        elif action == "retry" and ends and not state.finished:
             able.append(run_id)
         elif action != "cancel" and run_id in claimed:
-            others.append(f"{run_id} is executed by a command: stop that with Ctrl-C, or cancel the run")
-        elif state.state in ACTS_ON[action] and not (action == "retry" and _is_held(workspace, run_id)):
-            able.append(run_id)
-        elif action == "retry" and state.state == "held":
-            others.append(f"{run_id} is held on request: 'odyssey resume {run_id}' lets it go")
-        else:
+            others.append(f"{run_id} is executed by a command: cancel it, or stop that command with Ctrl-C")
+        elif state.state not in ACTS_ON[action]:
             others.append(f"{run_id} is {state.state}: nothing to {action}")
+        elif action == "retry" and held:
+            others.append(f"{run_id} is held on request: `odyssey resume {run_id}` lets it go")
+        elif action == "resume" and not held:
+            why = f": {state.reason}" if state.state == "held" else ""
+            others.append(f"{run_id} is {state.state}, and not on request{why}: nothing to resume")
+        else:
+            able.append(run_id)
     if not able:
         raise OdysseyError("; ".join(others), "`odyssey runs` shows what each run does.")
     return able, others
@@ -136,7 +143,10 @@ def _is_held(workspace: Workspace, run_id: str) -> bool:
     """Whether a person holds the run."""
     from engine.launch.tickets import has_ticket, read_ticket
 
-    return has_ticket(workspace, run_id) and read_ticket(workspace, run_id).held
+    try:
+        return has_ticket(workspace, run_id) and read_ticket(workspace, run_id).held
+    except (DataError, FileNotFoundError):
+        return False  # damaged, which the scheduler says, or the run has just ended
 
 
 @dataclass(frozen=True)
@@ -162,7 +172,9 @@ def find_sweep(workspace: Workspace, action: str, names: Sequence[str]) -> Sweep
     found = {run_id: state.state for run_id, state in states.read().items()}
     wanting = experiments_of(workspace, states)
     own = [run_id for run_id in found if wanting[run_id] & set(names)]
-    fitting = [run_id for run_id in own if found[run_id] in ACTS_ON[action]]
+    fitting = [
+        run_id for run_id in own if found[run_id] in ACTS_ON[action] and not workspace.run(run_id).is_imported()
+    ]
     shared: dict[str, str] = {}
     if action == "cancel":
         living = {
@@ -202,6 +214,13 @@ def list_experiments(workspace: Workspace) -> list[str]:
 
     found = experiments_of(workspace, StateReader(workspace))
     return sorted({name for names in found.values() for name in names} - {""})
+
+
+def list_paused(workspace: Workspace) -> list[str]:
+    """Names of the experiments that are paused."""
+    from engine.launch.pauses import read_paused_experiments
+
+    return sorted(read_paused_experiments(workspace))
 
 
 def experiments_of(workspace: Workspace, states: StateReader) -> dict[str, frozenset[str]]:
