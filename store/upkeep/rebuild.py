@@ -16,7 +16,7 @@ from store.ingest_shards import Taken
 from store.upkeep.losses import list_without_losses
 from store.upkeep.salvage import Salvaged, Salvager, make_readable
 from store.upkeep.swap import log_of, replace_database, staged_database
-from store.upkeep.tables import UNIQUE, list_tables
+from store.upkeep.tables import OF_SHARDS, UNIQUE, list_tables
 from store.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -40,6 +40,12 @@ class Rebuilt:
     replaced: Path | None = None
     """The old database under its new name."""
 
+    @property
+    def damaged(self) -> list[str]:
+        """Tables that no journal can fill and no database gave whole."""
+        failed = [{table for table in salvaged.damaged if table in OF_SHARDS} for salvaged in self.salvaged]
+        return sorted(set.intersection(*failed)) if failed else []
+
 
 def rebuild(workspace: Workspace, others: Sequence[Path] = (), wait_s: float = 60.0) -> Rebuilt:
     """Make the database anew beside the old one, then put it in place by a rename; the old one stays as a backup.
@@ -58,9 +64,9 @@ def rebuild(workspace: Workspace, others: Sequence[Path] = (), wait_s: float = 6
                 _salvage(workspace, path, staged, made)
             taken, notes_size, seen = _ingest(workspace, staged, made)
             for number, path in enumerate(sources):
-                with Salvager(path, staged) as salvager:
+                with Salvager(path, staged, made.salvaged[0] if number == 0 else None) as salvager:
                     salvager.fill_gaps() if number else salvager.take_shared()
-                    made.salvaged.append(salvager.found)
+                    made.salvaged[number:] = [salvager.found]
         with open_file(staged, write=True) as con:
             made.doubled = _drop_doubled(con)
             closed = ingest_runs.close_finished(con, workspace, survey.waiting_runs(workspace))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from store import schema
 from store.database import open_file
 from store.errors import WorkspaceError
+from store.event_rows import TARGETS
 from store.survey import size_of
 from store.upkeep.swap import copy_database, quoted
 from store.upkeep.tables import OF_SHARDS, SHARED, UNIQUE, list_tables
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
     import duckdb
 
 _OF_RUNS = (
-    *("runs", "metrics", "warnings", "checkpoints", "mixtures", "similarities", "fits"),
-    "ingested_journals",
+    *("runs", "metrics", "warnings", "ingested_journals"),
+    *(target.table for target in TARGETS.values() if "run_id" in target.placed and target.table not in SHARED),
 )
 _FROM_FILES = frozenset({*_OF_RUNS, *SHARED, "notes", "ingested_shards", "schema_migrations"})
 _PARENTS = {
@@ -63,12 +64,12 @@ def make_readable(source: Path, scratch: Path) -> Path:
 class Salvager:
     """Copies from ``source`` (of the newest schema) into ``target``, each step in a transaction of its own."""
 
-    def __init__(self, source: Path, target: Path) -> None:
+    def __init__(self, source: Path, target: Path, found: Salvaged | None = None) -> None:
         self._source = source
         self._target = target
         self._opened: Any = None
         self._con: duckdb.DuckDBPyConnection | None = None
-        self.found = Salvaged(source)
+        self.found = found or Salvaged(source)
 
     def __enter__(self) -> Salvager:
         return self

@@ -33,6 +33,20 @@ def staged_database(workspace: Workspace) -> Iterator[Path]:
                 file.unlink(missing_ok=True)
 
 
+@contextmanager
+def scratch_folder(workspace: Workspace) -> Iterator[Path]:
+    """A folder within the workspace that is gone afterwards."""
+    folder = workspace.root / temporary_name("scratch")
+    try:
+        folder.mkdir()
+        yield folder
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(folder)
+
+
 def log_of(database: Path) -> Path:
     """DuckDB's write-ahead log of a database file."""
     return database.with_name(database.name + ".wal")

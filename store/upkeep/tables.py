@@ -26,6 +26,7 @@ UNIQUE: Mapping[str, tuple[str, ...]] = {
     "checkpoints": ("run_id", "state"),
     "mixtures": ("run_id", "attempt", "seq"),
     "similarities": ("run_id", "domain", "reference", "measure", "embedder", "encoder", "seed"),
+    "imported_points": ("run_id", "attempt", "seq"),
     "fits": ("fit_id",),
     "fit_points": ("fit_id", "point"),
     "fit_draws": ("fit_id", "draw"),
@@ -53,13 +54,12 @@ SHARED = ("models", "corpora", "tokenizers", "eval_sets", "evaluations")
 
 @dataclass(frozen=True)
 class Reference:
-    """Values of ``column`` must stand in ``target.key``, unless null or allowed by ``condition``."""
+    """Values of ``column`` stand in ``target.key``, unless null."""
 
     table: str
     column: str
     target: str
     key: str
-    condition: str = "true"
 
     @property
     def name(self) -> str:
@@ -71,7 +71,7 @@ REFERENCES: tuple[Reference, ...] = (
     Reference("evaluations", "eval_set_id", "eval_sets", "eval_set_id"),
     Reference("models", "parent", "models", "model_id"),
     Reference("models", "run_id", "runs", "run_id"),
-    Reference("token_losses", "evaluation_id", "evaluations", "evaluation_id", "closed"),
+    Reference("token_losses", "evaluation_id", "evaluations", "evaluation_id"),
     Reference("type_losses", "evaluation_id", "evaluations", "evaluation_id"),
     Reference("document_losses", "evaluation_id", "evaluations", "evaluation_id"),
     Reference("eval_tokens", "eval_set_id", "eval_sets", "eval_set_id"),

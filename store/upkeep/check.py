@@ -1,0 +1,46 @@
+"""All checks, in the order in which they are reported."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from store.database import lease
+from store.errors import OdysseyError
+from store.ingest import ingest
+from store.upkeep import check_files, check_rows
+from store.upkeep.findings import Check, Finding, Scene
+from store.workspace import Workspace
+
+CHECKS: tuple[Check, ...] = (*check_rows.CHECKS, *check_files.CHECKS)
+READABLE = "the database can be read"
+
+
+def run_checks(
+    workspace: Workspace, *, deep: bool = False, further: Sequence[Check] = ()
+) -> Iterator[tuple[str, tuple[Finding, ...]]]:
+    """Every check by name with what it found, after what the files have to say is in the database.
+
+    A database that cannot be opened is a finding, and the end. ``further`` are checks of whoever knows more.
+    """
+    try:
+        ingest(workspace)
+        with lease(workspace) as con:
+            scene = Scene(workspace, con)
+            yield READABLE, ()
+            for check in (*CHECKS, *further):
+                if deep or not check.deep:
+                    yield check.name, _found_by(check, scene)
+    except OdysseyError as error:
+        yield READABLE, (Finding("problem", error.message, error.hint),)
+
+
+def _found_by(check: Check, scene: Scene) -> tuple[Finding, ...]:
+    import duckdb
+
+    try:
+        return tuple(check.find(scene))
+    except duckdb.Error as error:
+        words = str(error).splitlines()[0]
+        return (Finding("problem", f"the database is damaged: {words}", check_rows.REBUILD),)
+    except OdysseyError as error:
+        return (Finding("problem", error.message, error.hint),)

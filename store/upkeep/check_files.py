@@ -1,0 +1,195 @@
+"""Checks of run directories against the database."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+from store.errors import DataError
+from store.event_rows import text
+from store.journal import read_events
+from store.run_dir import RunDir
+from store.survey import look_at, size_of
+from store.upkeep.check_rows import REBUILD
+from store.upkeep.deletion import half_deleted
+from store.upkeep.findings import Check, Finding, Scene, names
+from store.upkeep.leftovers import find_leftovers, unknown_files
+from store.upkeep.losses import BLOCK_BYTES
+
+_GC = "`odyssey store gc` lists and removes it."
+
+
+def _directories(scene: Scene) -> Iterator[Finding]:
+    known = dict(scene.ask("SELECT run_id, removed FROM runs"))
+    there = {run.run_id for run in scene.runs}
+    gone = sorted(run_id for run_id, removed in known.items() if run_id not in there and removed is None)
+    if gone:
+        yield Finding(
+            "problem",
+            f"{len(gone)} runs have lost their directories: {names(gone)}",
+            f"`odyssey delete {gone[0]}` forgets a run, with --keep-losses it keeps what the run measured; "
+            "`odyssey store restore BACKUP` brings directories back.",
+        )
+    unseen = sorted(there - known.keys())
+    if unseen:
+        yield Finding("problem", f"the database does not know {len(unseen)} runs: {names(unseen)}", REBUILD)
+    folders = sorted(name for name in os.listdir(scene.workspace.runs) if not name.startswith("."))
+    headless = [name for name in folders if name not in there]
+    if headless:
+        yield Finding(
+            "problem",
+            f"{len(headless)} folders in runs have no spec.json: {names(headless)}",
+            f"Restore it, or delete {scene.workspace.runs / headless[0]} and launch its experiment again.",
+        )
+    strangers = [run.run_id for run in scene.runs if _names_another(run)]
+    if strangers:
+        yield Finding(
+            "problem",
+            f"{len(strangers)} directories hold the specification of another run: {names(strangers)}",
+            "They were copied or renamed: give them their name back, or delete them.",
+        )
+
+
+def _names_another(run: RunDir) -> bool:
+    try:
+        spec = run.spec()
+    except DataError:
+        return False
+    return isinstance(spec, dict) and spec.get("run_id") != run.run_id
+
+
+def _specifications(scene: Scene) -> Iterator[Finding]:
+    for run in scene.runs:
+        try:
+            run.spec()
+        except DataError as error:
+            yield Finding("problem", error.message, error.hint or "Restore it from a backup, or delete the run.")
+
+
+def _journals(scene: Scene) -> Iterator[Finding]:
+    there = {run.run_id for run in scene.runs}
+    shorter = []
+    for file, run_id, offset in scene.ask("SELECT file, run_id, byte_offset FROM ingested_journals ORDER BY 1"):
+        if (run_id is None or run_id in there) and size_of(scene.workspace.root / file) < offset:
+            shorter.append(file)
+    if shorter:
+        yield Finding(
+            "problem",
+            f"{len(shorter)} journals are shorter than when they were read: {names(shorter)}",
+            "The database has what they held. `odyssey store restore BACKUP` brings them back.",
+        )
+
+
+def _sequences(scene: Scene) -> Iterator[Finding]:
+    ledger = {
+        file: (offset, seq) for file, offset, seq in scene.ask("SELECT file, byte_offset, seq FROM ingested_journals")
+    }
+    gaps, behind, malformed = [], [], []
+    for run in scene.runs:
+        for source in look_at(run).journals:
+            name = str(source.path.relative_to(scene.workspace.root))
+            events, end = read_events(source.path)
+            seqs = [event["seq"] for event in events if event["seq"] >= 0]
+            if len(seqs) < len(events):
+                malformed.append(name)
+            if seqs != list(range(len(seqs))):
+                gaps.append(name)
+            offset, seq = ledger.get(name, (0, -1))
+            if offset == end and seqs and max(seqs) != seq:
+                behind.append(name)
+    if malformed:
+        yield Finding(
+            "warning", f"{len(malformed)} journals have malformed lines: {names(malformed)}", "They are passed over."
+        )
+    if gaps:
+        yield Finding("warning", f"events are missing or doubled in {len(gaps)} journals: {names(gaps)}", "")
+    if behind:
+        yield Finding("problem", f"{len(behind)} journals were changed after they were read: {names(behind)}", REBUILD)
+
+
+def _states(scene: Scene) -> Iterator[Finding]:
+    """Compared only where the database has read all there is: the others are on their way."""
+    known = {
+        run: rest for run, *rest in scene.ask("SELECT run_id, state, attempt, reason FROM runs WHERE removed IS NULL")
+    }
+    ledger = dict(scene.ask("SELECT file, byte_offset FROM ingested_journals"))
+    differ = []
+    for run in scene.runs:
+        sources = look_at(run).journals
+        if run.run_id not in known or any(
+            ledger.get(str(source.path.relative_to(scene.workspace.root))) != source.size for source in sources
+        ):
+            continue
+        state = run.state()
+        if [state.state, state.attempt, text(state.reason)] != known[run.run_id]:
+            differ.append(f"{run.run_id} ({known[run.run_id][0]}; files: {state.state})")
+    if differ:
+        yield Finding("problem", f"the database is wrong about {len(differ)} runs: {names(differ)}", REBUILD)
+
+
+def _checkpoints(scene: Scene) -> Iterator[Finding]:
+    models = {model for (model,) in scene.ask("SELECT model_id FROM models WHERE run_id IS NOT NULL")}
+    stray = []
+    for run in scene.runs:
+        folder = run.path / "checkpoints"
+        if folder.is_dir():
+            stray += [
+                f"{run.run_id}/{name}"
+                for name in sorted(os.listdir(folder))
+                if not name.startswith(".") and name != "resume" and f"{run.run_id}@{name}" not in models
+            ]
+    if stray:
+        yield Finding("warning", f"{len(stray)} checkpoints belong to no state: {names(stray)}", "Delete them by hand.")
+
+
+def _deleted(scene: Scene) -> Iterator[Finding]:
+    waiting = sorted(half_deleted(scene.workspace))
+    if waiting:
+        yield Finding(
+            "problem", f"the deletion of {names(waiting)} was interrupted", "Any command, like `odyssey runs`, ends it."
+        )
+
+
+def _waiting(scene: Scene) -> Iterator[Finding]:
+    waiting = [run.run_id for run in scene.runs if look_at(run).shards]
+    open_runs = {run_id for (run_id,) in scene.ask("SELECT run_id FROM runs WHERE NOT closed")}
+    closed = [run_id for run_id in waiting if run_id not in open_runs]
+    if closed:
+        yield Finding("problem", f"shards of finished runs wait to be read: {names(closed)}", REBUILD)
+
+
+def _leftovers(scene: Scene) -> Iterator[Finding]:
+    by_kind: dict[str, list[int]] = {}
+    for left in find_leftovers(scene.workspace):
+        by_kind.setdefault(left.kind, []).append(left.n_bytes)
+    for kind, sizes in by_kind.items():
+        severity = "warning" if kind == "quarantine" else "info"
+        yield Finding(severity, f"{kind}: {len(sizes)} take {sum(sizes) / 1e6:.1f} MB", _GC)
+
+
+def _unknown(scene: Scene) -> Iterator[Finding]:
+    found = [str(path.relative_to(scene.workspace.root)) for path in unknown_files(scene.workspace)]
+    if found:
+        yield Finding("info", f"{len(found)} files in run directories are not odyssey's: {names(found)}", "")
+
+
+def _room(scene: Scene) -> Iterator[Finding]:
+    ((total, used),) = scene.ask("SELECT total_blocks, used_blocks FROM pragma_database_size()")
+    unused = (total - used) * BLOCK_BYTES
+    if unused > 0.2 * total * BLOCK_BYTES and unused > 50e6:
+        yield Finding("info", f"{unused / 1e6:.0f} MB of the database's file are unused", _GC)
+
+
+CHECKS = (
+    Check("runs have directories", _directories),
+    Check("specifications can be read", _specifications),
+    Check("journals are as they were read", _journals),
+    Check("events count without gaps", _sequences, deep=True),
+    Check("states are those of the files", _states),
+    Check("shards have been read", _waiting),
+    Check("deletions are complete", _deleted),
+    Check("checkpoints are of states", _checkpoints),
+    Check("no files are left over", _leftovers),
+    Check("all files are known", _unknown),
+    Check("the database has no holes", _room),
+)
