@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 TERMINAL = frozenset({"done", "failed", "cancelled", "lost"})
-_CONTROL = frozenset({"queued", "assigned", "held", "lost", "cancelled", "retried"})
+_CONTROL = frozenset({"queued", "submitted", "assigned", "held", "lost", "cancelled", "retried"})
 _ATTEMPT = frozenset({"starting", "running", "stopping", "done", "failed", "cancelled"})
 
 
@@ -103,6 +103,8 @@ class RunFold:
             return replace(attempt, state=self.said, reason=self.said_reason)
         if self.said == "assigned" and self.said_of > known:
             return RunState(state="starting", attempt=self.said_of, queued=attempt.queued, worker=attempt.worker)
+        if self.said == "submitted" and self.said_of > known:
+            return RunState(state="queued", attempt=known, reason=self.said_reason, queued=attempt.queued)
         if self.said == "retried" and self.said_of > known:
             return RunState(state="queued", attempt=known, queued=attempt.queued)
         if self.said in ("held", "queued") and (self.said_of > known or (attempt.finished and self.said_of == known)):

@@ -264,7 +264,7 @@ class SlurmBackend:
     def _say_waiting(self, entry: Entry, reason: str) -> None:
         job = entry.job
         parked = {"parked": True} if job.held else {}
-        entry.say("queued", attempt=job.before + 1, reason=reason, batch=job.batch.name, index=job.index, **parked)
+        entry.say("submitted", attempt=job.before + 1, reason=reason, batch=job.batch.name, index=job.index, **parked)
 
     def _consider(self, entry: Entry, row: Row | None) -> bool:
         """Judge a run whose job has ended or is unknown, once its last words must have arrived."""

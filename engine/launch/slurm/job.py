@@ -11,7 +11,7 @@ from store.journal import read_events
 from store.run_dir import RunDir
 from store.workspace import Workspace
 
-_ENDS = frozenset({"lost", "cancelled", "held"})
+_ENDS = frozenset({"queued", "held", "lost", "cancelled"})
 
 
 @dataclass
@@ -81,7 +81,7 @@ def remember(workspace: Workspace, run: RunDir) -> Job | None:
     found: Job | None = None
     for event in read_events(run.control)[0]:
         name = event["event"]
-        if name == "queued":
+        if name == "submitted":
             found = _read(workspace, event)
         elif name in _ENDS or (name == "retried" and event.get("by") != "slurm"):
             found = None
