@@ -128,6 +128,11 @@ def list_cancelling(workspace: Workspace) -> frozenset[str]:
     return _list_asked(workspace, "cancel")
 
 
+def list_holding(workspace: Workspace) -> frozenset[str]:
+    """Runs that were asked to be held and whose request no scheduler has taken up."""
+    return _list_asked(workspace, "hold")
+
+
 def _list_asked(workspace: Workspace, action: str) -> frozenset[str]:
     found: set[str] = set()
     for path in (workspace.queue / "requests").glob("[!.]*.json"):

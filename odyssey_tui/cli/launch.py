@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -33,11 +34,32 @@ COLUMNS = (
 )
 
 
+LEVELS = {"low": -1.0, "normal": 0.0, "high": 1.0}
+
+
+class Level(click.ParamType):
+    """A priority: a word of LEVELS or a number."""
+
+    name = "level"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if value in LEVELS:
+            return LEVELS[value]
+        try:
+            number = float(value)
+        except ValueError:
+            number = math.nan
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is no priority: give {', '.join(LEVELS)} or a number", param, ctx)
+        return number
+
+
 @click.command()
 @click.argument("config")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key, as in base.ptpp=[8,16].")
 @click.option("--dry-run", is_flag=True, help="Show what would run and what it takes; queue nothing.")
 @click.option("--calibrate", is_flag=True, help="With --dry-run: time a few steps of every model, seconds each.")
+@click.option("--priority", type=Level(), metavar="LEVEL", help="low, normal, high or a number: higher starts first.")
 @click.option("--csv", is_flag=True, help="Print the table as CSV.")
 @click.option("--json", is_flag=True, help="Print JSON.")
 @click.pass_obj
@@ -47,13 +69,14 @@ def launch(
     overrides: tuple[str, ...],
     dry_run: bool,
     calibrate: bool,
+    priority: float | None,
     csv: bool,
     json: bool,
 ) -> None:
     """Expand CONFIG (a YAML file, or the name of a ready experiment) into runs and queue those that are new.
 
     Tokens, steps and FLOPs are those of the runs; what is marked ≈ is estimated. Time is that of finished runs like
-    them in this workspace.
+    them in this workspace. Runs that wait already take the resources and the --priority given now.
     """
     if calibrate and not dry_run:
         raise click.UsageError("--calibrate tells what --dry-run shows: give both")
@@ -65,7 +88,7 @@ def launch(
         composition = _calibrated(invocation, composition)
     if not dry_run:
         composition.require_disk()
-        queue_runs(invocation.open_or_create(), composition)
+        queue_runs(invocation.open_or_create(), composition, priority)
     if json:
         emit_json(as_json(composition, queued=not dry_run, calibrated=calibrate))
         return

@@ -1,21 +1,25 @@
-"""``odyssey queue`` and the requests to the scheduler: cancel, retry, pause, resume."""
+"""``odyssey queue``: what runs, what waits, what ended badly, and for how long."""
 
 from __future__ import annotations
+
+from dataclasses import asdict
 
 import click
 
 from odyssey_tui.cli.context import Invocation
 from odyssey_tui.cli.output import Column, emit_json, emit_table
 from odyssey_tui.services.format import duration, state_text
-from odyssey_tui.services.queue import cancel_runs, pause_queue, read_queue, resume_queue, retry_runs, split_by_state
-from odyssey_tui.services.runs import find_run_ids
+from odyssey_tui.services.queue import read_queue
 
+MOST_BAD = 5
 COLUMNS = (
     Column("state", "state", state_text),
     Column("name", "run"),
-    Column("progress", "done", ".0%"),
+    Column("attempt", "attempt", lambda attempt: str(attempt) if attempt > 1 else "", drop=3),
+    Column("slot", "on", drop=2),
+    Column("share", "done", ".0%"),
     Column("eta_s", "left", duration),
-    Column("reason", "why it waits", drop=1),
+    Column("reason", "why", drop=1),
 )
 
 
@@ -23,61 +27,29 @@ COLUMNS = (
 @click.option("--json", is_flag=True, help="Print JSON.")
 @click.pass_obj
 def queue(invocation: Invocation, json: bool) -> None:
-    """Show what runs, what waits, and how long it will all take."""
+    """Show what runs, what waits in the order in which it will start and for what, and how long it will all take.
+
+    Runs that failed or got lost within a day are listed below, until they are queued again.
+    """
     view = read_queue(invocation.open())
-    rows = [
-        {
-            "state": entry.state,
-            "name": entry.name,
-            "progress": entry.share,
-            "eta_s": entry.eta_s,
-            "reason": entry.reason,
-        }
-        for entry in view.entries
-    ]
     if json:
         pulse = view.pulse
-        summary = {"scheduler": pulse.works, "paused": pulse.paused, "share": pulse.share, "eta_s": pulse.eta_s}
-        emit_json({**summary, "counts": dict(pulse.counts), "runs": rows})
+        emit_json(
+            {
+                "scheduler": pulse.works,
+                "paused": pulse.paused,
+                "paused_experiments": dict(view.paused_experiments),
+                "share": pulse.share,
+                "eta_s": pulse.eta_s,
+                "counts": dict(pulse.counts),
+                "runs": [asdict(entry) for entry in view.entries],
+                "bad": [asdict(entry) for entry in view.bad],
+            }
+        )
         return
+    rows = [asdict(entry) for entry in (*view.entries, *view.bad[:MOST_BAD])]
     emit_table(COLUMNS, rows, empty="nothing runs or waits")
     for note in view.notes:
         click.echo(note, err=True)
-
-
-@click.command()
-@click.argument("runs", nargs=-1, required=True)
-@click.pass_obj
-def cancel(invocation: Invocation, runs: tuple[str, ...]) -> None:
-    """Cancel RUNS (ids, names or beginnings of ids): waiting ones at once, running ones at their next safe point."""
-    workspace = invocation.open()
-    able, others = split_by_state(workspace, "cancel", find_run_ids(workspace, runs))
-    cancel_runs(workspace, able)
-    click.echo("\n".join([f"asked to cancel {', '.join(able)}", *others]), err=True)
-
-
-@click.command()
-@click.argument("runs", nargs=-1, required=True)
-@click.pass_obj
-def retry(invocation: Invocation, runs: tuple[str, ...]) -> None:
-    """Queue failed, cancelled or lost RUNS again."""
-    workspace = invocation.open()
-    able, others = split_by_state(workspace, "retry", find_run_ids(workspace, runs))
-    retry_runs(workspace, able)
-    click.echo("\n".join([f"queued again: {', '.join(able)}", *others]), err=True)
-
-
-@click.command()
-@click.pass_obj
-def pause(invocation: Invocation) -> None:
-    """Start no further runs; those that run go on."""
-    pause_queue(invocation.open())
-    click.echo("paused: 'odyssey resume' goes on", err=True)
-
-
-@click.command()
-@click.pass_obj
-def resume(invocation: Invocation) -> None:
-    """Start queued runs again."""
-    resume_queue(invocation.open())
-    click.echo("resumed", err=True)
+    if len(view.bad) > MOST_BAD:
+        click.echo(f"{len(view.bad) - MOST_BAD} more ended badly within a day: 'odyssey queue --json'", err=True)

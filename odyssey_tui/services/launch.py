@@ -127,13 +127,16 @@ def compose_whole(workspace: Workspace, path: Path, overrides: Sequence[str]) ->
     return describe(workspace, expand(experiment, look_up(experiment, workspace)))
 
 
-def launch(workspace: Workspace, composition: Composition) -> Submitted:
-    """Queue what is new and make sure that a scheduler runs. ``WorkspaceError`` when the disk cannot hold it."""
+def launch(workspace: Workspace, composition: Composition, level: float | None = None) -> Submitted:
+    """Queue what is new and make sure that a scheduler runs. ``WorkspaceError`` when the disk cannot hold it.
+
+    ``level`` is the priority that a person gives it: low -1, normal 0, high 1.
+    """
     from engine.launch.scheduler import ensure_running
     from engine.launch.submit import submit
 
     composition.require_disk()
-    submitted = submit(workspace, composition.plan)
+    submitted = submit(workspace, composition.plan, level)
     ensure_running(workspace)
     return submitted
 

@@ -172,9 +172,7 @@ def find_sweep(workspace: Workspace, action: str, names: Sequence[str]) -> Sweep
     found = {run_id: state.state for run_id, state in states.read().items()}
     wanting = experiments_of(workspace, states)
     own = [run_id for run_id in found if wanting[run_id] & set(names)]
-    fitting = [
-        run_id for run_id in own if found[run_id] in ACTS_ON[action] and not workspace.run(run_id).is_imported()
-    ]
+    fitting = [run_id for run_id in own if found[run_id] in ACTS_ON[action] and not workspace.run(run_id).is_imported()]
     shared: dict[str, str] = {}
     if action == "cancel":
         living = {
