@@ -6,6 +6,7 @@ import logging
 import re
 from collections import Counter
 from dataclasses import dataclass
+from math import isfinite
 
 from engine.launch.entry import Entry
 from engine.launch.mailbox import UNFINISHED
@@ -80,7 +81,8 @@ class Endings:
             return
         began = entry.run.attempt(entry.attempt).events.exists()
         early = not began or (state.state != "stopping" and end.lived_s < self._early_s)
-        reason = self.lose(entry, f"{end.words} after {end.lived_s:.0f} s", early=early, hint=end.hint)
+        when = f"after {end.lived_s:.0f} s" if isfinite(end.lived_s) else "when the machine was restarted"
+        reason = self.lose(entry, f"{end.words} {when}", early=early, hint=end.hint)
         if not began:
             self.count_unbegun(reason)
         elif early:

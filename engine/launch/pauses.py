@@ -66,6 +66,15 @@ class Pauses:
         write_json(_path(self._workspace), content)
 
 
+def read_pause(workspace: Workspace) -> Pause | None:
+    """The pause of the whole queue; None while there is none, or its file says nothing."""
+    try:
+        content = read_json(workspace.queue / "paused")
+        return Pause(str(content["reason"]), float(content["since"]))
+    except (FileNotFoundError, DataError, TypeError, KeyError, ValueError):
+        return None
+
+
 def read_paused_experiments(workspace: Workspace) -> Mapping[str, Pause]:
     """Paused experiments by name; none where the file is damaged, which the log says."""
     try:

@@ -6,7 +6,6 @@ the next one finds everything in files and adopts the workers.
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import signal
@@ -14,18 +13,23 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
+from engine.launch.lock import Lock, take_lock
+from engine.launch.login import find_escape
 from engine.launch.slots import slots_wanted
+from engine.launch.status import read_status
 from store.files import cannot_write
 from store.space import is_full
 from store.workspace import Workspace
 
 if TYPE_CHECKING:
     from engine.launch.dispatcher import Dispatcher
+    from engine.launch.notices import Notices
     from engine.launch.progress import Progress
 
 _LOG = logging.getLogger("engine.launch.scheduler")
+COMMAND = (sys.executable, "-P", "-m", "engine.launch.scheduler")
 BUSY_TICK_S = 0.05
 IDLE_TICK_S = 0.5
 IDLE_EXIT_S = 30.0
@@ -41,43 +45,27 @@ def ensure_running(workspace: Workspace) -> bool:
     Raises ``ConfigError`` for a bad ODYSSEY_SLOTS, ``WorkspaceError`` when the workspace cannot be written.
     """
     slots_wanted()
-    lock = _lock(workspace)
+    lock = take_lock(workspace)
     if lock is None:
         return False
-    os.close(lock)
+    lock.release()
+    command = (*COMMAND, str(workspace.root))
+    escape = find_escape()
     try:
         with open(workspace.scheduler / "scheduler.log", "ab") as log:
-            first = subprocess.Popen(
-                (sys.executable, "-P", "-m", "engine.launch.scheduler", str(workspace.root)),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd=workspace.root,
-                start_new_session=True,
-            )
+            if not escape or _detach((*escape, *command), workspace, log):
+                _detach(command, workspace, log)
     except OSError as error:
         raise cannot_write(workspace.scheduler, error) from error
-    first.wait()  # it forks at once, so that the scheduler is nobody's child here
     return True
 
 
-def _lock(workspace: Workspace, wait_s: float = 0.0) -> int | None:
-    """The scheduler's lock as an open descriptor, or None while another holds it."""
-    path = workspace.scheduler / "lock"
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    except OSError as error:
-        raise cannot_write(path, error) from error
-    deadline = time.monotonic() + wait_s
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return descriptor
-        except BlockingIOError:
-            if time.monotonic() >= deadline:
-                os.close(descriptor)
-                return None
-        time.sleep(0.02)
+def _detach(command: Sequence[str], workspace: Workspace, log: IO[bytes]) -> int:
+    """Run the command, which forks at once so that the scheduler is nobody's child here; returns its exit status."""
+    first = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=workspace.root, start_new_session=True
+    )
+    return first.wait()
 
 
 class Scheduler:
@@ -90,20 +78,22 @@ class Scheduler:
         self._command = command
         self._idle_exit_s = idle_exit_s
         self._told_to_leave = False
+        self._replaced = False
         self._left: set[str] = set()
 
     def run(self) -> bool:
         """Work until idle or told to leave; False at once when another scheduler works already."""
-        lock = _lock(self._workspace, LOCK_WAIT_S)
+        lock = take_lock(self._workspace, LOCK_WAIT_S)
         while lock is not None:
             try:
-                self._serve()
+                self._await_predecessor(lock)
+                self._serve(lock)
             finally:
-                os.close(lock)
+                lock.release()
             # A client that queued something while the lock was still held relied on this scheduler.
-            if self._told_to_leave or not self._has_work():
-                return True
-            lock = _lock(self._workspace)
+            if self._replaced or self._told_to_leave or not self._has_work():
+                return not self._replaced
+            lock = take_lock(self._workspace)
         return False
 
     def leave(self) -> None:
@@ -117,9 +107,19 @@ class Scheduler:
         fresh = {run_id for run_id in ticketed(self._workspace) if run_id not in self._left}
         return self._workspace.root.exists() and bool(fresh or read_requests(self._workspace))
 
-    def _serve(self) -> None:
+    def _await_predecessor(self, lock: Lock) -> None:
+        """A scheduler whose lock was removed by hand notices that at its next tick, and leaves; until then it works."""
+        status = read_status(self._workspace)
+        before = None if status is None or status.identity.pid == os.getpid() else status.identity
+        if before is not None and before.alive():
+            _LOG.info("scheduler %d waits until scheduler %d has left", os.getpid(), before.pid)
+            while before.alive() and not self._told_to_leave and lock.keep():
+                time.sleep(BUSY_TICK_S)
+
+    def _serve(self, lock: Lock) -> None:
         from engine.launch.dispatcher import Dispatcher
         from engine.launch.ingesting import Ingester
+        from engine.launch.notices import Notices
         from engine.launch.progress import Progress
         from engine.launch.slots import find_slots
         from engine.launch.workers import WORKER_COMMAND
@@ -129,10 +129,13 @@ class Scheduler:
         progress.write(None)
         dispatcher = Dispatcher(self._workspace, slots, command=self._command or WORKER_COMMAND, ended=progress.observe)
         ingester = Ingester(self._workspace)
+        notices = Notices(self._workspace)
         ingester.start()
         _LOG.info("scheduler %d: slots %s", os.getpid(), " ".join(slot.name for slot in slots))
         try:
-            self._loop(dispatcher, progress, ingester.poke)
+            self._loop(lock, dispatcher, progress, notices, ingester.poke)
+            if self._replaced:
+                return
             if not self._told_to_leave:
                 dispatcher.pool.dismiss_all()
             self._left = set(dispatcher.entries)
@@ -141,12 +144,20 @@ class Scheduler:
             ingester.close()
         _LOG.info("scheduler %d leaves", os.getpid())
 
-    def _loop(self, dispatcher: Dispatcher, progress: Progress, poke: Callable[[], None]) -> None:
+    def _loop(
+        self, lock: Lock, dispatcher: Dispatcher, progress: Progress, notices: Notices, poke: Callable[[], None]
+    ) -> None:
         idle_since, status_at, trouble = time.monotonic(), 0.0, 0
         while not self._told_to_leave:
             try:
+                if not lock.keep():
+                    _LOG.warning("scheduler %d leaves: another has the lock, whose file was removed", os.getpid())
+                    self._replaced = True
+                    return
                 changed = dispatcher.tick()
-                busy, now = dispatcher.busy, time.monotonic()
+                if changed:
+                    notices.look(dispatcher.entries)
+                busy, now = dispatcher.busy or notices.working, time.monotonic()
                 if changed or (busy and now - status_at > STATUS_EVERY_S):
                     progress.write(dispatcher)
                     status_at = now
@@ -176,13 +187,13 @@ class Scheduler:
         return times + 1
 
 
-def main() -> None:
+def main(command: Sequence[str] | None = None) -> None:
     """Detach, then schedule until there is nothing to do."""
     if os.fork():
         os._exit(0)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
-    scheduler = Scheduler(Workspace.open(sys.argv[1]))
+    scheduler = Scheduler(Workspace.open(sys.argv[1]), command=command)
     signal.signal(signal.SIGTERM, lambda number, frame: scheduler.leave())
     scheduler.run()
 
