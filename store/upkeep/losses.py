@@ -33,3 +33,9 @@ def table_bytes(con: duckdb.DuckDBPyConnection, table: str) -> int:
         f"SELECT count(DISTINCT block_id) FROM pragma_storage_info('{table}') WHERE block_id >= 0"
     ).fetchall()
     return found[0][0] * BLOCK_BYTES
+
+
+def unused_bytes(con: duckdb.DuckDBPyConnection) -> int:
+    """Room in the database's file that holds nothing."""
+    found = con.execute("SELECT total_blocks - used_blocks FROM pragma_database_size()").fetchall()
+    return found[0][0] * BLOCK_BYTES
