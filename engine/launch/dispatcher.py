@@ -52,9 +52,7 @@ class Dispatcher:
         command: Sequence[str] = WORKER_COMMAND,
         timing: Timing = Timing(),
         ended: Callable[[RunSpec, RunDir], None] = lambda spec, run: None,
-        code: str | None = None,
     ) -> None:
-        """``code`` is the hash of the sources that workers must have begun with; by default of those on the disk."""
         self.slots = tuple(slots)
         self.pool = Pool(workspace, command)
         self._workspace = workspace
@@ -73,7 +71,8 @@ class Dispatcher:
         self._desk = Desk(workspace, self._roster, self._endings, self._pauses, self._slurm, timing.stop_grace_s)
         self._hiring = Hiring(self.pool, self.slots, Occupancy(workspace, self.slots))
         self._wanting = Wanting(workspace)
-        self._code = hash_sources() if code is None else code
+        self.code = hash_sources()
+        """Hash of the sources on the disk, with which a worker must have begun to be given a run."""
         self._stop_grace_s = timing.stop_grace_s
         self._was_paused = False
         self.pool.adopt()
@@ -86,6 +85,11 @@ class Dispatcher:
     def entries(self) -> dict[str, Entry]:
         """All runs in the queue, by identifier."""
         return self._roster.entries
+
+    @property
+    def known(self) -> set[str]:
+        """Runs with a ticket that were looked at, those that cannot be queued included."""
+        return self._roster.known
 
     @property
     def assigned(self) -> list[Entry]:
@@ -226,8 +230,8 @@ class Dispatcher:
     def _dismiss_outdated(self) -> None:
         """Workers that began with other sources than are on the disk now must not execute another run."""
         for worker in self.pool.workers.values():
-            if worker.code not in ("", self._code) and worker.available:
-                _LOG.info("worker %s has older code in memory: it leaves", worker.worker_id)
+            if worker.code not in ("", self.code) and worker.available:
+                _LOG.info("worker %s has other code in memory than is on the disk: it leaves", worker.worker_id)
                 worker.dismiss()
 
     def _assign(self, entry: Entry, worker: Worker) -> None:

@@ -17,6 +17,7 @@ from typing import IO, TYPE_CHECKING
 
 from engine.launch.lock import Lock, take_lock
 from engine.launch.login import find_escape
+from engine.launch.renewal import Renewal, start_anew
 from engine.launch.slots import slots_wanted
 from engine.launch.status import read_status
 from store.files import cannot_write
@@ -79,6 +80,7 @@ class Scheduler:
         self._idle_exit_s = idle_exit_s
         self._told_to_leave = False
         self._replaced = False
+        self._outdated = False
         self._left: set[str] = set()
 
     def run(self) -> bool:
@@ -90,6 +92,8 @@ class Scheduler:
                 self._serve(lock)
             finally:
                 lock.release()
+            if self._outdated:
+                start_anew()
             # A client that queued something while the lock was still held relied on this scheduler.
             if self._replaced or self._told_to_leave or not self._has_work():
                 return not self._replaced
@@ -127,25 +131,32 @@ class Scheduler:
         slots = find_slots(runs_per_gpu=self._workspace.settings.runs_per_gpu)
         progress = Progress(self._workspace, slots)
         progress.write(None)
+        renewal = Renewal()
         dispatcher = Dispatcher(self._workspace, slots, command=self._command or WORKER_COMMAND, ended=progress.observe)
         ingester = Ingester(self._workspace)
         notices = Notices(self._workspace)
         ingester.start()
         _LOG.info("scheduler %d: slots %s", os.getpid(), " ".join(slot.name for slot in slots))
         try:
-            self._loop(lock, dispatcher, progress, notices, ingester.poke)
+            self._loop(lock, dispatcher, progress, notices, renewal, ingester.poke)
             if self._replaced:
                 return
-            if not self._told_to_leave:
+            if not (self._told_to_leave or self._outdated):
                 dispatcher.pool.dismiss_all()
-            self._left = set(dispatcher.entries)
+            self._left = dispatcher.known
             progress.write(dispatcher)
         finally:
             ingester.close()
         _LOG.info("scheduler %d leaves", os.getpid())
 
     def _loop(
-        self, lock: Lock, dispatcher: Dispatcher, progress: Progress, notices: Notices, poke: Callable[[], None]
+        self,
+        lock: Lock,
+        dispatcher: Dispatcher,
+        progress: Progress,
+        notices: Notices,
+        renewal: Renewal,
+        poke: Callable[[], None],
     ) -> None:
         idle_since, status_at, trouble = time.monotonic(), 0.0, 0
         while not self._told_to_leave:
@@ -153,6 +164,10 @@ class Scheduler:
                 if not lock.keep():
                     _LOG.warning("scheduler %d leaves: another has the lock, whose file was removed", os.getpid())
                     self._replaced = True
+                    return
+                dispatcher.code = renewal.look()
+                if renewal.due:
+                    self._outdated = True
                     return
                 changed = dispatcher.tick()
                 if changed:
