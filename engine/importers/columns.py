@@ -104,15 +104,16 @@ def require_meaning(
         )
     if "adapt_tokens" not in chosen or "adapt_tokens" in mapped or chosen["adapt_tokens"].lower() != "d":
         return
-    told = {"replay_ratio", "zero_shot_loss", "atpp"} & chosen.keys()
-    pretraining = all(
+    if {"replay_ratio", "zero_shot_loss", "atpp"} & chosen.keys():
+        return
+    pretraining = bool(rows) and all(
         row["adapt_tokens"]
         and row.get("n_params")
         and row.get("ptpp")
         and math.isclose(row["adapt_tokens"], row["n_params"] * row["ptpp"], rel_tol=0.01)
         for row in rows
     )
-    if pretraining or (not told and "ptpp" not in chosen):
+    if pretraining or "ptpp" not in chosen:
         column = chosen["adapt_tokens"]
         why = "it is N·P in every row, so pretraining's" if pretraining else "nothing says of which training"
         raise ConfigError(

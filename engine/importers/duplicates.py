@@ -19,8 +19,8 @@ def without_known(
     workspace: Workspace, recorded: Recorded, experiment: str | None
 ) -> tuple[tuple[Mapping[str, Any], ...], list[Unread]]:
     """The points of ``recorded`` that no other table of its experiment holds, and the others as not imported."""
+    own = identify(workspace, recorded, experiment)
     experiment = experiment or recorded.project
-    own = identify(recorded, experiment)
     known: dict[str, str] = {}
     for run_id in workspace.run_ids():
         run = workspace.run(run_id)

@@ -44,6 +44,7 @@ class Kept:
     """What became of one run. ``state``: new, longer, changed or known; counts are of values and points in all."""
 
     run_id: str
+    experiment: str
     recorded: Recorded
     state: str
     n_values: int
@@ -59,10 +60,14 @@ def keep(
 
     A tracker's run keeps what earlier imports brought (its log may be in parts); a table's points are replaced.
     """
-    experiment = experiment or recorded.project or "imported"
-    run_id = identify(recorded, experiment)
+    run_id = identify(workspace, recorded, experiment)
     run = workspace.run(run_id)
     old_spec = run.spec() if run.exists() else None
+    if old_spec is not None:
+        # The name a folder gives it depends on where it was looked for; the first one stays.
+        recorded = replace(recorded, name=old_spec["name"])
+        experiment = experiment or old_spec["experiment"]
+    experiment = experiment or recorded.project or "imported"
     old = read_events(run.attempt(1).events)[0] if old_spec is not None else []
     names = choose_names((name for m in recorded.measurements for name in m.values), mapped)
     if old_spec is not None and recorded.tool != "table" and old_spec["job"].get("names", {}) == names:
@@ -75,6 +80,7 @@ def keep(
     }
     kept = Kept(
         run_id,
+        experiment,
         recorded,
         "new",
         sum(len(m.values) for m in recorded.measurements),
@@ -94,14 +100,19 @@ def keep(
     return replace(kept, state="longer" if longer else "changed")
 
 
-def identify(recorded: Recorded, experiment: str) -> str:
+def identify(workspace: Workspace, recorded: Recorded, experiment: str | None) -> str:
     """The run's identifier here: its name, and a key of the tool and what the tool calls it.
 
-    A table has no identity of its own: it is its name within an experiment.
+    The key decides, whatever the name was when the run came first. A table has no identity of its own: it is its
+    file's name within an experiment.
     """
+    within = [experiment or recorded.project] if recorded.tool == "table" else []
+    key = content_key([recorded.tool, recorded.source_id, *within], 8)
+    for known in sorted(workspace.runs.glob(f"*-{key}")):
+        if workspace.run(known.name).is_imported():
+            return known.name
     readable = re.sub(r"[^A-Za-z0-9._=+,-]+", "-", recorded.name).strip("-._=+,")[:60] or recorded.tool
-    within = [experiment] if recorded.tool == "table" else []
-    return f"{readable}-{content_key([recorded.tool, recorded.source_id, *within], 8)}"
+    return f"{readable}-{key}"
 
 
 def choose_names(present: Iterable[str], mapped: Mapping[str, str]) -> dict[str, str]:

@@ -81,7 +81,7 @@ def import_(
         {
             "state": run.state,
             "run": run.run_id,
-            "experiment": experiment or run.recorded.project,
+            "experiment": run.experiment,
             "ended": run.recorded.state,
             "values": run.n_values,
             "points": run.n_points,

@@ -20,6 +20,7 @@ from odyssey_tui.services.fit_words import (
     find_news,
     find_open,
     is_pretraining,
+    make_row,
     score_rows,
     tell_curves,
     tell_facts,
@@ -28,6 +29,7 @@ from odyssey_tui.services.format import count
 from odyssey_tui.services.stored_laws import (
     NO_FITS,
     NO_FITS_HINT,
+    Family,
     anchors_of,
     distinct,
     held_out_error,
@@ -150,6 +152,8 @@ def forecast(
         measured = adaptation_points(con, role=role, domain=family.domain)
         qualities = {p.run_id: p.base_zero_shot_loss for p in measured if p.base_zero_shot_loss is not None}
         candidates = [fit for fit in family.of(role) if not is_pretraining(fit)]
+        if not candidates and family.of(role):
+            return tell_pretraining(family, role, x)
         if not candidates:
             return Forecast(role, x, family.domain, reason=f"No law of the {role} loss is stored.", hint=NO_FITS_HINT)
         chosen = choose_fit(candidates, form, anchors)
@@ -175,6 +179,24 @@ def forecast(
         ),
     )
     return draw(base, law, points, size, replay_ratio)
+
+
+def tell_pretraining(family: Family, role: str, x: Axis) -> Forecast:
+    """What there is where nothing was adapted: scores, and the law with the lowest held-out error; no curve."""
+    fits = sorted(family.of(role), key=held_out_error)
+    form = find_form(fits[0].form)
+    return Forecast(
+        role,
+        x,
+        family.domain,
+        fits[0].form,
+        formula=form.formula,
+        source=form.source,
+        scores=tuple(make_row(fit, fit.form, fit.scores, "nothing", fit is fits[0]) for fit in fits),
+        facts=("Parameters: " + ", ".join(f"{name} = {value:.4g}" for name, value in fits[0].params.items()) + ".",),
+        reason="Only laws of pretraining are fitted here: nothing was adapted, so there is no curve of adaptation.",
+        hint='D is tokens of pretraining; `odyssey sql "SELECT form, params, scores FROM fits"` has everything.',
+    )
 
 
 def choose_fit(candidates: list[FitRow], form: str | None, anchors: bool) -> FitRow:
