@@ -9,12 +9,13 @@ from store.errors import DataError
 from store.event_rows import text
 from store.journal import read_events
 from store.run_dir import RunDir
-from store.survey import look_at, size_of
+from store.survey import look_at
 from store.upkeep.check_rows import REBUILD
 from store.upkeep.deletion import half_deleted
 from store.upkeep.findings import Check, Finding, Scene, names
 from store.upkeep.leftovers import find_leftovers, unknown_files
-from store.upkeep.losses import BLOCK_BYTES
+from store.upkeep.losses import unused_bytes
+from store.upkeep.tails import last_seq
 
 _GC = "`odyssey store gc` lists and removes it."
 
@@ -68,15 +69,16 @@ def _specifications(scene: Scene) -> Iterator[Finding]:
 
 def _journals(scene: Scene) -> Iterator[Finding]:
     there = {run.run_id for run in scene.runs}
-    shorter = []
-    for file, run_id, offset in scene.ask("SELECT file, run_id, byte_offset FROM ingested_journals ORDER BY 1"):
-        if (run_id is None or run_id in there) and size_of(scene.workspace.root / file) < offset:
-            shorter.append(file)
+    shorter = [
+        file
+        for file, run_id, seq in scene.ask("SELECT file, run_id, seq FROM ingested_journals ORDER BY 1")
+        if (run_id is None or run_id in there) and last_seq(scene.workspace.root / file) < seq
+    ]
     if shorter:
         yield Finding(
             "problem",
-            f"{len(shorter)} journals are shorter than when they were read: {names(shorter)}",
-            "The database has what they held. `odyssey store restore BACKUP` brings them back.",
+            f"{len(shorter)} journals lack events that the database has read: {names(shorter)}",
+            "Nothing is lost while the database is there. `odyssey store restore BACKUP` brings them back.",
         )
 
 
@@ -174,9 +176,8 @@ def _unknown(scene: Scene) -> Iterator[Finding]:
 
 
 def _room(scene: Scene) -> Iterator[Finding]:
-    ((total, used),) = scene.ask("SELECT total_blocks, used_blocks FROM pragma_database_size()")
-    unused = (total - used) * BLOCK_BYTES
-    if unused > 0.2 * total * BLOCK_BYTES and unused > 50e6:
+    unused, whole = unused_bytes(scene.con), scene.workspace.database_path.stat().st_size
+    if unused > max(0.2 * whole, 50e6):
         yield Finding("info", f"{unused / 1e6:.0f} MB of the database's file are unused", _GC)
 
 

@@ -11,9 +11,9 @@ from store import schema
 from store.database import open_file
 from store.errors import WorkspaceError
 from store.event_rows import TARGETS
-from store.survey import size_of
 from store.upkeep.swap import copy_database, quoted
 from store.upkeep.tables import OF_SHARDS, SHARED, UNIQUE, list_tables
+from store.upkeep.tails import last_seq
 from store.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -122,8 +122,8 @@ class Salvager:
 
     def incomplete_runs(self, workspace: Workspace) -> list[str]:
         """Runs of which the database knows more than their files say: without a directory, or with shorter journals."""
-        journals = self._ask("SELECT run_id, file, byte_offset FROM old.ingested_journals WHERE run_id IS NOT NULL")
-        short = {run for run, file, offset in journals if size_of(workspace.root / file) < offset}
+        journals = self._ask("SELECT run_id, file, seq FROM old.ingested_journals WHERE run_id IS NOT NULL")
+        short = {run for run, file, seq in journals if last_seq(workspace.root / file) < seq}
         known = {run for (run,) in self._ask("SELECT run_id FROM old.runs")}
         return sorted((known - set(workspace.run_ids())) | (known & short))
 
