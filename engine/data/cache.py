@@ -14,7 +14,8 @@ from pathlib import Path
 from store.errors import DataError
 from store.files import cannot_write
 
-ABANDONED_S = 86_400.0
+ABANDONED_S = 7 * 86_400.0
+"""Longer than any build and any step of the clock."""
 
 
 def cached_folder(folder: Path, build: Callable[[Path], None]) -> Path:

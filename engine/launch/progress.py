@@ -16,6 +16,7 @@ from engine.launch.process import Identity
 from engine.launch.status import SlotStatus, Status, write_status
 from engine.spec.run import RunSpec
 from store.errors import DataError
+from store.journal import read_events
 from store.run_dir import RunDir
 from store.workspace import Workspace
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
+END_BYTES = 4096
+"""The last event of a journal is within these."""
 LONG_ENOUGH_S = 5.0
 """A run's own estimate counts for others after this: at first it is of opening files and filling caches."""
 
@@ -48,9 +51,9 @@ class Progress:
             return
         self._specs[spec.run_id] = spec
         self._done.add(spec.run_id)
-        # A clock set back meanwhile would teach a negative pace.
-        if state.started is not None and state.ended is not None and state.ended > state.started:
-            self._pace.observe(spec, state.ended - state.started)
+        took_s = measured_s(run, state.attempt)
+        if took_s is not None:
+            self._pace.observe(spec, took_s)
 
     def write(self, dispatcher: Dispatcher | None) -> None:
         """Write ``scheduler.json``."""
@@ -119,6 +122,14 @@ class Progress:
             return state.eta_s
         ran_s = entry.worker.occupied_s if entry.worker is not None else time.time() - (state.started or time.time())
         return max(1.0, self._pace.expect(entry.spec) - ran_s)
+
+
+def measured_s(run: RunDir, attempt: int) -> float | None:
+    """Seconds that a done attempt says it took; the times of its events would hold any setting of the clock."""
+    journal = run.attempt(attempt).events
+    events, _ = read_events(journal, max(0, journal.stat().st_size - END_BYTES)) if journal.exists() else ([], 0)
+    done = [event["seconds"] for event in events if event["event"] == "done" and "seconds" in event]
+    return float(done[-1]) if done else None
 
 
 def _foretold(running: Iterable[Entry]) -> Iterator[tuple[RunSpec, float]]:
