@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
+import pwd
 from pathlib import Path
 from typing import Any
 
 from store.errors import DataError, WorkspaceError
+
+_DAMAGED = "Restore it from a copy, or move it away."
 
 
 def write_atomic(path: Path, content: str | bytes) -> None:
@@ -39,13 +43,23 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """The JSON value in ``path``; ``DataError`` names file and line when it is none, ``FileNotFoundError`` passes."""
+    """The JSON value in ``path``; ``DataError`` names file and line when it is none.
+
+    ``FileNotFoundError`` passes, and so does ``NotADirectoryError`` (a file stands where a folder should).
+    """
     try:
         return json.loads(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        raise
     except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not UTF-8 text: {error.reason} at byte {error.start}") from error
+        raise DataError(f"{path} is not UTF-8 text: {error.reason} at byte {error.start}", _DAMAGED) from error
     except json.JSONDecodeError as error:
-        raise DataError(f"{path}:{error.lineno}: not JSON: {error.msg}") from error
+        what = " ".join(error.msg.split())
+        raise DataError(f"{path}:{error.lineno}: not JSON: {what} column {error.colno}", _DAMAGED) from error
+    except RecursionError as error:
+        raise DataError(f"{path} is not JSON that anybody would write: nested too deeply", _DAMAGED) from error
+    except OSError as error:
+        raise cannot_read(path, error) from error
 
 
 def temporary_name(name: str) -> str:
@@ -55,10 +69,35 @@ def temporary_name(name: str) -> str:
 
 def cannot_write(path: Path, error: OSError) -> WorkspaceError:
     """The one message for a write that the file system refused."""
-    return WorkspaceError(
-        f"cannot write {path}: {error.strerror or error}",
-        "Check the folder's permissions and the free space, or choose another workspace (--workspace DIR).",
-    )
+    hint = "Check the folder's permissions and the free space, or choose another workspace (--workspace DIR)."
+    if error.errno in (errno.EACCES, errno.EPERM) and (owner := _other_owner(path)):
+        hint = (
+            f"It belongs to {owner}: check its permissions. A group shares a workspace after `chmod -R g+rwX` and "
+            "`chmod g+s` on its folders, with `umask 002` for everybody; else choose another (--workspace DIR)."
+        )
+    return WorkspaceError(f"cannot write {path}: {error.strerror or error}", hint)
+
+
+def cannot_read(path: Path, error: OSError, hint: str = "") -> DataError:
+    """The one message for a file that is there and cannot be read."""
+    advice = hint or ("Check its permissions." if isinstance(error, PermissionError) else _DAMAGED)
+    return DataError(f"cannot read {path}: {error.strerror or error}", advice)
+
+
+def _other_owner(path: Path) -> str:
+    """Who owns a path, or the nearest folder that can be looked at; empty for whoever asks."""
+    for place in (path, *path.parents):
+        try:
+            owner = os.stat(place).st_uid
+        except OSError:
+            continue
+        if owner == os.geteuid():
+            return ""
+        try:
+            return pwd.getpwuid(owner).pw_name
+        except KeyError:
+            return f"user {owner}"
+    return ""
 
 
 def _discard(temporary: Path) -> None:

@@ -9,13 +9,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-from store.errors import DataError
-from store.files import cannot_write
+from store.files import cannot_read, cannot_write
 
 MALFORMED = "malformed"
 """The name under which ``read_events`` reports a line that is not an object with ``seq``, ``t`` and ``event``."""
 
 _TAIL_BYTES = 1 << 16
+_LAST_S = 1e12
+"""No journal is written so long after 1970; not a number and infinities are beyond it too."""
 
 
 class Journal:
@@ -77,7 +78,7 @@ def read_events(path: Path, offset: int = 0) -> tuple[list[dict[str, Any]], int]
     except FileNotFoundError:
         return [], offset
     except OSError as error:
-        raise DataError(f"cannot read the journal {path}: {error.strerror or error}") from error
+        raise cannot_read(path, error, "Restore the journal, or move its run's folder away.") from error
     end = data.rfind(b"\n") + 1
     events = []
     position = offset
@@ -91,13 +92,15 @@ def read_events(path: Path, offset: int = 0) -> tuple[list[dict[str, Any]], int]
 def _parse(line: bytes, position: int) -> dict[str, Any]:
     try:
         value = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         value = None
     if (
         isinstance(value, dict)
         and isinstance(value.get("event"), str)
-        and isinstance(value.get("seq"), int)
-        and isinstance(value.get("t"), int | float)
+        and type(value.get("seq")) is int
+        and 0 <= value["seq"] < 2**63
+        and type(value.get("t")) in (int, float)
+        and abs(value["t"]) < _LAST_S
     ):
         return value
     # Remains of anything may stand here, and it will be shown on a terminal.

@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 TERMINAL = frozenset({"done", "failed", "cancelled", "lost"})
 _CONTROL = frozenset({"queued", "submitted", "assigned", "held", "lost", "cancelled", "retried"})
 _ATTEMPT = frozenset({"starting", "running", "stopping", "done", "failed", "cancelled"})
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_amount(value: Any) -> bool:
+    return type(value) in (int, float) and 0 <= value < 1e300
+
+
+def _is_pid(value: Any) -> bool:
+    return type(value) is int and 0 < value < 2**31
+
+
+_FIELDS: Mapping[str, Callable[[Any], bool]] = {
+    **dict.fromkeys(("host", "boot_id", "device", "phase", "unit"), _is_text),
+    **dict.fromkeys(("total", "done", "pid_started"), _is_amount),
+    "eta_s": lambda value: value is None or _is_amount(value),
+    "pid": _is_pid,
+}
+"""Fields of an event that are part of the state, where they are what they should be: a journal may be damaged."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +89,7 @@ class RunFold:
                 continue
             newest = max(fold.said_of, fold.attempt.attempt)
             number = event.get("attempt")
-            number = number if isinstance(number, int) else newest
+            number = number if type(number) is int and 0 <= number < 2**31 else newest
             fold = replace(
                 fold,
                 said=name,
@@ -81,7 +102,8 @@ class RunFold:
             if name in ("queued", "retried"):
                 fold = replace(fold, attempt=replace(fold.attempt, queued=event["t"]))
             if name == "assigned":
-                fold = replace(fold, attempt=replace(fold.attempt, worker=event.get("worker")))
+                worker = event.get("worker")
+                fold = replace(fold, attempt=replace(fold.attempt, worker=worker if _is_text(worker) else None))
         return fold
 
     def events(self, number: int, events: Iterable[Mapping[str, Any]]) -> RunFold:
@@ -106,7 +128,8 @@ class RunFold:
         if self.said == "submitted" and self.said_of > known:
             return RunState(state="queued", attempt=known, reason=self.said_reason, queued=attempt.queued)
         if self.said == "retried" and self.said_of > known:
-            return RunState(state="queued", attempt=known, queued=attempt.queued)
+            again = f"again: {self.said_reason}" if self.said_reason else ""
+            return RunState(state="queued", attempt=known, reason=again, queued=attempt.queued)
         if self.said in ("held", "queued") and (self.said_of > known or (attempt.finished and self.said_of == known)):
             return RunState(state=self.said, attempt=known, reason=self.said_reason, queued=attempt.queued)
         if self.said in ("lost", "cancelled") and (self.said_of > known or not attempt.finished):
@@ -139,9 +162,8 @@ def _step(state: RunState, event: Mapping[str, Any]) -> RunState:
         changes["hint"] = str(event.get("hint") or "")
     if name in TERMINAL:
         changes |= {"ended": at, "eta_s": None}
-    known = ("host", "pid", "pid_started", "boot_id", "device", "total", "done", "phase", "eta_s", "unit")
     if name in ("starting", "running", "progress"):
-        changes |= {key: event[key] for key in known if key in event}
+        changes |= {key: event[key] for key, fits in _FIELDS.items() if key in event and fits(event[key])}
     if name == "starting":
         changes["started"] = at
     if name == "progress" and state.state == "stopping":

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-WRONG: tuple[Any, ...] = (
+WRONG: tuple[Any, ...] = (None, True, -1, 0.5, 1e400, 2**80, "", "nothing", "\ud800", [], {}, [[]], {"a": {"b": 1}})
     None,
     True,
     -1,

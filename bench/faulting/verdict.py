@@ -53,9 +53,7 @@ def compare(reference: Workspace, disturbed: Workspace) -> Verdict:
     with lease(disturbed) as con:
         verdict.doubled += _doubled(con)
         verdict.token_losses = _count_losses(con)
-        verdict.metrics = con.execute("SELECT count(DISTINCT (run_id, branch, step, name)) FROM metrics").fetchall()[0][
-            0
-        ]
+        verdict.metrics = _count(con, "SELECT count(DISTINCT (run_id, branch, step, name)) FROM metrics")
     _compare_weights(_weights(reference), _weights(disturbed), verdict)
     verdict.lost += [f"{path} was never ingested" for path in disturbed.runs.glob("*/attempts/*/spool/[!.]*")]
     verdict.lost += [f"{path} was set aside" for path in disturbed.runs.glob("*/attempts/*/quarantine/*")]

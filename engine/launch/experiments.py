@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from store.files import read_json, write_atomic, write_json
+from store.errors import DataError
+from store.files import write_atomic, write_json
+from store.records import read_record
 from store.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -62,10 +65,29 @@ class Wanting:
 
 
 def read_launches(workspace: Workspace) -> list[Launched]:
-    """All launched experiments, the newest first."""
+    """All launched experiments, the newest first; a damaged record is left out (``find_damaged_launches``)."""
     found = []
-    for file in workspace.experiments.glob("[!.]*.json"):
-        value = read_json(file)
-        value["runs"] = tuple(value["runs"])
-        found.append(Launched(**value, document=file.with_suffix(".yaml")))
+    for file in _records(workspace):
+        with contextlib.suppress(FileNotFoundError, DataError):
+            found.append(_read(file))
     return sorted(found, key=lambda launched: -launched.launched)
+
+
+def find_damaged_launches(workspace: Workspace) -> list[DataError]:
+    """Records of launches that cannot be read: each says which file and what to do."""
+    found = []
+    for file in _records(workspace):
+        try:
+            _read(file)
+        except DataError as error:
+            found.append(error)
+    return found
+
+
+def _records(workspace: Workspace) -> list[Path]:
+    return sorted(workspace.experiments.glob("[!.]*.json"))
+
+
+def _read(file: Path) -> Launched:
+    document = file.with_suffix(".yaml")
+    return read_record(file, Launched, f"Launch {document} again, which writes it anew.", document=document)

@@ -5,14 +5,20 @@ Both say how things should be, or are, never what changed: reading one twice, or
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from engine.launch.process import Identity, Instant
+from store.errors import DataError
 from store.files import read_json, write_json
+from store.records import parse_record, read_record
 
+_LOG = logging.getLogger(__name__)
+_DAMAGED = "Delete the worker's folder once its process has ended."
 Content = TypeVar("Content")
 TOLD_TO_END = "the worker was told to end"
 """Why a run stops whose worker got SIGTERM: it is unfinished, and goes on in a next attempt."""
@@ -97,21 +103,35 @@ class Mailbox:
         write_json(self.inbox, asdict(order))
 
     def write_card(self, card: Card) -> None:
-        write_json(self.card, asdict(card))
+        write_json(self.card, {**asdict(card), "workspace": self._home})
 
     def write_slot(self, slot: Slot) -> None:
         write_json(self.slot, asdict(slot))
 
     def read_slot(self) -> Slot:
-        return Slot(**read_json(self.slot))
+        """``DataError`` when the file is damaged, ``FileNotFoundError`` before it is there."""
+        return read_record(self.slot, Slot, _DAMAGED)
+
+    def is_copied(self) -> bool:
+        """Whether the worker belongs to another workspace, of which this one is a copy: it is not ours to command."""
+        try:
+            home = read_json(self.card).get("workspace")
+        except (FileNotFoundError, NotADirectoryError, DataError, AttributeError):
+            return False
+        return home is not None and home != self._home
+
+    @property
+    def _home(self) -> str:
+        """The workspace as the one path that it has on this machine."""
+        return os.path.realpath(self.path.parent.parent)
 
 
 def parse_order(value: dict[str, Any]) -> Order:
-    return Order(**{**value, "given": Instant(**value.get("given", {}))})
+    return parse_record(Order, value, Path("inbox.json"), _DAMAGED)
 
 
 def parse_card(value: dict[str, Any]) -> Card:
-    return Card(**{**value, "identity": Identity(**value["identity"])})
+    return parse_record(Card, value, Path("worker.json"), _DAMAGED)
 
 
 class Watched(Generic[Content]):
@@ -124,13 +144,15 @@ class Watched(Generic[Content]):
         self._content: Content | None = None
 
     def read(self) -> Content | None:
-        """The content; None while the file does not exist."""
+        """The content; None while the file does not exist. Of a damaged one, what it held before."""
         try:
             status = self._path.stat()
             version = (status.st_ino, status.st_mtime_ns)
             if version != self._version:
-                self._content = self._parse(read_json(self._path))
                 self._version = version
+                self._content = self._parse(read_json(self._path))
         except FileNotFoundError:
             self._version, self._content = None, None
+        except (OSError, DataError) as error:
+            _LOG.warning("%s cannot be read: %s", self._path, " ".join(str(error).split()))
         return self._content

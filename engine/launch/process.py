@@ -12,6 +12,8 @@ from pathlib import Path
 import psutil
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_FIRST_NAMESPACE = "pid:[4026531836]"
+"""That of a machine itself (PROC_PID_INIT_INO of Linux); a container has another, and other process numbers."""
 _CLOCK_SLACK_S = 2.0
 """Where start times count from the epoch they shift a little when the clock is set."""
 _START_TICKS = 19
@@ -36,6 +38,11 @@ class Identity:
     @classmethod
     def current(cls) -> Identity:
         return cls.of(os.getpid())
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether it was a process of another machine, of which nothing can be seen from here."""
+        return self.boot_id != boot_id() and self.host != platform.node()
 
     def alive(self) -> bool:
         """Whether the process still runs; one that ended and was not yet collected by its parent does not."""
@@ -77,8 +84,13 @@ def start_time(process: psutil.Process) -> float:
 
 @cache
 def boot_id() -> str:
-    """Distinguishes one boot of a machine from every other."""
+    """Distinguishes one boot of a machine from every other, and a container on it, whose processes only it sees."""
     try:
-        return _BOOT_ID.read_text().strip()
+        booted = _BOOT_ID.read_text().strip()
     except OSError:
-        return f"{platform.node()}-{psutil.boot_time():.0f}"
+        booted = f"{platform.node()}-{psutil.boot_time():.0f}"
+    try:
+        numbers = os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return booted
+    return booted if numbers == _FIRST_NAMESPACE else f"{booted} {numbers}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engine.launch.status import Status, pause_reason, read_status
+from engine.launch.status import Status, pause_reason, read_status, works_elsewhere
 from engine.launch.tickets import read_tickets
 from store.run_state import RunState
 from store.workspace import Workspace
@@ -29,6 +29,9 @@ class QueueState:
 
     scheduler_alive: bool
     scheduler_pid: int | None
+    """None where there is none on this machine."""
+    scheduler_host: str
+    """The machine of a scheduler elsewhere; empty while there is none."""
     paused: str | None
     """Why the queue is paused; None when it is not."""
     slots: tuple[SlotState, ...]
@@ -46,7 +49,8 @@ class QueueState:
 def queue_state(workspace: Workspace) -> QueueState:
     """Look at the queue now. What the scheduler has not seen yet is listed after what it has."""
     status = read_status(workspace)
-    alive = status is not None and status.identity.alive()
+    away = status.identity.host if status is not None and works_elsewhere(workspace, status) else ""
+    alive = status is not None and (bool(away) or status.identity.alive())
     paused = pause_reason(workspace)
     tickets = {ticket.run_id: ticket for ticket in read_tickets(workspace)}
     slots = _slots(workspace, status) if status is not None and alive else ()
@@ -58,7 +62,8 @@ def queue_state(workspace: Workspace) -> QueueState:
     fresh = sorted((tickets[run_id] for run_id in tickets.keys() - shown), key=lambda ticket: ticket.order)
     return QueueState(
         scheduler_alive=alive,
-        scheduler_pid=status.identity.pid if status is not None and alive else None,
+        scheduler_pid=status.identity.pid if status is not None and alive and not away else None,
+        scheduler_host=away,
         paused=paused,
         slots=slots,
         queued=(*queued, *(ticket.run_id for ticket in fresh)),

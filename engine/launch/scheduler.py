@@ -19,7 +19,7 @@ from engine.launch.lock import Lock, take_lock
 from engine.launch.login import find_escape
 from engine.launch.renewal import Renewal, start_anew
 from engine.launch.slots import slots_wanted
-from engine.launch.status import read_status
+from engine.launch.status import beat, leave, read_status, works_elsewhere
 from store.files import cannot_write
 from store.space import is_full
 from store.workspace import Workspace
@@ -35,6 +35,7 @@ BUSY_TICK_S = 0.05
 IDLE_TICK_S = 0.5
 IDLE_EXIT_S = 30.0
 STATUS_EVERY_S = 2.0
+BEAT_EVERY_S = 10.0
 LOCK_WAIT_S = 1.0
 """A client that looks whether the lock is free holds it for an instant; a scheduler outlasts that."""
 TROUBLE_LIMIT = 20
@@ -46,6 +47,8 @@ def ensure_running(workspace: Workspace) -> bool:
     Raises ``ConfigError`` for a bad ODYSSEY_SLOTS, ``WorkspaceError`` when the workspace cannot be written.
     """
     slots_wanted()
+    if works_elsewhere(workspace, read_status(workspace)):
+        return False  # it reads the same files; a lock may not reach from one machine to another
     lock = take_lock(workspace)
     if lock is None:
         return False
@@ -85,6 +88,10 @@ class Scheduler:
 
     def run(self) -> bool:
         """Work until idle or told to leave; False at once when another scheduler works already."""
+        before = read_status(self._workspace)
+        if works_elsewhere(self._workspace, before):
+            _LOG.warning("scheduler %d leaves: one works on %s", os.getpid(), before.identity.host)
+            return False
         lock = take_lock(self._workspace, LOCK_WAIT_S)
         while lock is not None:
             try:
@@ -145,6 +152,7 @@ class Scheduler:
                 dispatcher.pool.dismiss_all()
             self._left = dispatcher.known
             progress.write(dispatcher)
+            leave(self._workspace)
         finally:
             ingester.close()
         _LOG.info("scheduler %d leaves", os.getpid())
@@ -158,7 +166,7 @@ class Scheduler:
         renewal: Renewal,
         poke: Callable[[], None],
     ) -> None:
-        idle_since, status_at, trouble = time.monotonic(), 0.0, 0
+        idle_since, status_at, beat_at, trouble = time.monotonic(), 0.0, 0.0, 0
         while not self._told_to_leave:
             try:
                 if not lock.keep():
@@ -176,6 +184,9 @@ class Scheduler:
                 if changed or (busy and now - status_at > STATUS_EVERY_S):
                     progress.write(dispatcher)
                     status_at = now
+                if now - beat_at > BEAT_EVERY_S:
+                    beat(self._workspace)
+                    beat_at = now
                 trouble = 0
             except Exception as error:
                 if is_full(error) and self._workspace.root.exists():

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from engine.launch.process import Identity
+from store import heartbeat
+from store.errors import DataError
 from store.files import read_json, write_json
+from store.records import parse_record
 from store.workspace import Workspace
+
+ELSEWHERE_S = 60.0
+"""A scheduler of another machine that has shown no sign of life for so long may be replaced."""
 
 
 @dataclass(frozen=True)
@@ -45,25 +52,46 @@ class Status:
 
 
 def write_status(workspace: Workspace, status: Status) -> None:
-    write_json(_path(workspace), asdict(status))
+    write_json(_path(workspace), {**asdict(status), "workspace": os.path.realpath(workspace.root)})
+
+
+def beat(workspace: Workspace) -> None:
+    """Say, for machines that cannot see this process, that the scheduler lives."""
+    heartbeat.beat(_path(workspace))
+
+
+def leave(workspace: Workspace) -> None:
+    """Say that the scheduler has left."""
+    heartbeat.stop(_path(workspace))
 
 
 def read_status(workspace: Workspace) -> Status | None:
-    """The last account of a scheduler of this workspace, alive or not; None before the first."""
+    """The last account of a scheduler of this workspace, alive or not; None before the first, or where it is damaged.
+
+    It is written anew every few seconds, so a damaged one is nobody's; that of a workspace of which this one is a copy
+    is not this one's.
+    """
+    path = _path(workspace)
     try:
-        value = read_json(_path(workspace))
-    except FileNotFoundError:
+        value = read_json(path)
+        status = parse_record(Status, value, path, "It is written anew by the next scheduler.")
+    except (FileNotFoundError, NotADirectoryError, DataError):
         return None
-    value["identity"] = Identity(**value["identity"])
-    value["slots"] = tuple(SlotStatus(**slot) for slot in value["slots"])
-    value["queued"], value["held"] = tuple(value["queued"]), tuple(value["held"])
-    return Status(**value)
+    return status if value.get("workspace") in (None, os.path.realpath(workspace.root)) else None
 
 
 def scheduler_alive(workspace: Workspace) -> bool:
-    """Whether the scheduler that spoke last still runs."""
+    """Whether the scheduler that spoke last still runs, here or on another machine."""
     status = read_status(workspace)
-    return status is not None and status.identity.alive()
+    return status is not None and (status.identity.alive() or works_elsewhere(workspace, status))
+
+
+def works_elsewhere(workspace: Workspace, status: Status | None) -> bool:
+    """Whether a scheduler on another machine has this workspace: it has shown within ``ELSEWHERE_S`` that it lives."""
+    if status is None or not status.identity.elsewhere:
+        return False
+    silent_s = heartbeat.age_s(_path(workspace))
+    return silent_s is not None and silent_s < ELSEWHERE_S
 
 
 def _path(workspace: Workspace) -> Path:

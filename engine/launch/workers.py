@@ -16,6 +16,9 @@ from pathlib import Path
 from engine.launch.mailbox import Card, Mailbox, Order, Slot, Watched, parse_card, parse_order
 from engine.launch.memory import count_memory_kills
 from engine.launch.process import Instant
+from store.errors import DataError
+from store.heartbeat import age_s
+from store.run_dir import RunDir
 from store.workspace import Workspace
 
 _LOG = logging.getLogger(__name__)
@@ -32,6 +35,8 @@ CUT_ADVICE = (
     "A file that it read was cut short or its disk failed. Check the disk; if a folder in `cache` is damaged delete "
     "it, it is made again; then retry the run."
 )
+ELSEWHERE_S = 60.0
+"""A worker of another machine whose run's journal has been silent for so long counts as dead."""
 BIRTH_S = 60.0
 """A worker that another scheduler started has this long to introduce itself."""
 
@@ -87,7 +92,17 @@ class Worker:
         if self.child is not None:
             return self.child.poll() is None
         card = self._card.read()
+        if card is not None and card.identity.elsewhere:
+            return self._seen_elsewhere()
         return card.identity.alive() if card else self.order.given.age_s() < BIRTH_S
+
+    def _seen_elsewhere(self) -> bool:
+        """Whether a worker of another machine still writes the journal of its run, where a heart beats."""
+        if not self.busy:
+            return False
+        run = RunDir(self.mailbox.path.parent.parent / "runs" / self.order.run_id)
+        silent_s = age_s(run.attempt(self.order.attempt).events)
+        return silent_s is not None and silent_s < ELSEWHERE_S
 
     @property
     def occupied_s(self) -> float:
@@ -157,9 +172,14 @@ class Pool:
         """Take over the workers that an earlier scheduler left behind, alive or not."""
         for folder in sorted(self._workspace.workers.glob("[!.]*")):
             mailbox = Mailbox(folder)
+            if mailbox.is_copied():
+                _LOG.warning("%s is of another workspace, of which this is a copy: left alone", folder.name)
+                shutil.rmtree(folder, ignore_errors=True)
+                continue
             try:
                 slot = mailbox.read_slot()
-            except FileNotFoundError:
+            except (FileNotFoundError, DataError) as error:
+                _LOG.warning("a worker's folder is given up: %s", " ".join(str(error).split()))
                 shutil.rmtree(folder, ignore_errors=True)
                 continue
             order = Watched(mailbox.inbox, parse_order).read()

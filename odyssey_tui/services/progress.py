@@ -43,6 +43,8 @@ class Pulse:
     eta_s: float | None
     label: str
     news: tuple[object, ...]
+    elsewhere: str = ""
+    """The machine on which the scheduler works; empty for this one."""
     troubles: tuple[Trouble, ...] = ()
     """What has gone wrong and still is: runs that failed or got lost, pauses that nobody asked for."""
 
@@ -72,6 +74,7 @@ class PulseReader:
             active=active,
             paused=queue.paused or "",
             works=queue.scheduler_alive,
+            elsewhere=queue.scheduler_host,
             share=queue.share,
             eta_s=queue.eta_s if active else None,
             label=self._label(states),

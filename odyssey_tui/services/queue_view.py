@@ -79,6 +79,8 @@ class QueueView:
             notes.append(f"executed by a command, not by the queue: {', '.join(entry.name for entry in commands)}")
         if len(self.entries) > len(self.by_commands) and not pulse.works:
             notes.append("no scheduler runs: 'odyssey resume' starts one")
+        if pulse.elsewhere:
+            notes.append(f"the scheduler works on {pulse.elsewhere}; what is asked for here it does there")
         return tuple(notes)
 
 

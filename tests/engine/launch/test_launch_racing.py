@@ -147,7 +147,7 @@ def test_the_end_of_a_terminal_ends_no_scheduler(bench, scripted):
 def test_after_a_reboot_processes_of_before_count_as_dead(bench, start_scheduler, tmp_path):
     """Files of the boot before name this very process, whose number and start time are alive now."""
     run_id = bench.queue("only", "finish")
-    before = Identity(os.getpid(), Identity.current().pid_started, "the boot before", "here")
+    before = Identity(os.getpid(), Identity.current().pid_started, "the boot before", Identity.current().host)
     write_status(bench.workspace, Status(before))
     run = bench.workspace.run(run_id)
     attempt = run.new_attempt()
