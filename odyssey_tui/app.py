@@ -24,10 +24,12 @@ from odyssey_tui.settings import Settings
 from odyssey_tui.themes import THEMES
 
 if TYPE_CHECKING:
-    from odyssey_tui.services.progress import Pulse, PulseReader
+    from odyssey_tui.services.progress import Pulse, PulseReader, Trouble
     from store.workspace import Workspace
 
 LEAVE_ON = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated", signal.SIGHUP: "hung up"}
+MOST_TOLD, TOLD_S = 3, 12.0
+"""Of what goes wrong at the same time so many are told one by one, each for so many seconds."""
 BUSY_S, IDLE_S = 1.0, 3.0
 """Seconds between looks at the workspace while something runs, and while nothing does."""
 
@@ -60,6 +62,8 @@ class OdysseyApp(App[None], inherit_bindings=False):
         """Runs marked for Compare, in the order they were marked."""
         self._next_look: Timer | None = None
         self._reader: PulseReader | None = None
+        self._told: set[str] = set()
+        """Keys of the troubles that the user has been told of."""
 
     def on_mount(self) -> None:
         for theme in THEMES:
@@ -98,6 +102,7 @@ class OdysseyApp(App[None], inherit_bindings=False):
         screen = self.base_screen
         if now is not None:
             self.pulse = now
+            self._tell(now.troubles, first=before is None)
             if before is None or before.news != now.news:
                 screen.reload()
             screen.clear_trouble("workspace")
@@ -106,6 +111,15 @@ class OdysseyApp(App[None], inherit_bindings=False):
         if self._next_look is not None:
             self._next_look.stop()
         self._next_look = self.set_timer(BUSY_S if now is not None and now.active else IDLE_S, self.look)
+
+    def _tell(self, troubles: tuple[Trouble, ...], *, first: bool) -> None:
+        """Say once what has gone wrong; what had when the application started is on its screens."""
+        fresh = [trouble.text for trouble in troubles if trouble.key not in self._told and not first]
+        self._told.update(trouble.key for trouble in troubles)
+        for text in fresh[:MOST_TOLD]:
+            self.notify(text, severity="error", timeout=TOLD_S, markup=False)
+        if len(fresh) > MOST_TOLD:
+            self.notify(f"and {len(fresh) - MOST_TOLD} more", severity="error", timeout=TOLD_S)
 
     @property
     def base_screen(self) -> OdysseyScreen:

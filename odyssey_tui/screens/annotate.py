@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from odyssey_tui.screens.prompt import PromptScreen
+from odyssey_tui.screens.requests import list_names
 from odyssey_tui.services.notes import change_tags, common_tags, turn_pins, write_note
 
 if TYPE_CHECKING:
@@ -29,7 +30,10 @@ def ask_tags(screen: OdysseyScreen, rows: Sequence[RunRow]) -> None:
             screen.perform(lambda: change_tags(workspace, rows, text), told)
 
     hint = "words, for example: paper keep"
-    screen.app.push_screen(PromptScreen("Tags", name_runs(rows), value=" ".join(common_tags(rows)), hint=hint), answer)
+    screen.app.push_screen(
+        PromptScreen("Tags", list_names([row.name for row in rows]), value=" ".join(common_tags(rows)), hint=hint),
+        answer,
+    )
 
 
 def ask_note(screen: OdysseyScreen, rows: Sequence[RunRow]) -> None:
@@ -44,7 +48,9 @@ def ask_note(screen: OdysseyScreen, rows: Sequence[RunRow]) -> None:
         if text:
             screen.perform(lambda: write_note(workspace, [row.run_id for row in rows], text), told)
 
-    screen.app.push_screen(PromptScreen("Note", name_runs(rows), hint="what somebody should know later"), answer)
+    screen.app.push_screen(
+        PromptScreen("Note", list_names([row.name for row in rows]), hint="what somebody should know later"), answer
+    )
 
 
 def pin_runs(screen: OdysseyScreen, rows: Sequence[RunRow]) -> None:
@@ -56,9 +62,3 @@ def pin_runs(screen: OdysseyScreen, rows: Sequence[RunRow]) -> None:
         screen.reload()
 
     screen.perform(lambda: turn_pins(workspace, rows), told)
-
-
-def name_runs(rows: Sequence[RunRow], most: int = 6) -> str:
-    """The first names, one a line, and how many more there are."""
-    names = [f"  {row.name}" for row in rows[:most]]
-    return "\n".join(names + [f"  and {len(rows) - most} more"] * (len(rows) > most))

@@ -136,6 +136,10 @@ class OdysseyScreen(Screen[None]):
             self._again = False
             self.reload()
 
+    def expect_change(self) -> None:
+        """Something was asked for that others carry out."""
+        self.odyssey.look_now()
+
     def perform(self, work: Callable[[], Any], then: Callable[[Any], None]) -> None:
         """Do ``work`` in a thread and ``then`` with its result on the event loop; an error is shown instead."""
 

@@ -31,6 +31,7 @@ SCREENS: tuple[Entry, ...] = (
     Entry("1", "runs", "Runs", "what ran, runs and waits", "odyssey_tui.screens.runs:RunsScreen"),
     Entry("2", "compare", "Compare", "marked runs side by side", "odyssey_tui.screens.compare:CompareScreen"),
     Entry("3", "launch", "Launch", "compose and start a sweep", "odyssey_tui.screens.launch:LaunchScreen"),
+    Entry("4", "queue", "Queue", "the machine and the line of runs", "odyssey_tui.screens.queue:QueueScreen"),
     Entry("5", "similarity", "Similarity", "ΔL by domain", "odyssey_tui.screens.similarity:SimilarityScreen"),
     Entry("6", "tokens", "Tokens", "which tokens carry ΔL", "odyssey_tui.screens.tokens:TokensScreen"),
     Entry("7", "forecast", "Forecast", "laws, scores, plan", "odyssey_tui.screens.forecast:ForecastScreen"),

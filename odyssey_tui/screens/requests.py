@@ -1,8 +1,9 @@
-"""Cancelling and retrying runs from a screen: asks, then leaves a request for the scheduler."""
+"""Requests to the scheduler from a screen: asks where something would be lost, then leaves the request."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence, Sized
+from functools import partial
 from typing import TYPE_CHECKING
 
 from odyssey_tui.screens.confirm import ConfirmScreen, TypedConfirmScreen
@@ -10,6 +11,7 @@ from odyssey_tui.services.queue import ENDED_EARLY
 
 if TYPE_CHECKING:
     from odyssey_tui.screens.base import OdysseyScreen
+    from odyssey_tui.services.queue import QueueEntry
 
 LIVE = frozenset({"starting", "running", "stopping"})
 RETRIABLE = ENDED_EARLY
@@ -18,32 +20,95 @@ FINISHED = RETRIABLE | {"done"}
 
 def ask_cancel(screen: OdysseyScreen, runs: Sequence[tuple[str, str, str]]) -> None:
     """Cancel runs given as (run_id, name, state) after asking; a live one asks for the word ``cancel``."""
-    names = "\n".join(f"  {name}" for _, name, _ in runs[:6])
-    more = f"\n  and {len(runs) - 6} more" if len(runs) > 6 else ""
+    from odyssey_tui.services.queue import cancel_runs
+
+    names = list_names([name for _, name, _ in runs])
     live = sum(state in LIVE for _, _, state in runs)
-    noun = "run" if len(runs) == 1 else "runs"
+    run_ids = [run_id for run_id, _, _ in runs]
 
     def answer(confirmed: bool | None) -> None:
         if confirmed:
-            _send(screen, [run_id for run_id, _, _ in runs])
+            work = partial(cancel_runs, screen.odyssey.workspace, run_ids)
+            _ask(screen, work, f"{_count(runs)} to be cancelled")
 
     if live:
-        text = f"{len(runs)} {noun}, {live} of them running now:\n{names}{more}"
+        text = f"{_count(runs)}, {live} of them running now:\n{names}"
         screen.app.push_screen(TypedConfirmScreen("Cancel", text, "cancel"), answer)
     else:
-        screen.app.push_screen(ConfirmScreen("Cancel", f"{len(runs)} waiting {noun}:\n{names}{more}"), answer)
-
-
-def _send(screen: OdysseyScreen, run_ids: Sequence[str]) -> None:
-    from odyssey_tui.services.queue import cancel_runs
-
-    workspace = screen.odyssey.workspace
-    screen.perform(lambda: cancel_runs(workspace, run_ids), lambda _: screen.notify("cancelling"))
+        screen.app.push_screen(ConfirmScreen("Cancel", f"waiting, {_count(runs)}:\n{names}"), answer)
 
 
 def retry_runs(screen: OdysseyScreen, run_ids: Sequence[str]) -> None:
     """Queue runs again."""
     from odyssey_tui.services.queue import retry_runs as retry
 
+    _ask(screen, partial(retry, screen.odyssey.workspace, run_ids), f"{_count(run_ids)} to be queued again")
+
+
+def hold_or_release(screen: OdysseyScreen, entries: Sequence[QueueEntry]) -> None:
+    """Let go of runs that a person holds if that is all there is to do; else hold the others, asking for live ones."""
+    from odyssey_tui.services.queue import hold_runs, release_runs
+
     workspace = screen.odyssey.workspace
-    screen.perform(lambda: retry(workspace, run_ids), lambda _: screen.notify(f"{len(run_ids)} queued again"))
+    free = [entry.run_id for entry in entries if not entry.held_on_request]
+    if not free:
+        run_ids = [entry.run_id for entry in entries]
+        _ask(screen, partial(release_runs, workspace, run_ids), f"{_count(run_ids)} to be let go")
+        return
+    live = [entry for entry in entries if entry.state in LIVE and entry.run_id in free]
+    work = partial(hold_runs, workspace, free)
+    if not live:
+        _ask(screen, work, f"{_count(free)} to be held")
+        return
+
+    def answer(confirmed: bool | None) -> None:
+        if confirmed:
+            _ask(screen, work, f"{_count(free)} to be held")
+
+    names = list_names([entry.name for entry in live])
+    text = f"{_count(live)} stop at the next safe point and go on from there once let go:\n{names}"
+    screen.app.push_screen(ConfirmScreen("Hold", text), answer)
+
+
+def move_runs(screen: OdysseyScreen, run_ids: Sequence[str], where: str) -> None:
+    """Another place in the line: ``up``, ``down``, ``top`` or ``bottom``. Seen by the table itself."""
+    from odyssey_tui.services.queue import move_runs as move
+
+    _ask(screen, partial(move, screen.odyssey.workspace, run_ids, where), "")
+
+
+def pause_or_resume(screen: OdysseyScreen, *, resume: bool) -> None:
+    """The whole queue."""
+    from odyssey_tui.services.queue import pause_queue, resume_queue
+
+    work = partial(resume_queue if resume else pause_queue, screen.odyssey.workspace)
+    _ask(screen, work, "the queue goes on" if resume else "no further run starts; those that run go on")
+
+
+def pause_sweeps(screen: OdysseyScreen, names: Sequence[str], *, resume: bool) -> None:
+    """All runs of experiments, those that are queued later included."""
+    from odyssey_tui.services.queue import pause_experiments, resume_experiments
+
+    work = partial(resume_experiments if resume else pause_experiments, screen.odyssey.workspace, names)
+    _ask(screen, work, f"{', '.join(names)} {'goes on' if resume else 'is paused: no further run of it starts'}")
+
+
+def list_names(names: Sequence[str], most: int = 6) -> str:
+    """The first names, one a line, and how many more there are."""
+    lines = [f"  {name}" for name in names[:most]]
+    return "\n".join(lines + [f"  and {len(names) - most} more"] * (len(names) > most))
+
+
+def _count(runs: Sized) -> str:
+    return "1 run" if len(runs) == 1 else f"{len(runs)} runs"
+
+
+def _ask(screen: OdysseyScreen, work: Callable[[], None], done: str) -> None:
+    """Write a request in a thread; say so, and look soon."""
+
+    def told(_: None) -> None:
+        if done:
+            screen.notify(done, timeout=3, markup=False)
+        screen.expect_change()
+
+    screen.perform(work, told)

@@ -14,6 +14,7 @@ from textual.widgets import Static
 from odyssey_tui.keymap import bindings
 from odyssey_tui.screens.annotate import ask_note, ask_tags, pin_runs
 from odyssey_tui.screens.base import OdysseyScreen, following
+from odyssey_tui.screens.deletion import ask_delete
 from odyssey_tui.screens.requests import FINISHED, RETRIABLE, ask_cancel, retry_runs
 from odyssey_tui.services.format import bar, duration, number, signed, state_text
 from odyssey_tui.services.runs import TRAINED
@@ -167,6 +168,10 @@ class RunScreen(OdysseyScreen):
         """Keep at the top of the list, or no longer."""
         if self._snapshot is not None:
             pin_runs(self, [self._snapshot.detail.row])
+
+    def action_delete(self) -> None:
+        """Delete this run for good, after a look at what would go."""
+        ask_delete(self, [self._run_id], self.action_back)
 
 
 def heading(detail: RunDetail) -> Text:

@@ -14,6 +14,7 @@ from textual.widgets import DataTable, Static
 from odyssey_tui.keymap import bindings
 from odyssey_tui.screens.annotate import ask_note, ask_tags, pin_runs
 from odyssey_tui.screens.base import OdysseyScreen, following
+from odyssey_tui.screens.deletion import ask_delete
 from odyssey_tui.screens.requests import FINISHED, RETRIABLE, ask_cancel, retry_runs
 from odyssey_tui.services.runs import TRAINED, parse
 from odyssey_tui.widgets.filter_line import FilterLine
@@ -30,7 +31,7 @@ GROUP_PREFIX = "group:"
 SORTS = ("plan", "state", "loss", "target", "base")
 GROUPS = ("experiment", "kind", "domain", "replay", "ptpp", "size", "none")
 NEEDS_RUNS = frozenset(
-    {"open", "mark", "unmark", "sort", "group", "filter", "cancel", "retry", "new", "tag", "note", "pin"}
+    {"open", "mark", "unmark", "sort", "group", "filter", "cancel", "retry", "new", "tag", "note", "pin", "delete"}
 )
 WELCOME = """\
 [b]Welcome to odyssey[/b]
@@ -98,8 +99,7 @@ class RunsScreen(OdysseyScreen):
         self.query_one(KeyedTable).focus()
 
     def on_resize(self) -> None:
-        if self._snapshot is not None:
-            self._draw(self._snapshot)
+        self._redraw()
 
     def arrive(self, context: object) -> None:
         """A run that was just launched."""
@@ -328,6 +328,11 @@ class RunsScreen(OdysseyScreen):
         """Pin, or let go."""
         if rows := self._chosen():
             pin_runs(self, rows)
+
+    def action_delete(self) -> None:
+        """Delete runs for good, after a look at what would go."""
+        if rows := self._chosen():
+            ask_delete(self, [row.run_id for row in rows], self.reload)
 
     async def action_new(self) -> None:
         """A new sweep from the experiment of the run under the cursor."""

@@ -1,0 +1,132 @@
+"""What the Queue screen shows: the queue, the slots and GPUs with what they do, who works on it."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from odyssey_tui.services.queue import QueueEntry, QueueView, read_queue
+from odyssey_tui.services.states import StateReader
+
+if TYPE_CHECKING:
+    from engine.launch.queue_state import SlotState
+    from odyssey_tui.services.gpus import GpuRow
+    from store.workspace import Workspace
+
+FIELDS: Mapping[str, type] = {
+    "run": str,
+    "name": str,
+    "experiment": str,
+    "state": str,
+    "slot": str,
+    "reason": str,
+    "progress": float,
+    "attempt": float,
+}
+"""What a filter of the queue may name, and as what its values are compared."""
+
+DRIVER_S = 2.0
+"""Asking the driver of eight GPUs takes tenths of a second: not after every key."""
+
+
+@dataclass(frozen=True)
+class SlotLine:
+    """A slot and what runs on it; ``run_id`` and ``name`` are empty while it is idle."""
+
+    slot: str
+    gpu: str | None
+    run_id: str = ""
+    name: str = ""
+    share: float | None = None
+    eta_s: float | None = None
+    phase: str = ""
+    busy: str = ""
+    """Who else uses its GPU, in words; nothing is started on it meanwhile."""
+
+
+@dataclass(frozen=True)
+class Board:
+    """Everything on the Queue screen at one moment."""
+
+    queue: QueueView
+    slots: tuple[SlotLine, ...]
+    gpus: tuple[GpuRow, ...]
+    scheduler: str
+    """Who works on the queue; where nobody does, who did last if that was on another machine. Empty: nothing to say."""
+    works: bool
+    """Whether a scheduler is alive."""
+
+    @property
+    def listed(self) -> tuple[QueueEntry, ...]:
+        """What runs, what waits, what is held, then what ended badly lately."""
+        return self.queue.entries + self.queue.bad
+
+
+class BoardReader:
+    """Reads boards of one workspace; remembers what rests, so that a look at thousands of runs costs little."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._states = StateReader(workspace)
+        self._gpus: tuple[GpuRow, ...] = ()
+        self._asked_driver: float | None = None
+
+    def read(self) -> Board:
+        """Look at the files and ask the driver; no database."""
+        from engine.launch.queue_state import queue_state
+        from engine.launch.status import read_status
+
+        workspace, here = self._workspace, platform.node()
+        state, status = queue_state(workspace), read_status(workspace)
+        scheduler = ""
+        if status is not None and state.scheduler_alive:
+            scheduler = f"scheduler {status.identity.pid} on {status.identity.host}"
+        elif status is not None and status.identity.host != here:
+            scheduler = f"the last scheduler was {status.identity.pid} on {status.identity.host}; this is {here}"
+        return Board(
+            queue=read_queue(workspace, self._states),
+            slots=tuple(self._line(slot) for slot in state.slots),
+            gpus=self._read_gpus(),
+            scheduler=scheduler,
+            works=state.scheduler_alive,
+        )
+
+    def _read_gpus(self) -> tuple[GpuRow, ...]:
+        from odyssey_tui.services.gpus import read_gpu_rows
+
+        now = time.monotonic()
+        if self._asked_driver is None or now - self._asked_driver >= DRIVER_S:
+            self._gpus, self._asked_driver = read_gpu_rows(self._workspace), now
+        return self._gpus
+
+    def _line(self, slot: SlotState) -> SlotLine:
+        run = slot.run
+        if not slot.run_id or run is None:
+            return SlotLine(slot.name, slot.gpu, busy=slot.busy)
+        return SlotLine(
+            slot=slot.name,
+            gpu=slot.gpu,
+            run_id=slot.run_id,
+            name=self._states.name(slot.run_id),
+            share=min(1.0, run.done / run.total) if run.total else None,
+            eta_s=run.eta_s,
+            phase=run.phase or run.state,
+            busy=slot.busy,
+        )
+
+
+def record(entry: QueueEntry) -> dict[str, Any]:
+    """An entry under the names of FIELDS."""
+    return {
+        "run": entry.run_id,
+        "name": entry.name,
+        "experiment": entry.experiment,
+        "state": entry.state,
+        "slot": entry.slot,
+        "reason": entry.reason,
+        "progress": entry.share,
+        "attempt": entry.attempt,
+    }
