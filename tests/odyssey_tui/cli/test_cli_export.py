@@ -41,7 +41,7 @@ def test_losses_of_tokens_are_a_long_table_that_sums_to_the_evaluations(
     fitted: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert export(fitted, "token_losses", "--to", tmp_path / "whole.parquet") == 0
-    monkeypatch.setattr(token_export, "BLOCKS", 1)
+    monkeypatch.setattr(token_export, "BLOCKS", 3)
     assert export(fitted, "token_losses", "--to", tmp_path / "pieces.parquet") == 0
     long = pq.read_table(tmp_path / "whole.parquet")
     assert pq.read_table(tmp_path / "pieces.parquet").equals(long)
