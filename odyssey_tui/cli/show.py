@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import codecs
 import sys
 import time
-from dataclasses import asdict
-from pathlib import Path
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING
 
 import click
 
 from odyssey_tui.cli.context import Invocation
 from odyssey_tui.cli.output import Column, emit_json, emit_table, table_options
 from odyssey_tui.services.format import duration, number, signed, state_text
-from odyssey_tui.services.queue import has_ended
+from odyssey_tui.services.queue import ENDED_EARLY, has_ended, read_queue
 from odyssey_tui.services.runs import find_run_ids
 
+if TYPE_CHECKING:
+    from store.run_dir import AttemptDir
+    from store.workspace import Workspace
+
 FOLLOW_S = 0.3
+LAST_WORDS = 5
+"""Lines of the console that are shown of a run that failed or got lost."""
+ENDED_BADLY = frozenset({"failed", "lost"})
+WAITING = frozenset({"queued", "held"})
 EVALUATIONS = (
     Column("state", "at"),
     Column("eval_set", "on"),
@@ -38,8 +47,10 @@ def show(invocation: Invocation, run: str, json: bool, csv: bool, latex: bool) -
     from odyssey_tui.services.run_detail import read_detail
 
     workspace = invocation.open()
-    detail = read_detail(workspace, find_run_ids(workspace, [run])[0], log_lines=0)
+    detail = read_detail(workspace, find_run_ids(workspace, [run])[0], log_lines=LAST_WORDS)
     row = detail.row
+    if row.state in WAITING:
+        row = replace(row, reason=find_reason(workspace, row.run_id) or row.reason)
     evaluations = [asdict(line) for line in detail.evaluations]
     if json:
         told = {"attempt": detail.attempt, "hint": detail.hint, "history": detail.history, "notes": detail.notes}
@@ -55,6 +66,9 @@ def show(invocation: Invocation, run: str, json: bool, csv: bool, latex: bool) -
         print(f"from {' → '.join(detail.lineage)}")
     if row.reason:
         print(f"{row.reason}\n  {detail.hint}" if detail.hint else row.reason)
+    if row.state in ENDED_BADLY:
+        for line in detail.log:
+            print(f"  | {line}")
     for line in detail.history:
         print(line)
     for warning in detail.warnings:
@@ -71,33 +85,59 @@ def show(invocation: Invocation, run: str, json: bool, csv: bool, latex: bool) -
 
 @click.command()
 @click.argument("run")
-@click.option("--follow", "-f", is_flag=True, help="Go on printing until the run ends or Ctrl-C.")
+@click.option("--follow", "-f", is_flag=True, help="Go on printing, also of further attempts, until the run ends.")
 @click.pass_obj
 def logs(invocation: Invocation, run: str, follow: bool) -> None:
-    """Print what RUN's newest attempt wrote to its console."""
+    """Print what RUN's newest attempt wrote to its console; of a run that ended otherwise than done, why."""
     workspace = invocation.open()
     directory = workspace.run(find_run_ids(workspace, [run])[0])
-    attempt = directory.latest_attempt()
-    offset = _print_from(attempt.console, 0) if attempt is not None else 0
-    while follow and not has_ended(workspace, directory):
-        time.sleep(FOLLOW_S)
-        newest = directory.latest_attempt()
-        if newest is not None:
-            offset = 0 if attempt is None or newest.number != attempt.number else offset
-            attempt = newest
-            offset = _print_from(newest.console, offset)
-    if attempt is None and not follow:
+    newest = directory.latest_attempt()
+    console = Console(newest) if newest is not None else None
+    if console is not None:
+        console.print_more()
+    elif not follow:
         click.echo("it has not started yet", err=True)
+    while follow:
+        ended = has_ended(workspace, directory)
+        for attempt in directory.attempts():
+            if console is None or attempt.number > console.attempt:
+                click.echo(f"attempt {attempt.number}", err=True)
+                console = Console(attempt)
+            if attempt.number == console.attempt:
+                # What an attempt wrote last is printed before the next one's console is.
+                console.print_more()
+        if ended:
+            break
+        time.sleep(FOLLOW_S)
+    state = directory.state()
+    if state.state in ENDED_EARLY and has_ended(workspace, directory):
+        click.echo(f"{state.state}: {state.reason}" if state.reason else state.state, err=True)
+        if state.hint:
+            click.echo(f"  {state.hint}", err=True)
 
 
-def _print_from(path: Path, offset: int) -> int:
-    """Copy a log to stdout from ``offset``; returns where it ended."""
-    try:
-        with path.open("rb") as file:
-            file.seek(offset)
-            content = file.read()
-    except FileNotFoundError:
-        return offset
-    sys.stdout.write(content.decode("utf-8", "replace"))
-    sys.stdout.flush()
-    return offset + len(content)
+class Console:
+    """The console of one attempt, printed as it grows."""
+
+    def __init__(self, attempt: AttemptDir) -> None:
+        self.attempt = attempt.number
+        self._path = attempt.console
+        self._offset = 0
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def print_more(self) -> None:
+        """Copy to stdout what was written since."""
+        try:
+            with self._path.open("rb") as file:
+                file.seek(self._offset)
+                content = file.read()
+        except FileNotFoundError:
+            return
+        self._offset += len(content)
+        sys.stdout.write(self._decoder.decode(content))
+        sys.stdout.flush()
+
+
+def find_reason(workspace: Workspace, run_id: str) -> str:
+    """What a run that is not finished waits for, as the queue says it."""
+    return next((entry.reason for entry in read_queue(workspace).entries if entry.run_id == run_id), "")
