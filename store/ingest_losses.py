@@ -7,6 +7,7 @@ takes half the space. Sums are made before, so they are exact.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from store.bulk import registered
@@ -40,64 +41,88 @@ def check_losses(table: pa.Table) -> None:
 
 
 class LossIntake:
-    """Brings losses in within one transaction; ``close`` it before the commit."""
+    """Brings losses in within one transaction; ``close`` it before the commit.
+
+    The newest computation of an evaluation replaces older ones whole: losses of two are never mixed. A shard continues
+    the computation that is stored when it comes of the same attempt and brings other blocks. Losses that cannot be
+    summed yet are kept as they are beside the rounded ones.
+    """
 
     def __init__(self, con: duckdb.DuckDBPyConnection) -> None:
         self._con = con
         self._sums = LossSums(con)
+        self._place: tuple[str, int] = ("", 0)
+        self._pending: list[tuple[str, pa.Table]] = []
+        """Losses of one evaluation each, of the attempt ``_place``."""
 
     def insert(self, shard: Shard, table: pa.Table) -> None:
-        """The newest computation of an evaluation replaces older ones whole: losses of two are never mixed.
+        """Take the losses of a shard, or of a part of one. Small ones wait for others: a statement costs more."""
+        parts = list(split(table))
+        place = (shard.run_id, shard.attempt.number)
+        waiting = {name for name, _ in self._pending}
+        rows = sum(own.num_rows for _, own in self._pending)
+        if place != self._place or rows >= GROUP_ROWS or any(name in waiting for name, _ in parts):
+            self._flush()
+        self._place = place
+        self._pending.extend(part for part in parts if not self._superseded(part[0]))
 
-        A part belongs to the computation that is stored when it comes of the same attempt and brings other blocks.
-        Losses that cannot be summed yet are kept as they are beside the rounded ones.
-        """
+    def close(self) -> None:
+        """Sum what has waited for its evaluation or its tokens, and write the sums."""
+        self._flush()
+        for name in self._ready():
+            self._sum_waiting(name)
+        self._sums.store()
+
+    def _flush(self) -> None:
         import pyarrow as pa
-        import pyarrow.compute as pc
 
-        place = [shard.run_id, shard.attempt.number]
-        names = pc.unique(table["evaluation_id"]).to_pylist()
-        superseded = self._superseded(names, place)
-        if superseded:
-            table = table.filter(pc.invert(pc.is_in(table["evaluation_id"], pa.array(superseded, pa.string()))))
-            names = [name for name in names if name not in superseded]
-        self._replace(names, table, place)
-        waiting = [name for name, losses in split(table, names) if self._sums.add(losses) == "waiting"]
+        pending, self._pending = self._pending, []
+        if not pending:
+            return
+        table = pa.concat_tables(own for _, own in pending)
+        self._replace([name for name, _ in pending], table)
+        waiting = [name for name, own in pending if self._sums.add(losses_of(name, own, "losses")) == "waiting"]
         with registered(self._con, table):
             self._con.execute(
                 "INSERT INTO token_losses BY NAME SELECT evaluation_id, block, "
                 "try_cast(losses AS DECIMAL(9, 3)[]) AS losses, $1 AS run_id, $2::INTEGER AS attempt, "
                 "CASE WHEN evaluation_id IN (SELECT unnest($3::VARCHAR[])) THEN losses END AS unsummed FROM incoming",
-                [*place, waiting],
+                [*self._place, waiting],
             )
 
-    def close(self) -> None:
-        """Sum what has waited for its evaluation or its tokens, and write the sums."""
-        for name in self._ready():
-            self._sum_waiting(name)
-        self._sums.store()
-
-    def _superseded(self, names: list[str], place: list[Any]) -> list[str]:
+    @cached_property
+    def _owners(self) -> dict[str, tuple[Any, Any]]:
+        """Run and attempt of every evaluation with losses: read once, as asking for each shard would cost more."""
         found = self._con.execute(
-            "SELECT DISTINCT evaluation_id FROM token_losses "
-            "WHERE evaluation_id IN (SELECT unnest($1)) AND run_id = $2 AND attempt > $3",
-            [names, *place],
+            "SELECT evaluation_id, any_value(run_id), max(attempt) FROM token_losses GROUP BY evaluation_id"
         ).fetchall()
-        return [name for (name,) in found]
+        return {name: (run_id, attempt) for name, run_id, attempt in found}
 
-    def _replace(self, names: list[str], table: pa.Table, place: list[Any]) -> None:
-        with registered(self._con, table.select(["evaluation_id", "block"])):
-            found = self._con.execute(
-                "SELECT evaluation_id, bool_and((run_id, attempt) IS NOT DISTINCT FROM ($2, $3::INTEGER)) "
-                "AND NOT bool_or((evaluation_id, block) IN (SELECT (evaluation_id, block) FROM incoming)) "
-                "FROM token_losses WHERE evaluation_id IN (SELECT unnest($1)) GROUP BY evaluation_id",
-                [names, *place],
-            ).fetchall()
-        continued = {name for name, continues in found if continues}
-        old = [name for name, continues in found if not continues]
-        self._sums.forget([name for name in names if name not in continued])
+    def _superseded(self, name: str) -> bool:
+        """Whether a later attempt of the same run has computed the evaluation."""
+        owner = self._owners.get(name)
+        return owner is not None and owner[0] == self._place[0] and owner[1] > self._place[1]
+
+    def _replace(self, names: list[str], table: pa.Table) -> None:
+        """Delete what is there of these evaluations, unless ``table`` continues it."""
+        continued = {name for name in names if self._owners.get(name) == self._place}
+        if continued:
+            continued -= self._repeated(continued, table)
+        new = [name for name in names if name not in continued]
+        self._sums.forget(new)
+        old = [name for name in new if name in self._owners]
         if old:
             self._con.execute("DELETE FROM token_losses WHERE evaluation_id IN (SELECT unnest(?))", [old])
+        self._owners.update(dict.fromkeys(names, self._place))
+
+    def _repeated(self, names: set[str], table: pa.Table) -> set[str]:
+        with registered(self._con, table.select(["evaluation_id", "block"])):
+            found = self._con.execute(
+                "SELECT DISTINCT evaluation_id FROM token_losses SEMI JOIN incoming USING (evaluation_id, block) "
+                "WHERE evaluation_id IN (SELECT unnest(?))",
+                [sorted(names)],
+            ).fetchall()
+        return {name for (name,) in found}
 
     def _ready(self) -> list[str]:
         found = self._con.execute(
@@ -115,15 +140,19 @@ class LossIntake:
             which = "evaluation_id = $1 AND block IN (SELECT unnest($2))"
             query = f"SELECT block, unsummed FROM token_losses WHERE {which}"
             table = self._con.sql(query, params=part).to_arrow_table()
-            losses = BlockLosses.of(name, *(table[column].combine_chunks() for column in ("block", "unsummed")))
-            if self._sums.add(losses) != "waiting":
+            if self._sums.add(losses_of(name, table, "unsummed")) != "waiting":
                 self._con.execute(f"UPDATE token_losses SET unsummed = NULL WHERE {which}", part)
 
 
-def split(table: pa.Table, names: list[str]) -> Iterator[tuple[str, BlockLosses]]:
-    """The losses of each evaluation of a shard."""
+def split(table: pa.Table) -> Iterator[tuple[str, pa.Table]]:
+    """The rows of each evaluation of a shard."""
     import pyarrow.compute as pc
 
+    names = pc.unique(table["evaluation_id"]).to_pylist()
     for name in names:
-        own = table if len(names) == 1 else table.filter(pc.equal(table["evaluation_id"], name))
-        yield name, BlockLosses.of(name, *(own[column].combine_chunks() for column in ("block", "losses")))
+        yield name, table if len(names) == 1 else table.filter(pc.equal(table["evaluation_id"], name))
+
+
+def losses_of(name: str, table: pa.Table, column: str) -> BlockLosses:
+    """Losses of one evaluation from its rows."""
+    return BlockLosses.of(name, table["block"].combine_chunks(), table[column].combine_chunks())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from store.bulk import insert_rows, registered
 from store.errors import DataError
@@ -36,19 +36,24 @@ def bring_in(
     """Insert the rows of ``shards`` unless the ledger has them already; the caller holds a transaction."""
     known = _ledger(con, sorted({shard.run_id for shard in shards}))
     intake = LossIntake(con)
+    entries: list[dict[str, Any]] = []
     ingested: list[Shard] = []
     damaged: list[Shard] = []
     for shard in sorted(shards, key=lambda shard: shard.kind == "token_losses"):
         name = str(shard.path.relative_to(workspace.root))
         status = known.get(name)
         if status is None:
-            status = _take(con, shard, name, intake, report)
+            entries.append(_take(con, shard, name, intake, report))
+            status = entries[-1]["status"]
         (ingested if status == "ingested" else damaged).append(shard)
     intake.close()
+    insert_rows(con, "ingested_shards", entries)
     return Taken(tuple(ingested), tuple(damaged))
 
 
-def _take(con: duckdb.DuckDBPyConnection, shard: Shard, name: str, intake: LossIntake, report: IngestReport) -> str:
+def _take(
+    con: duckdb.DuckDBPyConnection, shard: Shard, name: str, intake: LossIntake, report: IngestReport
+) -> dict[str, Any]:
     entry = {"shard": name, "run_id": shard.run_id, "kind": shard.kind, "byte_count": shard.size, "t": time.time()}
     try:
         tables = scan_shard(shard.path, shard.kind, _CHECK.get(shard.kind))
@@ -57,8 +62,7 @@ def _take(con: duckdb.DuckDBPyConnection, shard: Shard, name: str, intake: LossI
         report.warnings.append(f"{name}: {error.message}")
         place = {"run_id": shard.run_id, "attempt": shard.attempt.number, "seq": -1, "t": entry["t"]}
         insert_rows(con, "warnings", [{**place, "file": name, "message": f"shard set aside: {error.message}"}])
-        insert_rows(con, "ingested_shards", [{**entry, "row_count": 0, "status": "quarantined"}])
-        return "quarantined"
+        return {**entry, "row_count": 0, "status": "quarantined"}
     rows = 0
     for table in tables:
         rows += table.num_rows
@@ -67,10 +71,9 @@ def _take(con: duckdb.DuckDBPyConnection, shard: Shard, name: str, intake: LossI
             continue
         with registered(con, table):
             _INSERT[shard.kind](con)
-    insert_rows(con, "ingested_shards", [{**entry, "row_count": rows, "status": "ingested"}])
     report.shards += 1
     report.rows += rows
-    return "ingested"
+    return {**entry, "row_count": rows, "status": "ingested"}
 
 
 def _insert_new(table: str, *key: str) -> Insert:

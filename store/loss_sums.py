@@ -97,7 +97,6 @@ class LossSums:
 
     def __init__(self, con: duckdb.DuckDBPyConnection) -> None:
         self._con = con
-        self._sets: dict[str, str | None] = {}
         self._tokens: dict[tuple[str, int, int], _SetTokens] = {}
         self._tallies: dict[str, dict[str, _Tally]] = {}
 
@@ -116,7 +115,7 @@ class LossSums:
         have other lengths than the tokens: neither is counted."""
         import numpy as np
 
-        eval_set_id = self._find_set(losses.evaluation_id)
+        eval_set_id = self._sets.get(losses.evaluation_id)
         if eval_set_id is None or not len(losses.blocks):
             return "waiting"
         tokens = self._read_tokens(eval_set_id, int(losses.blocks[0]), int(losses.blocks[-1])).pick(losses.blocks)
@@ -172,13 +171,9 @@ class LossSums:
         found = self._con.execute("SELECT DISTINCT evaluation_id FROM document_losses").fetchall()
         return {name for (name,) in found}
 
-    def _find_set(self, evaluation_id: str) -> str | None:
-        if self._sets.get(evaluation_id) is None:
-            found = self._con.execute(
-                "SELECT eval_set_id FROM evaluations WHERE evaluation_id = ?", [evaluation_id]
-            ).fetchall()
-            self._sets[evaluation_id] = found[0][0] if found else None
-        return self._sets[evaluation_id]
+    @cached_property
+    def _sets(self) -> dict[str, str]:
+        return dict(self._con.execute("SELECT evaluation_id, eval_set_id FROM evaluations").fetchall())
 
     def _read_tokens(self, eval_set_id: str, first: int, last: int) -> _SetTokens:
         place = (eval_set_id, first, last)

@@ -78,17 +78,16 @@ masked AS (
     WHERE token_class IN (SELECT unnest($2::VARCHAR[]))
     UNION SELECT tokenizer_id, unnest($3::INTEGER[]) FROM tokenizers
 ), gone AS (
-    SELECT t.evaluation_id, sum(t.n)::BIGINT AS n, sum(t.sum_loss) AS sum_loss
-    FROM type_losses t JOIN scored s USING (evaluation_id)
-    JOIN masked m ON m.token_id = t.token_id AND m.tokenizer_id IS NOT DISTINCT FROM s.tokenizer_id
-    GROUP BY t.evaluation_id
+    SELECT t.evaluation_id, m.tokenizer_id, sum(t.n)::BIGINT AS n, sum(t.sum_loss) AS sum_loss
+    FROM type_losses t JOIN masked m USING (token_id) SEMI JOIN wanted w ON w.evaluation_id = t.evaluation_id
+    GROUP BY t.evaluation_id, m.tokenizer_id
 ), summed AS (
     SELECT evaluation_id, sum(n) AS n FROM document_losses SEMI JOIN wanted USING (evaluation_id) GROUP BY ALL
 ), left_over AS (
     SELECT s.place, s.evaluation_id,
         CASE WHEN k.n = s.predicted THEN s.predicted - coalesce(g.n, 0) END AS predicted,
         CASE WHEN k.n = s.predicted THEN s.sum_loss - coalesce(g.sum_loss, 0) END AS sum_loss
-    FROM scored s LEFT JOIN gone g USING (evaluation_id) LEFT JOIN summed k USING (evaluation_id)
+    FROM scored s LEFT JOIN gone g USING (evaluation_id, tokenizer_id) LEFT JOIN summed k USING (evaluation_id)
 )
 """
 _PERPLEXITIES = """
