@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from store import ingest_notes, ingest_runs, ingest_shards, survey
+from store import ingest_notes, ingest_runs, ingest_shards, strays, survey
 from store.database import lease
 from store.survey import RunFiles, has_news, look_at
 from store.upkeep import deletion
@@ -52,11 +52,14 @@ def ingest(workspace: Workspace, wait_s: float = 10.0) -> IngestReport:
         reopen(con, workspace)
         notes_size = survey.size_of(workspace.notes)
         report.events += ingest_notes.commit(con, workspace)
+        copies: dict[str, str] = {}
         seen: list[RunFiles] = []
         found = [look_at(workspace.run(run_id)) for run_id in unfinished(con, workspace)]
         for batch in batches(sorted(found, key=lacks_texts)):
-            finish(commit(con, workspace, batch, report))
-            seen.extend(batch)
+            originals = without_copies(con, batch, copies)
+            finish(commit(con, workspace, originals, report))
+            seen.extend(originals)
+        strays.remember_copies(workspace, copies)
         closed = ingest_runs.close_finished(con, workspace, survey.waiting_runs(workspace))
         survey.remember(workspace, closed, [files for files in seen if files.run.run_id not in closed], notes_size)
     deletion.discard(trash)
@@ -82,7 +85,25 @@ def reopen(con: duckdb.DuckDBPyConnection, workspace: Workspace) -> None:
 def unfinished(con: duckdb.DuckDBPyConnection, workspace: Workspace) -> list[str]:
     """Runs with a directory that are not known to be finished and complete."""
     closed = {run_id for (run_id,) in con.execute("SELECT run_id FROM runs WHERE closed").fetchall()}
-    return [run_id for run_id in workspace.run_ids() if run_id not in closed]
+    return [run_id for run_id in workspace.run_folders() if run_id not in closed]
+
+
+def without_copies(con: duckdb.DuckDBPyConnection, batch: Sequence[RunFiles], copies: dict[str, str]) -> list[RunFiles]:
+    """The runs of ``batch`` but for folders that hold another run's specification, which are noted in ``copies``.
+
+    What they hold would be counted twice. A run that the database knows has been looked at before.
+    """
+    run_ids = [files.run.run_id for files in batch]
+    found = con.execute("SELECT run_id FROM runs WHERE run_id IN (SELECT unnest(?))", [run_ids]).fetchall()
+    known = {run_id for (run_id,) in found}
+    originals = []
+    for files in batch:
+        named = None if files.run.run_id in known else strays.run_id_of(files.run)
+        if named is None or named == files.run.run_id:
+            originals.append(files)
+        else:
+            copies[files.run.run_id] = named
+    return originals
 
 
 def lacks_texts(files: RunFiles) -> bool:

@@ -63,5 +63,5 @@ def _fit(wanted: Any, value: Any, place: str, path: Path, hint: str) -> Any:
     # A truth value is a number in Python, in a file it is a mistake; a whole number is a number.
     plain = {float: (int, float), int: (int,), str: (str,), bool: (bool,)}.get(wanted, ())
     if type(value) not in plain or (wanted is float and not math.isfinite(value)):
-        raise DataError(f"{place} is {str(value)[:80]!r}, which is no {getattr(wanted, '__name__', 'such value')}", hint)
+        raise DataError(f"{place} is {str(value)[:80]!r}, and must be {getattr(wanted, '__name__', 'a list')}", hint)
     return value

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from store.errors import DataError
-from store.files import cannot_write, read_json, temporary_name, write_json
+from store.files import cannot_read, cannot_write, read_json, temporary_name, write_json
 from store.journal import read_events
 from store.run_state import RunFold, RunState
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from store.workspace import Workspace
 
 SPEC_FILE = "spec.json"
+_ATTEMPT = re.compile(r"[1-9][0-9]{0,8}")
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=+,-]{0,199}")
 
 
@@ -81,7 +82,10 @@ class RunDir:
         """The run's specification; ``DataError`` when there is no such run, or its directory has lost it."""
         try:
             return read_json(self.spec_path)
-        except FileNotFoundError as error:
+        except DataError as error:
+            hint = f"Restore it, or delete {self.path} and launch its experiment again."
+            raise DataError(error.message, hint) from error
+        except (FileNotFoundError, NotADirectoryError) as error:
             if self.path.is_dir():
                 raise DataError(
                     f"{self.spec_path} is missing",
@@ -118,9 +122,9 @@ class RunDir:
         """All attempts, oldest first."""
         try:
             names = os.listdir(self.path / "attempts")
-        except FileNotFoundError:
+        except OSError:  # none yet; or no folder that can be looked into, which find_strays says
             return []
-        return [self.attempt(number) for number in sorted(int(name) for name in names if name.isdigit())]
+        return [self.attempt(number) for number in sorted(int(name) for name in names if _ATTEMPT.fullmatch(name))]
 
     def latest_attempt(self) -> AttemptDir | None:
         """The newest attempt, or None before the first."""
@@ -150,14 +154,35 @@ class RunDir:
             raise cannot_write(self.attempt(number).path, error) from error
 
     def state(self) -> RunState:
-        """The state according to the files alone: the scheduler's journal and the newest attempt's."""
+        """The state according to the files alone: the scheduler's journal and the newest attempt's.
+
+        Of a journal that cannot be read now, what was read of it before holds; where nothing was, the run is ``held``.
+        """
         with self._lock:
-            fold = self._fold.control(self._read(self.control))
-            attempt = self.latest_attempt()
-            if attempt is not None:
-                fold = fold.events(attempt.number, self._read(attempt.events))
+            try:
+                fold = self._fold.control(self._read(self.control))
+                attempt = self.latest_attempt()
+                if attempt is not None:
+                    fold = fold.events(attempt.number, self._read(attempt.events))
+            except DataError as error:
+                if self._fold == RunFold():
+                    return RunState(state="held", reason=error.message, hint=error.hint)
+                return self._fold.state()
             self._fold = fold
             return fold.state()
+
+    def trouble(self) -> DataError | None:
+        """Why the run's journals cannot be read; None while they can."""
+        attempt = self.latest_attempt()
+        for journal in (self.control, *((attempt.events,) if attempt else ())):
+            try:
+                with open(journal, "rb"):
+                    pass
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                return cannot_read(journal, error, f"Restore it, or move {self.path} away.")
+        return None
 
     def _read(self, journal: Path) -> list[dict[str, Any]]:
         events, self._offsets[journal] = read_events(journal, self._offsets.get(journal, 0))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,11 +69,12 @@ def look_at(run: RunDir) -> RunFiles:
 
 
 def size_of(path: Path) -> int:
-    """Size in bytes; 0 for a file that does not exist."""
+    """Size in bytes; 0 for what is no file, or cannot be looked at."""
     try:
-        return os.stat(path).st_size
-    except FileNotFoundError:
+        status = os.stat(path)
+    except OSError:
         return 0
+    return status.st_size if stat.S_ISREG(status.st_mode) else 0
 
 
 def reopened_runs(workspace: Workspace) -> list[str]:
@@ -87,14 +89,8 @@ def waiting_runs(workspace: Workspace) -> set[str]:
 
 def has_news(workspace: Workspace) -> bool:
     """Whether an ingest would find anything; looks at names and sizes only, and not at finished runs."""
-    try:
-        seen = read_json(_memory(workspace))
-        inode = os.stat(workspace.database_path).st_ino
-    except (FileNotFoundError, DataError):
-        return True
-    if seen.get("format") != _FORMAT or seen.get("inode") != inode:
-        return True
-    if size_of(workspace.notes) != seen["notes"] or reopened_runs(workspace):
+    seen = _recall(workspace)
+    if seen is None or size_of(workspace.notes) != seen["notes"] or reopened_runs(workspace):
         return True
     unfinished: dict[str, dict[str, int]] = seen["open"]
     closed = set(seen["closed"])
@@ -119,6 +115,20 @@ def remember(workspace: Workspace, closed: Iterable[str], unfinished: Collection
     write_atomic(_memory(workspace), json.dumps(content, separators=(",", ":")))
 
 
+def _recall(workspace: Workspace) -> dict[str, Any] | None:
+    """What the last ingest into this very database saw; None where nothing is known, or its memory is damaged."""
+    try:
+        seen = read_json(_memory(workspace))
+        inode = os.stat(workspace.database_path).st_ino
+    except (OSError, DataError):
+        return None
+    kinds = {"format": int, "inode": int, "notes": int, "closed": list, "open": dict}
+    if not isinstance(seen, dict) or any(type(seen.get(key)) is not kind for key, kind in kinds.items()):
+        return None
+    names = all(isinstance(name, str) for name in seen["closed"])
+    return seen if names and (seen["format"], seen["inode"]) == (_FORMAT, inode) else None
+
+
 def _sizes(files: RunFiles, with_shards: bool = True) -> dict[str, int]:
     sizes = {str(source.path.relative_to(files.run.path)): source.size for source in files.journals}
     if with_shards:
@@ -136,9 +146,10 @@ def _waiting(run_id: str, attempt: AttemptDir) -> list[Shard]:
 
 
 def _names(folder: Path) -> list[str]:
+    """Names in a folder; none where there is no folder, or it cannot be looked into."""
     try:
         return os.listdir(folder)
-    except FileNotFoundError:
+    except OSError:
         return []
 
 

@@ -81,7 +81,7 @@ class Workspace:
             )
         workspace = cls(root, read_settings(root))
         # `runs` is made last, so its presence says that an earlier start was not interrupted half-way.
-        if not workspace.runs.is_dir():
+        if not os.path.isdir(workspace.runs):
             workspace._make_folders()
         return workspace
 
@@ -139,13 +139,24 @@ class Workspace:
         return RunDir(self.runs / run_id)
 
     def run_ids(self) -> list[str]:
-        """Identifiers of all runs, sorted: the folders that hold a specification. Opens no file."""
+        """Identifiers of all runs, sorted: the folders that hold a specification, but for known copies of others."""
+        from store.strays import known_copies
+
+        copies = known_copies(self)
+        return [name for name in self.run_folders() if name not in copies]
+
+    def run_folders(self) -> list[str]:
+        """Names of the folders of runs that hold a specification, sorted; copies of other runs among them."""
         from store.run_dir import SPEC_FILE
 
         try:
             names = sorted(name for name in os.listdir(self.runs) if not name.startswith("."))
         except FileNotFoundError:
             return []
+        except OSError as error:
+            raise WorkspaceError(
+                f"cannot read {self.runs}: {error.strerror or error}", "Check its permissions."
+            ) from error
         return [name for name in names if os.path.exists(f"{self.runs}/{name}/{SPEC_FILE}")]
 
     def require_writable(self) -> None:

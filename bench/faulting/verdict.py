@@ -52,7 +52,7 @@ def compare(reference: Workspace, disturbed: Workspace) -> Verdict:
         _compare_rows(table, expected.get(table, Counter()), found.get(table, Counter()), verdict)
     with lease(disturbed) as con:
         verdict.doubled += _doubled(con)
-        verdict.token_losses = _count_losses(con)
+        verdict.token_losses = _count(con, "SELECT coalesce(sum(len(losses)), 0) FROM token_losses")
         verdict.metrics = _count(con, "SELECT count(DISTINCT (run_id, branch, step, name)) FROM metrics")
     _compare_weights(_weights(reference), _weights(disturbed), verdict)
     verdict.lost += [f"{path} was never ingested" for path in disturbed.runs.glob("*/attempts/*/spool/[!.]*")]
@@ -115,8 +115,8 @@ def _doubled(con: duckdb.DuckDBPyConnection) -> list[str]:
     return found
 
 
-def _count_losses(con: duckdb.DuckDBPyConnection) -> int:
-    return con.execute("SELECT coalesce(sum(len(losses)), 0) FROM token_losses").fetchall()[0][0]
+def _count(con: duckdb.DuckDBPyConnection, question: str) -> int:
+    return con.execute(question).fetchall()[0][0]
 
 
 def _weights(workspace: Workspace) -> dict[str, str]:
