@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from odyssey_tui.services.curves import axis_of
 from odyssey_tui.services.evaluations import bootstrap_change, of_last_state, reached
 
 if TYPE_CHECKING:
@@ -69,11 +70,13 @@ class Step:
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """Training loss of one run's trunk against tokens."""
+    """Training loss of one run's trunk."""
 
     run_id: str
-    tokens: np.ndarray
+    x: np.ndarray
     loss: np.ndarray
+    axis: str
+    """tokens, or step where one of the runs recorded no tokens."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +122,8 @@ def compare(workspace: Workspace, wanted: Sequence[str]) -> Comparison:
         series = read_curves(con, run_ids, "loss", branch="trunk")
     tokenizers = {outcome.tokenizer_id for outcome in outcomes}
     comparable = len(tokenizers) <= 1
-    curves = tuple(Curve(curve.run_id, curve.tokens, curve.value) for curve in series)
+    axis = axis_of(series, "tokens")
+    curves = tuple(Curve(one.run_id, {"tokens": one.tokens, "step": one.step}[axis], one.value, axis) for one in series)
     return Comparison(
         tuple(name_runs(rows)),
         tuple(find_differences(specs)),

@@ -7,15 +7,17 @@ from collections.abc import Mapping
 from odyssey_tui.plots.figure import Figure
 from odyssey_tui.plots.palette import RUNS
 from odyssey_tui.services.compare import Comparison
+from odyssey_tui.services.curves import X_AXES
 
 
 def draw_curves(found: Comparison, labels: Mapping[str, str] | None = None) -> Figure:
-    """Training loss of every run against tokens; empty where losses cannot be compared. ``labels``: by run."""
-    figure = Figure("Training loss", "training tokens", "loss (nats/token)")
+    """Training loss of every run; empty where losses cannot be compared. ``labels``: by run."""
+    axis = found.curves[0].axis if found.curves else "tokens"
+    figure = Figure("Training loss", X_AXES[axis], "loss (nats/token)")
     colors = RUNS.indices([run.run_id for run in found.runs])
     labels = labels or {run.run_id: run.label for run in found.runs}
     for curve in found.curves:
-        figure.line(curve.tokens, curve.loss, labels[curve.run_id], color=colors[curve.run_id])
+        figure.line(curve.x, curve.loss, labels[curve.run_id], color=colors[curve.run_id])
     return figure
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from odyssey_tui.services.attempts import read_history
-from odyssey_tui.services.curves import Curve
+from odyssey_tui.services.curves import Curve, axis_of
 from odyssey_tui.services.format import count, duration
 from odyssey_tui.services.runs import RunRow, as_row
 
@@ -175,7 +175,10 @@ def tail(path: Path, lines: int) -> list[str]:
 
 
 def read_curves(workspace: Workspace, run_ids: Sequence[str], metric: str, axis: str) -> list[Curve]:
-    """One metric over ``axis`` (tokens, step or time): of one run every branch, of several their trunks."""
+    """One metric over ``axis`` (tokens, step or time): of one run every branch, of several their trunks.
+
+    Where a run recorded no tokens all are over steps, and say so.
+    """
     from store.database import lease
     from store.queries import curves, runs
 
@@ -185,10 +188,11 @@ def read_curves(workspace: Workspace, run_ids: Sequence[str], metric: str, axis:
     begun: dict[str, float] = {}
     for found in series:
         begun[found.run_id] = min(begun.get(found.run_id, float("inf")), float(found.t[0]))
+    axis = axis_of(series, axis)
     return [_curve(found, axis, names.get(found.run_id, ""), begun[found.run_id]) for found in series]
 
 
 def _curve(found: Series, axis: str, name: str, begun: float) -> Curve:
     x = {"tokens": found.tokens, "step": found.step, "time": found.t - begun}[axis]
     label = name if found.branch == "trunk" and name else " ".join(part for part in (name, found.branch) if part)
-    return Curve(label, found.name, found.branch, tuple(map(float, x)), tuple(map(float, found.value)))
+    return Curve(label, found.name, found.branch, tuple(map(float, x)), tuple(map(float, found.value)), axis)

@@ -14,6 +14,7 @@ from engine.jobs.fit import execute
 from engine.report import JobContext, Report
 from engine.spec.run import RunSpec
 from odyssey_tui.cli.main import run
+from odyssey_tui.services.curves import curve_figure
 from odyssey_tui.services.fitting import fit_again, make_spec
 from odyssey_tui.services.forecast import forecast
 from odyssey_tui.services.run_detail import read_curves
@@ -248,3 +249,13 @@ def test_laws_of_pretraining_are_fitted_where_nothing_was_adapted(
     assert [(row.form, row.n) for row in drawn.scores] == [("chinchilla", 4)]
     assert run(["-w", str(workspace.root), "forecast"]) == 0
     assert "chinchilla" in capsys.readouterr().out
+
+
+def test_curves_without_tokens_are_over_steps(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    bring(workspace, capsys, DATA / "tensorboardX-2.6.5", DATA / "wandb-0.31.0")
+    runs = {row.name: row.run_id for row in list_runs(workspace)}
+    (alone,) = read_curves(workspace, [runs["run1"]], "loss", "tokens")
+    assert (alone.axis, alone.x[:3]) == ("step", (0.0, 10.0, 20.0))
+    assert curve_figure([alone], "loss", "tokens").x_label == "step"
+    both = read_curves(workspace, [runs["lora r8"], runs["run1"]], "loss", "tokens")
+    assert {curve.axis for curve in both} == {"step"}
