@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from engine.launch.status import Status, pause_reason, read_status, works_elsewhere
-from engine.launch.tickets import read_tickets
+from engine.launch.tickets import read_tickets, ticketed
 from store.run_state import RunState
 from store.workspace import Workspace
 
@@ -46,20 +47,24 @@ class QueueState:
     """Seconds until the queue is empty; None when nothing works on it."""
 
 
-def queue_state(workspace: Workspace) -> QueueState:
-    """Look at the queue now. What the scheduler has not seen yet is listed after what it has."""
+def queue_state(workspace: Workspace, state_of: Callable[[str], RunState] | None = None) -> QueueState:
+    """Look at the queue now. What the scheduler has not seen yet is listed after what it has.
+
+    ``state_of`` tells the state of a run, where somebody remembers how far its journal was read.
+    """
+    state_of = state_of or (lambda run_id: workspace.run(run_id).state())
     status = read_status(workspace)
     away = status.identity.host if status is not None and works_elsewhere(workspace, status) else ""
     alive = status is not None and (bool(away) or status.identity.alive())
     paused = pause_reason(workspace)
-    tickets = {ticket.run_id: ticket for ticket in read_tickets(workspace)}
-    slots = _slots(workspace, status) if status is not None and alive else ()
+    tickets = ticketed(workspace)
+    slots = _slots(status, state_of) if status is not None and alive else ()
     running = {slot.run_id for slot in slots}
     seen = status.queued if status is not None else ()
     queued = [run_id for run_id in seen if run_id in tickets and run_id not in running]
     held = [run_id for run_id in (status.held if status is not None else ()) if run_id in tickets]
     shown = {*running, *queued, *held}
-    fresh = sorted((tickets[run_id] for run_id in tickets.keys() - shown), key=lambda ticket: ticket.order)
+    fresh = sorted(read_tickets(workspace, tickets - shown), key=lambda ticket: ticket.order)
     return QueueState(
         scheduler_alive=alive,
         scheduler_pid=status.identity.pid if status is not None and alive and not away else None,
@@ -75,10 +80,8 @@ def queue_state(workspace: Workspace) -> QueueState:
     )
 
 
-def _slots(workspace: Workspace, status: Status) -> tuple[SlotState, ...]:
+def _slots(status: Status, state_of: Callable[[str], RunState]) -> tuple[SlotState, ...]:
     return tuple(
-        SlotState(
-            slot.name, slot.gpu, slot.run_id, workspace.run(slot.run_id).state() if slot.run_id else None, slot.busy
-        )
+        SlotState(slot.name, slot.gpu, slot.run_id, state_of(slot.run_id) if slot.run_id else None, slot.busy)
         for slot in status.slots
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -67,14 +67,34 @@ def read_ticket(workspace: Workspace, run_id: str) -> Ticket:
     return ticket
 
 
-def read_tickets(workspace: Workspace) -> list[Ticket]:
-    """All tickets, in no order; one that is being removed or cannot be read is left out."""
+def read_tickets(workspace: Workspace, run_ids: Iterable[str]) -> list[Ticket]:
+    """The tickets of these runs, in no order; one that is being removed or cannot be read is left out."""
     found = []
-    for run_id in ticketed(workspace):
+    for run_id in run_ids:
         # The scheduler holds a run with a damaged ticket and says so.
         with contextlib.suppress(FileNotFoundError, DataError):
             found.append(read_ticket(workspace, run_id))
     return found
+
+
+class TicketReader:
+    """Reads all tickets, look after look; one that is the same file as before is not read again."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._known: dict[str, tuple[tuple[int, int], Ticket]] = {}
+
+    def read(self) -> Mapping[str, Ticket]:
+        """Tickets by run."""
+        known, self._known = self._known, {}
+        for run_id in ticketed(self._workspace):
+            with contextlib.suppress(FileNotFoundError, DataError):
+                status = os.stat(f"{self._workspace.root}/queue/tickets/{run_id}.json")
+                signature = status.st_ino, status.st_mtime_ns
+                before = known.get(run_id)
+                same = before is not None and before[0] == signature
+                self._known[run_id] = before if same else (signature, read_ticket(self._workspace, run_id))
+        return {run_id: ticket for run_id, (_, ticket) in self._known.items()}
 
 
 def remove_ticket(workspace: Workspace, run_id: str) -> None:

@@ -80,7 +80,7 @@ class BoardReader:
         from engine.launch.status import read_status
 
         workspace, here = self._workspace, platform.node()
-        state, status = queue_state(workspace), read_status(workspace)
+        state, status = queue_state(workspace, self._states.state), read_status(workspace)
         scheduler = ""
         if status is not None and state.scheduler_alive:
             scheduler = f"scheduler {status.identity.pid} on {status.identity.host}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -47,6 +47,10 @@ class Pulse:
     """The machine on which the scheduler works; empty for this one."""
     troubles: tuple[Trouble, ...] = ()
     """What has gone wrong and still is: runs that failed or got lost, pauses that nobody asked for."""
+    endings: tuple[str, ...] = ()
+    """Experiments of which something ran or waited at the look before, and nothing does now; a sentence each."""
+    logout: str = ""
+    """What becomes of the scheduler when its user logs out; empty where it goes on."""
 
 
 class PulseReader:
@@ -55,19 +59,24 @@ class PulseReader:
     def __init__(self, workspace: Workspace, states: StateReader | None = None) -> None:
         self._workspace = workspace
         self._states = states or StateReader(workspace)
+        self._moving: frozenset[str] = frozenset()
+        self._warned: tuple[int | None, str] = None, ""
 
-    def read(self) -> Pulse:
-        """Look at the run directories and the scheduler's account. WorkspaceError when the workspace has vanished."""
+    def read(self, states: Mapping[str, RunState] | None = None) -> Pulse:
+        """Look at the run directories, unless ``states`` says what is in them now, and at the scheduler's account.
+
+        WorkspaceError when the workspace has vanished.
+        """
         from engine.launch.queue_state import queue_state
         from store.ingest import has_news
         from store.workspace import Workspace
 
         workspace = Workspace.open(self._workspace.root)
-        states = self._states.read()
+        states = self._states.read() if states is None else states
         found = Counter(state.state for state in states.values())
         counts = tuple((name, found[name]) for name in STATE_GLYPHS if found[name])
         active = any(state.state in ACTIVE for state in states.values())
-        queue = queue_state(workspace)
+        queue = queue_state(workspace, self._states.state)
         database = workspace.database_path
         return Pulse(
             counts=counts,
@@ -79,8 +88,26 @@ class PulseReader:
             eta_s=queue.eta_s if active else None,
             label=self._label(states),
             troubles=(*self._pauses(queue.paused), *self._failures(states)),
+            endings=tuple(self._endings(states)),
+            logout=self._logout(queue.scheduler_pid),
             news=(counts, database.stat().st_mtime_ns if database.exists() else 0, has_news(workspace)),
         )
+
+    def _endings(self, states: dict[str, RunState]) -> Iterator[str]:
+        """Told in one look only: what ended before this reader's first is history."""
+        moving = {self._states.experiment(run_id) for run_id, state in states.items() if state.state in ACTIVE}
+        before, self._moving = self._moving, frozenset(moving)
+        for name in sorted(before - moving):
+            found = Counter(state.state for run_id, state in states.items() if self._states.experiment(run_id) == name)
+            counts = ", ".join(f"{found[state]} {state}" for state in STATE_GLYPHS if found[state])
+            yield f"{name} has ended: {counts}"
+
+    def _logout(self, pid: int | None) -> str:
+        from engine.launch.login import warn_of_logout
+
+        if pid != self._warned[0]:
+            self._warned = pid, warn_of_logout(pid) if pid is not None else ""
+        return self._warned[1]
 
     def _failures(self, states: dict[str, RunState]) -> Iterator[Trouble]:
         for run_id, state in states.items():

@@ -89,9 +89,9 @@ def read_queue(workspace: Workspace, states: StateReader | None = None) -> Queue
     from engine.launch.pauses import read_paused_experiments
 
     states = states or StateReader(workspace)
-    view = _Look(workspace, states)
+    look = _Look(workspace, states)
     paused = {name: pause.reason for name, pause in read_paused_experiments(workspace).items()}
-    return QueueView(view.entries(paused), PulseReader(workspace, states).read(), paused, view.bad())
+    return QueueView(look.entries(paused), PulseReader(workspace, states).read(look.found), paused, look.bad())
 
 
 class _Look:
@@ -101,19 +101,18 @@ class _Look:
         from engine.launch.claims import list_claimed
         from engine.launch.requests import list_cancelling, list_retrying
         from engine.launch.status import read_status
-        from engine.launch.tickets import read_tickets
 
         self._workspace = workspace
         self._states = states
         self._cancelling, self._retrying = list_cancelling(workspace), list_retrying(workspace)
         self._claimed = list_claimed(workspace)
-        self._tickets: Mapping[str, Ticket] = {ticket.run_id: ticket for ticket in read_tickets(workspace)}
-        self._found: Mapping[str, RunState] = states.read()
+        self._tickets: Mapping[str, Ticket] = states.tickets()
+        self.found: Mapping[str, RunState] = states.read()
         self._places = _places(read_status(workspace))
 
     def entries(self, paused: Mapping[str, str]) -> tuple[QueueEntry, ...]:
         """Unfinished runs, in order."""
-        unfinished = [run_id for run_id, state in self._found.items() if not state.finished]
+        unfinished = [run_id for run_id, state in self.found.items() if not state.finished]
         line = {run_id: place for place, run_id in enumerate(self._line(unfinished))}
         keeping = self._keeping(paused)
         entries = [self._entry(run_id, keeping) for run_id in unfinished]
@@ -126,7 +125,7 @@ class _Look:
         since = time.time() - RECENT_S
         ended = [
             (state.ended, run_id)
-            for run_id, state in self._found.items()
+            for run_id, state in self.found.items()
             if state.state in BAD and run_id not in self._retrying and (state.ended or 0.0) > since
         ]
         return tuple(self._entry(run_id, {}) for _, run_id in sorted(ended, reverse=True))
@@ -151,7 +150,7 @@ class _Look:
         }
 
     def _entry(self, run_id: str, keeping: Mapping[str, str]) -> QueueEntry:
-        state, ticket = self._found[run_id], self._tickets.get(run_id)
+        state, ticket = self.found[run_id], self._tickets.get(run_id)
         held = ticket is not None and ticket.held
         shown = "held" if held and state.state == "queued" else state.state
         waits = shown in ("queued", "held")
@@ -198,11 +197,11 @@ class _Look:
         return f"needs {self._states.name(nearest)}{far}{more}"
 
     def _is_done(self, run_id: str) -> bool:
-        state = self._found.get(run_id)
+        state = self.found.get(run_id)
         return state is not None and state.state == "done"
 
     def _share(self, run_id: str) -> float | None:
-        state = self._found.get(run_id)
+        state = self.found.get(run_id)
         return min(1.0, state.done / state.total) if state is not None and state.total else None
 
     def _place(self, run_id: str, state: RunState) -> str:

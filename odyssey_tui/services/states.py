@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from store.errors import DataError
 
 if TYPE_CHECKING:
+    from engine.launch.tickets import Ticket, TicketReader
     from store.run_dir import RunDir
     from store.run_state import RunState
     from store.workspace import Workspace
@@ -25,6 +27,7 @@ class StateReader:
         self._runs: dict[str, RunDir] = {}
         self._seen: dict[str, tuple[Signature, RunState]] = {}
         self._specs: dict[str, dict[str, Any]] = {}
+        self._tickets: TicketReader | None = None
 
     def read(self) -> dict[str, RunState]:
         """State by run, in the order of identifiers."""
@@ -59,6 +62,13 @@ class StateReader:
     def needs(self, run_id: str) -> tuple[str, ...]:
         """Runs that it needs; none where the specification cannot be read."""
         return tuple(self._spec(run_id).get("needs") or ())
+
+    def tickets(self) -> Mapping[str, Ticket]:
+        """Tickets of the queue, by run."""
+        from engine.launch.tickets import TicketReader
+
+        self._tickets = self._tickets or TicketReader(self._workspace)
+        return self._tickets.read()
 
     def _run(self, run_id: str) -> RunDir:
         if run_id not in self._runs:
