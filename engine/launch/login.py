@@ -88,7 +88,7 @@ def warn_of_logout(pid: int | str = "self", root: Path = ROOT, user: str = "") -
         return ""
     return (
         f"the queue stops when you log out: {why}. `loginctl enable-linger`, once, and then starting the scheduler "
-        "anew lets it go on (docs/queue.md)"
+        "anew lets it go on (docs/machine.md)"
     )
 
 
