@@ -32,7 +32,13 @@ if TYPE_CHECKING:
 
 _PAUSE_S = (0.004, 0.03)
 _LOCKED = re.compile(r"Could not set lock on file|Conflicting lock|different configuration than existing")
+_DENIED = re.compile(r"[Pp]ermission denied")
+_WHOSE = "It belongs to somebody else: check its permissions."
 _PID = re.compile(r"PID (\d+)")
+
+
+class DamagedDatabase(WorkspaceError):
+    """The database's file cannot be read as one, whoever tries."""
 
 
 @contextmanager
@@ -193,8 +199,10 @@ def _connect(path: Path, write: bool, deadline: float) -> Iterator[duckdb.DuckDB
             con = _open(path, write)
             break
         except duckdb.Error as error:
+            if _DENIED.search(str(error)):
+                raise WorkspaceError(f"cannot open the database {path}: permission denied", _WHOSE) from error
             if not _LOCKED.search(str(error)):
-                raise WorkspaceError(
+                raise DamagedDatabase(
                     f"cannot open the database {path}: {str(error).splitlines()[0]}",
                     "If it is damaged, `odyssey store rebuild` makes it anew of the runs' journals and what can be "
                     "read of it; `odyssey store rebuild --from FILE` also of a backup.",

@@ -6,8 +6,10 @@ import click
 
 from odyssey_tui.cli.context import Invocation
 from odyssey_tui.cli.output import Column, emit_table, table_options
+from odyssey_tui.cli.printing import say_wrapped
 from odyssey_tui.services.format import duration, number, signed, state_text
 from odyssey_tui.services.runs import list_runs, parse
+from odyssey_tui.services.upkeep import count_lost_losses
 
 COLUMNS = (
     Column("run", "run", drop=9),
@@ -38,7 +40,8 @@ def runs(invocation: Invocation, text: str, json: bool, csv: bool, latex: bool) 
     The filter joins conditions with 'and': KEY=VALUE (also != >= <= > <), tag:NAME, ~TEXT.
     """
     chosen = parse(text)
-    rows = [row for row in list_runs(invocation.open()) if chosen.accepts(row.record())]
+    workspace = invocation.open()
+    rows = [row for row in list_runs(workspace) if chosen.accepts(row.record())]
     columns = [*COLUMNS, *(Column(key) for key in HIDDEN)] if json or csv else list(COLUMNS)
     emit_table(
         columns,
@@ -48,3 +51,8 @@ def runs(invocation: Invocation, text: str, json: bool, csv: bool, latex: bool) 
         latex=latex,
         empty="no run passes the filter" if text else "no runs yet; 'odyssey demo' makes some",
     )
+    if not (json or csv or latex) and (lost := count_lost_losses(workspace)):
+        say_wrapped(
+            f"{lost} evaluations have no losses of single tokens, which the database alone held: "
+            "'odyssey store check' says what can be done"
+        )

@@ -120,8 +120,9 @@ def choose_pair(con: Connection, before: str, after: str | None, on: str) -> Pai
         adapted = [evaluation for evaluation in meant(con, before, on) if is_adapted(evaluation)]
         if not adapted:
             raise DataError(
-                f"{before} has no evaluation before and after adaptation on {on}",
-                "Give an adapted run that is evaluated, or two evaluations, states or runs.",
+                f"{before} has no losses before and after adaptation on {on}",
+                "Give an adapted run that is evaluated, or two evaluations, states or runs. `odyssey store gc` may "
+                "have dropped its losses.",
             )
         return name_pair(adapted[-1], run_of(con, adapted[-1]))
     afters, befores = meant(con, after, on), meant(con, before, None)

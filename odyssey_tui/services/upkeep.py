@@ -39,6 +39,15 @@ def check_workspace(workspace: Workspace, *, deep: bool = False) -> Iterator[Che
             yield CheckRow(name, finding.severity, finding.what, finding.hint)
 
 
+def count_lost_losses(workspace: Workspace) -> int:
+    """Evaluations of finished runs without the losses of single tokens that they should have."""
+    from store.database import lease
+    from store.upkeep.losses import count_without_losses
+
+    with lease(workspace) as con:
+        return count_without_losses(con)
+
+
 def rebuild_database(workspace: Workspace, backups: Sequence[Path]) -> Rebuilt:
     """Make the database anew; ``backups`` are databases or files of `odyssey store backup`, asked in turn."""
     from contextlib import ExitStack

@@ -139,7 +139,8 @@ def open_pair(con: duckdb.DuckDBPyConnection, before: str, after: str) -> Pair:
         if not evaluation.has_ledger:
             raise OdysseyError(
                 f"no losses per token are stored for the evaluation {evaluation.evaluation_id}",
-                "They may still be on their way; otherwise run the evaluation again.",
+                "They may still be on their way, or `odyssey store gc` dropped them, or they were lost "
+                "(`odyssey store check` tells).",
             )
     if not pair.has_sums:
         _need_tokens(pair)
@@ -282,7 +283,8 @@ def _need_tokens(pair: Pair) -> None:
         if not evaluation.has_tokens:
             raise OdysseyError(
                 f"of the evaluation {evaluation.evaluation_id} only sums by token type and document are stored",
-                "Passages and positions need the losses of single tokens: run the evaluation again.",
+                "Passages and positions need the losses of single tokens, which `odyssey store gc` dropped: "
+                "`odyssey store rebuild --from BACKUP` takes them from a backup.",
             )
 
 

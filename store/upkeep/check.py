@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from store.database import lease
-from store.errors import OdysseyError
+from store.database import DamagedDatabase, lease
+from store.errors import OdysseyError, WorkspaceError
 from store.ingest import ingest
 from store.upkeep import check_files, check_rows
 from store.upkeep.findings import Check, Finding, Scene
@@ -23,15 +23,24 @@ def run_checks(
     A database that cannot be opened is a finding, and the end. ``further`` are checks of whoever knows more.
     """
     try:
-        ingest(workspace)
+        news = tuple(_bring_in(workspace))
         with lease(workspace) as con:
             scene = Scene(workspace, con)
-            yield READABLE, ()
+            yield READABLE, news
             for check in (*CHECKS, *further):
                 if deep or not check.deep:
                     yield check.name, _found_by(check, scene)
     except OdysseyError as error:
         yield READABLE, (Finding("problem", error.message, error.hint),)
+
+
+def _bring_in(workspace: Workspace) -> Iterator[Finding]:
+    try:
+        ingest(workspace)
+    except DamagedDatabase:
+        raise
+    except WorkspaceError as error:
+        yield Finding("warning", f"what came since the last look is not in it: {error.message}", error.hint)
 
 
 def _found_by(check: Check, scene: Scene) -> tuple[Finding, ...]:

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from store import ingest, ingest_notes, ingest_runs, schema, survey
-from store.database import hold_alone, open_file
-from store.errors import OdysseyError
+from store.database import DamagedDatabase, hold_alone, open_file
 from store.files import temporary_name
 from store.ingest_shards import Taken
 from store.upkeep.losses import list_without_losses
@@ -59,7 +58,7 @@ def rebuild(workspace: Workspace, others: Sequence[Path] = (), wait_s: float = 6
             schema.migrate(con)
         present = [workspace.database_path] if survey.size_of(workspace.database_path) else []
         with contextlib.ExitStack() as scratch:
-            sources = list(_readable([*present, *others], workspace, made, scratch))
+            sources = list(_readable([*present, *others], workspace, made, scratch, wait_s))
             for path in sources[:1]:
                 _salvage(workspace, path, staged, made)
             taken, notes_size, seen = _ingest(workspace, staged, made)
@@ -82,15 +81,18 @@ def rebuild(workspace: Workspace, others: Sequence[Path] = (), wait_s: float = 6
 
 
 def _readable(
-    paths: Sequence[Path], workspace: Workspace, made: Rebuilt, scratch: contextlib.ExitStack
+    paths: Sequence[Path], workspace: Workspace, made: Rebuilt, scratch: contextlib.ExitStack, wait_s: float
 ) -> Iterator[Path]:
     for path in paths:
         copy = workspace.database_path.with_name(temporary_name(path.name))
         scratch.callback(copy.unlink, missing_ok=True)
         scratch.callback(log_of(copy).unlink, missing_ok=True)
         try:
-            yield make_readable(path, copy)
-        except OdysseyError as error:
+            yield make_readable(path, copy, wait_s)
+        except DamagedDatabase as error:
+            # Another file was asked for by name: that it cannot be read must stop what was meant to use it.
+            if path != workspace.database_path:
+                raise
             made.unreadable[path] = error.message
 
 

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from store import schema
-from store.database import open_file
-from store.errors import WorkspaceError
+from store.database import DamagedDatabase, open_file
 from store.event_rows import TARGETS
 from store.upkeep.swap import copy_database, quoted
 from store.upkeep.tables import OF_SHARDS, SHARED, UNIQUE, list_tables
@@ -43,16 +42,21 @@ class Salvaged:
     """Tables that could not be read whole, and what the database said."""
 
 
-def make_readable(source: Path, scratch: Path) -> Path:
+def make_readable(source: Path, scratch: Path, wait_s: float = 10.0) -> Path:
     """A file of the newest schema with the content of ``source``: itself, or an upgraded copy at ``scratch``.
 
-    Raises ``WorkspaceError`` or ``DataError`` when it cannot be read at all, or is of a newer odyssey.
+    Raises ``DamagedDatabase`` when it cannot be read at all, ``WorkspaceError`` when it is in use or too new.
     """
-    with open_file(source) as con:
-        version = schema.read_version(con)
-        schema.refuse_newer(version, str(source))
+    import duckdb
+
+    try:
+        with open_file(source, wait_s=wait_s) as con:
+            version = schema.read_version(con)
+            schema.refuse_newer(version, str(source))
+    except duckdb.Error as error:
+        raise DamagedDatabase(f"{source}: {str(error).splitlines()[0]}", "Use a backup.") from error
     if version == 0:
-        raise WorkspaceError(f"{source} is no database of odyssey", "It holds none of its tables.")
+        raise DamagedDatabase(f"{source} is no database of odyssey", "It holds none of its tables.")
     if version == schema.newest_version():
         return source
     copy_database(source, scratch)
