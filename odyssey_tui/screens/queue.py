@@ -15,6 +15,7 @@ from odyssey_tui.screens.base import OdysseyScreen
 from odyssey_tui.screens.requests import (
     FINISHED,
     RETRIABLE,
+    Asked,
     ask_cancel,
     hold_or_release,
     move_runs,
@@ -229,7 +230,7 @@ class QueueScreen(OdysseyScreen):
         if not chosen:
             self.notify("only what the queue runs or will run can be held", severity="warning")
             return
-        hold_or_release(self, chosen)
+        hold_or_release(self, [Asked(run.run_id, run.name, run.state, run.held_on_request) for run in chosen])
 
     def action_move(self, where: str) -> None:
         """Move runs that wait to another place in the line."""

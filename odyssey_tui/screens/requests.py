@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence, Sized
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from odyssey_tui.screens.confirm import ConfirmScreen, TypedConfirmScreen
 from odyssey_tui.services.queue import ENDED_EARLY
 
 if TYPE_CHECKING:
     from odyssey_tui.screens.base import OdysseyScreen
-    from odyssey_tui.services.queue import QueueEntry
+    from odyssey_tui.services.runs import RunRow
 
 LIVE = frozenset({"starting", "running", "stopping"})
 RETRIABLE = ENDED_EARLY
@@ -45,17 +45,33 @@ def retry_runs(screen: OdysseyScreen, run_ids: Sequence[str]) -> None:
     _ask(screen, partial(retry, screen.odyssey.workspace, run_ids), f"{_count(run_ids)} to be queued again")
 
 
-def hold_or_release(screen: OdysseyScreen, entries: Sequence[QueueEntry]) -> None:
+class Asked(NamedTuple):
+    """A run to hold or let go."""
+
+    run_id: str
+    name: str
+    state: str
+    held_on_request: bool
+
+
+def as_asked(row: RunRow) -> Asked:
+    """A row of the store, whose reason says who holds the run."""
+    from engine.launch.mailbox import HELD_ON_REQUEST
+
+    return Asked(row.run_id, row.name, row.state, row.state == "held" and row.reason == HELD_ON_REQUEST)
+
+
+def hold_or_release(screen: OdysseyScreen, runs: Sequence[Asked]) -> None:
     """Let go of runs that a person holds if that is all there is to do; else hold the others, asking for live ones."""
     from odyssey_tui.services.queue import hold_runs, release_runs
 
     workspace = screen.odyssey.workspace
-    free = [entry.run_id for entry in entries if not entry.held_on_request]
+    free = [run.run_id for run in runs if not run.held_on_request]
     if not free:
-        run_ids = [entry.run_id for entry in entries]
+        run_ids = [run.run_id for run in runs]
         _ask(screen, partial(release_runs, workspace, run_ids), f"{_count(run_ids)} to be let go")
         return
-    live = [entry for entry in entries if entry.state in LIVE and entry.run_id in free]
+    live = [run.name for run in runs if run.state in LIVE and run.run_id in free]
     work = partial(hold_runs, workspace, free)
     if not live:
         _ask(screen, work, f"{_count(free)} to be held")
@@ -65,8 +81,7 @@ def hold_or_release(screen: OdysseyScreen, entries: Sequence[QueueEntry]) -> Non
         if confirmed:
             _ask(screen, work, f"{_count(free)} to be held")
 
-    names = list_names([entry.name for entry in live])
-    text = f"{_count(live)} stop at the next safe point and go on from there once let go:\n{names}"
+    text = f"{_count(live)} to stop at the next safe point, and to go on from there once let go:\n{list_names(live)}"
     screen.app.push_screen(ConfirmScreen("Hold", text), answer)
 
 

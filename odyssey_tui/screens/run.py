@@ -15,7 +15,7 @@ from odyssey_tui.keymap import bindings
 from odyssey_tui.screens.annotate import ask_note, ask_tags, pin_runs
 from odyssey_tui.screens.base import OdysseyScreen, following
 from odyssey_tui.screens.deletion import ask_delete
-from odyssey_tui.screens.requests import FINISHED, RETRIABLE, ask_cancel, retry_runs
+from odyssey_tui.screens.requests import FINISHED, RETRIABLE, as_asked, ask_cancel, hold_or_release, retry_runs
 from odyssey_tui.services.format import bar, duration, number, signed, state_text
 from odyssey_tui.services.runs import TRAINED
 from odyssey_tui.widgets.chart import Chart
@@ -110,7 +110,7 @@ class RunScreen(OdysseyScreen):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         state = self._snapshot.detail.row.state if self._snapshot is not None else ""
-        if action == "cancel":
+        if action in ("cancel", "hold"):
             return bool(state) and state not in FINISHED
         if action == "retry":
             return state in RETRIABLE
@@ -153,6 +153,11 @@ class RunScreen(OdysseyScreen):
     def action_retry(self) -> None:
         """Queue this run again."""
         retry_runs(self, [self._run_id])
+
+    def action_hold(self) -> None:
+        """Hold this run, or let go of it."""
+        if self._snapshot is not None:
+            hold_or_release(self, [as_asked(self._snapshot.detail.row)])
 
     def action_tag(self) -> None:
         """Edit the tags."""

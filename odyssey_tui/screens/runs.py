@@ -4,34 +4,47 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
-from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import Vertical
 from textual.widgets import DataTable, Static
 
 from odyssey_tui.keymap import bindings
 from odyssey_tui.screens.annotate import ask_note, ask_tags, pin_runs
 from odyssey_tui.screens.base import OdysseyScreen, following
 from odyssey_tui.screens.deletion import ask_delete
-from odyssey_tui.screens.requests import FINISHED, RETRIABLE, ask_cancel, retry_runs
+from odyssey_tui.screens.requests import FINISHED, RETRIABLE, as_asked, ask_cancel, hold_or_release, retry_runs
 from odyssey_tui.services.runs import TRAINED, parse
 from odyssey_tui.widgets.filter_line import FilterLine
 from odyssey_tui.widgets.keyed_table import KeyedTable, TableRow
-from odyssey_tui.widgets.run_columns import fit_columns, table_columns, table_row
+from odyssey_tui.widgets.preview import Preview
+from odyssey_tui.widgets.run_columns import fit_columns, heading_row, table_columns, table_row
 
 if TYPE_CHECKING:
     from odyssey_tui.services.curves import Curve
     from odyssey_tui.services.runs import RunGroup, RunRow
-    from odyssey_tui.widgets.chart import Chart
 
 PREVIEW_WIDTH, PREVIEW_HEIGHT, MOST_PREVIEWED = 110, 30, 8
 GROUP_PREFIX = "group:"
 SORTS = ("plan", "state", "loss", "target", "base")
 GROUPS = ("experiment", "kind", "domain", "replay", "ptpp", "size", "none")
 NEEDS_RUNS = frozenset(
-    {"open", "mark", "unmark", "sort", "group", "filter", "cancel", "retry", "new", "tag", "note", "pin", "delete"}
+    {
+        "open",
+        "mark",
+        "unmark",
+        "sort",
+        "group",
+        "filter",
+        "cancel",
+        "retry",
+        "new",
+        "hold",
+        "tag",
+        "note",
+        "pin",
+        "delete",
+    }
 )
 WELCOME = """\
 [b]Welcome to odyssey[/b]
@@ -82,8 +95,6 @@ class RunsScreen(OdysseyScreen):
         self._folds: dict[tuple[bool, str], bool] = {}
         """Which groups are folded, with a filter and without; set when a group is first seen, then by the user."""
         self._snapshot: Snapshot | None = None
-        self._drawn_curves: tuple[tuple[Curve, ...], str] | None = None
-        self._chart: Chart | None = None
         self._asked_preview: tuple[str, ...] = ()
         self._sought = ""
         """A run to put the cursor on as soon as it is listed."""
@@ -93,7 +104,7 @@ class RunsScreen(OdysseyScreen):
         yield Static(WELCOME, id="welcome")
         yield Static("No run passes the filter; Esc clears it.", id="nothing", classes="hint")
         yield KeyedTable(id="runs")
-        yield Vertical(id="preview")
+        yield Preview()
 
     def on_mount(self) -> None:
         self.query_one(KeyedTable).focus()
@@ -137,7 +148,7 @@ class RunsScreen(OdysseyScreen):
         lines: list[TableRow] = []
         for group in snapshot.groups:
             if grouped:
-                lines.append(self._heading(group, name_width, len(columns)))
+                lines.append(heading_row(GROUP_PREFIX, group, columns, name_width, folded=self._is_folded(group)))
             if group in open_groups:
                 marked = self.odyssey.marked
                 lines += [table_row(row, columns, name_width, marked=row.run_id in marked) for row in group.rows]
@@ -158,21 +169,8 @@ class RunsScreen(OdysseyScreen):
     def _draw_preview(self, snapshot: Snapshot) -> None:
         roomy = self.size.width >= PREVIEW_WIDTH and self.size.height >= PREVIEW_HEIGHT
         self.set_class(roomy and bool(snapshot.total), "-roomy")
-        if roomy and (snapshot.curves, snapshot.note) != self._drawn_curves:
-            from odyssey_tui.services.curves import curve_figure
-
-            self._drawn_curves = snapshot.curves, snapshot.note
-            figure = curve_figure(snapshot.curves, "loss", "tokens", note=snapshot.note) if snapshot.curves else None
-            self._preview().show(figure)
-
-    def _preview(self) -> Chart:
-        """The chart below the table, made when there is first something to draw: plotting is slow to import."""
-        from odyssey_tui.widgets.chart import Chart
-
-        if self._chart is None:
-            self._chart = Chart(empty="The training curves of what is under the cursor, or of the marked runs.")
-            self.query_one("#preview").mount(self._chart)
-        return self._chart
+        if roomy:
+            self.query_one(Preview).show(snapshot.curves, snapshot.note)
 
     def _previewed(self) -> tuple[str, ...]:
         """Runs to draw where there is room: the marked ones, else those of the group, or the one, under the cursor."""
@@ -190,13 +188,6 @@ class RunsScreen(OdysseyScreen):
         """Supporting runs are folded away once all are done, unless they are all there is or were asked for."""
         settled = group.supporting and all(row.state == "done" for row in group.rows)
         return self._folds.setdefault((bool(self._filter), group.name), settled and not self._filter)
-
-    def _heading(self, group: RunGroup, name_width: int, columns: int) -> TableRow:
-        counts = "1 run" if len(group.rows) == 1 else f"{len(group.rows)} runs"
-        title = Text(f"{group.name}", "bold", overflow="ellipsis")
-        title.truncate(name_width, overflow="ellipsis")
-        fold = Text("▸" if self._is_folded(group) else "▾")
-        return TableRow(GROUP_PREFIX + group.name, (fold, Text(counts, "bold"), title, *[""] * (columns - 1)))
 
     def _group_under_cursor(self) -> RunGroup | None:
         """The group whose heading is under the cursor."""
@@ -313,6 +304,14 @@ class RunsScreen(OdysseyScreen):
             self.notify("no run to retry here: choose a failed, cancelled or lost one", severity="warning")
             return
         retry_runs(self, [row.run_id for row in rows])
+
+    def action_hold(self) -> None:
+        """Hold runs that wait or run; let go of those that a person holds."""
+        rows = [row for row in self._chosen() if row.state not in FINISHED]
+        if not rows:
+            self.notify("no run to hold here: choose one that waits or runs", severity="warning")
+            return
+        hold_or_release(self, [as_asked(row) for row in rows])
 
     def action_tag(self) -> None:
         """Edit tags."""

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from odyssey_tui.services.tokens import PairName, TokenReport
 
 LISTED = 300
+NO_PASSAGES = "Only sums by token type and by document are kept of this pair; passages need the losses of single tokens."
 """Token types in the table; the sums are over all of them."""
 CLASS_KEY, TYPE_KEY = "class:", "type:"
 
@@ -253,7 +254,11 @@ class TokensScreen(OdysseyScreen):
 
     def _draw_text(self) -> None:
         snapshot = self._snapshot
-        if snapshot is None or snapshot.report is None or snapshot.passage is None:
+        if snapshot is None or snapshot.report is None:
+            return
+        if snapshot.passage is None:
+            self.query_one("#place", Static).update(NO_PASSAGES)
+            self.query_one("#heat", Static).update("")
             return
         from odyssey_tui.widgets.heat_text import heat_legend
 

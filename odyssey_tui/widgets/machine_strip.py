@@ -44,7 +44,9 @@ class MachineStrip(Static):
 
 def notes(board: Board, width: int) -> list[Text]:
     """Who works on the queue, what is paused and why, what runs beside it."""
-    head = Text().append(board.scheduler or "no scheduler", "dim")
+    head = Text().append(
+        board.scheduler or ("no scheduler" if board.queue.entries else "no scheduler: a run starts one"), "dim"
+    )
     if board.queue.pulse.paused:
         head.append(f" · paused: {board.queue.pulse.paused} (P goes on)", "bold")
     elif not board.works and len(board.queue.entries) > len(board.queue.by_commands):

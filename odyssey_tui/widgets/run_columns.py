@@ -12,7 +12,7 @@ from odyssey_tui.services.format import STATE_GLYPHS, bar, cut, duration, number
 from odyssey_tui.widgets.keyed_table import TableColumn, TableRow
 
 if TYPE_CHECKING:
-    from odyssey_tui.services.runs import RunRow
+    from odyssey_tui.services.runs import RunGroup, RunRow
 
 SHORTEST_NAME, READABLE_NAME, LONGEST_NAME = 12, 20, 44
 COUNT_CELLS = 8
@@ -127,6 +127,17 @@ def table_row(row: RunRow, columns: Sequence[RunColumn], name_width: int, *, mar
     cells = [_cell(column, row) for column in columns]
     name = Text(cut(row.name, name_width))
     return TableRow(row.run_id, (Text("●" if marked else " ", "bold"), cells[0], name, *cells[1:]))
+
+
+def heading_row(
+    prefix: str, group: RunGroup, columns: Sequence[RunColumn], name_width: int, *, folded: bool
+) -> TableRow:
+    """The heading of a group, under ``prefix`` and its name: how many runs it has."""
+    counts = "1 run" if len(group.rows) == 1 else f"{len(group.rows)} runs"
+    title = Text(group.name, "bold", overflow="ellipsis")
+    title.truncate(name_width, overflow="ellipsis")
+    fold = Text("▸" if folded else "▾")
+    return TableRow(prefix + group.name, (fold, Text(counts, "bold"), title, *[""] * (len(columns) - 1)))
 
 
 def _cell(column: RunColumn, row: RunRow) -> Text | str:

@@ -13,12 +13,12 @@ from store.run_dir import RunDir
 from store.workspace import Workspace
 
 
-def queue_runs(path: Path, *, waiting: int = 3, now: float | None = None) -> Workspace:
-    """``waiting`` runs each of the sweeps ``a`` and ``b``, then the others; ``now`` is when all of it happened."""
-    workspace, now = Workspace.create(path), time.time() if now is None else now
+def queue_runs(path: Path, *, waiting: int = 3, host: str = "") -> Workspace:
+    """``waiting`` runs each of the sweeps ``a`` and ``b``, then the others; ``host`` is where one runs, else here."""
+    workspace, now = Workspace.create(path), time.time()
     for index, (sweep, number) in enumerate((sweep, number) for sweep in "ab" for number in range(waiting)):
         _wait(workspace, f"{sweep}-{number}", sweep, now + index * 1e-3)
-    _execute(workspace, _wait(workspace, "run-0", "a", now), now)
+    _execute(_wait(workspace, "run-0", "a", now), now, host)
     _fail(_write(workspace, "bad-0", "b", ()), now)
     blocked = _wait(workspace, "blocked-0", "b", now + 1, needs=("bad-0",))
     _append(blocked.control, ("held", {"reason": "needs bad-0, which failed"}), t=now, seq=1)
@@ -42,12 +42,12 @@ def _write(workspace: Workspace, run_id: str, sweep: str, needs: Sequence[str]) 
     return run
 
 
-def _execute(workspace: Workspace, run: RunDir, now: float) -> None:
+def _execute(run: RunDir, now: float, host: str) -> None:
     """As if this process were its worker, 40 % through."""
     me = Identity.current()
     attempt = run.new_attempt()
     _append(run.control, ("assigned", {"attempt": 1, "worker": "w1"}), t=now, seq=1)
-    identity = {"host": me.host, "pid": me.pid, "pid_started": me.pid_started, "boot_id": me.boot_id}
+    identity = {"host": host or me.host, "pid": me.pid, "pid_started": me.pid_started, "boot_id": me.boot_id}
     progress = {"done": 40, "total": 100, "phase": "training", "eta_s": 90.0}
     events = [("starting", identity), ("running", {"total": 100, "unit": "tokens"}), ("progress", progress)]
     for seq, event in enumerate(events):

@@ -194,7 +194,7 @@ async def test_holding_what_runs_says_what_happens_and_asks(line) -> None:
     async with opened(line) as pilot:
         await to_run(pilot, "run-0")
         await press(pilot, "w")
-        assert "go on from there" in str(pilot.app.screen.query_one(Static).render())
+        assert "to go on from there" in str(pilot.app.screen.query_one(Static).render())
         await press(pilot, "w", "y")
     assert requests(line) == [{"action": "hold", "runs": ["run-0"]}]
 
@@ -297,7 +297,7 @@ async def test_every_key_is_in_the_palette(line) -> None:
 @pytest.fixture
 def cards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two GPUs: one where this process computes, one idle."""
-    sys.modules.pop("pynvml", None)
+    monkeypatch.delitem(sys.modules, "pynvml", raising=False)
     monkeypatch.syspath_prepend(str(FAKE_NVML))
     memory = {"memory_total_mb": 80_000, "power_limit_w": 700}
     first = {"uuid": "GPU-a", "name": "H100", "utilisation": 97, "memory_used_mb": 61_000, "power_w": 612, **memory}

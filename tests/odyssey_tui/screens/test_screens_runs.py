@@ -260,6 +260,18 @@ async def test_a_failed_run_is_retried_and_a_done_one_is_not(own_voyage, monkeyp
         assert json.loads(request.read_text())["action"] == "retry"
 
 
+async def test_a_waiting_run_is_held_here_and_on_its_page(own_voyage, monkeypatch) -> None:
+    monkeypatch.setattr("engine.launch.scheduler.ensure_running", lambda workspace: False)
+    async with opened(own_voyage) as pilot:
+        await to_row(pilot, "adapt-docs-r0-p5-s")
+        await press(pilot, "w")
+        assert not list((own_voyage.queue / "requests").glob("*.json"))
+        await to_row(pilot, "adapt-tests-r0-p5-xs")
+        await press(pilot, "w", "enter", "w")
+        asked = [json.loads(path.read_text()) for path in (own_voyage.queue / "requests").glob("*.json")]
+        assert [request["action"] for request in asked] == ["hold", "hold"]
+
+
 async def test_a_vanished_workspace_is_told_and_the_rows_stay(own_voyage) -> None:
     async with opened(own_voyage) as pilot:
         shutil.rmtree(own_voyage.root)
