@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# A real Slurm of two virtual nodes on this machine, for tests; works in a bare container, without systemd or a database.
+# A real Slurm of virtual nodes on this machine, for tests; works in a bare container, without systemd or a database.
 #
 #   slurm_cluster.sh install         programs by apt-get, where root may
 #   slurm_cluster.sh start FOLDER    start what does not run yet; FOLDER holds configuration, key, state and logs
 #   slurm_cluster.sh stop FOLDER     end what was started there and remove FOLDER
 #
-# `SLURM_CONF=FOLDER/slurm.conf sbatch …` then talks to it. Partitions: `batch` (the default) and `urgent`, which preempts it.
-# Each node has one CPU, whatever the machine has: two jobs run at a time.
+# `SLURM_CONF=FOLDER/slurm.conf sbatch …` then talks to it. Partitions: `batch` (the default; nodes n1 and n2), and on n3 `spot`,
+# which `urgent` preempts. Each node has two CPUs, whatever the machine has.
 set -euo pipefail
 READY_S=30
 
@@ -33,7 +33,7 @@ configure() {
   local folder=$1 user host port
   user=$(id -un) host=$(uname -n)
   # Ports follow from the folder: the same when started again, others beside another cluster.
-  port=$((20000 + $(printf %s "$folder" | cksum | cut -d' ' -f1) % 10000 * 3))
+  port=$((20000 + $(printf %s "$folder" | cksum | cut -d' ' -f1) % 7000 * 4))
   mkdir -p "$folder"/{state,spool,logs,run}
   chmod 755 "$folder" "$folder"/{state,spool,logs,run}
   [ -e "$folder/munge.key" ] || (umask 077 && head -c 1024 /dev/urandom >"$folder/munge.key")
@@ -73,13 +73,17 @@ MinJobAge=300
 MaxArraySize=101
 ReturnToService=2
 GresTypes=gpu
-NodeName=n1 NodeHostname=$host NodeAddr=127.0.0.1 Port=$((port + 1)) CPUs=1 RealMemory=100 Gres=gpu:1 State=UNKNOWN
-NodeName=n2 NodeHostname=$host NodeAddr=127.0.0.1 Port=$((port + 2)) CPUs=1 RealMemory=100 Gres=gpu:1 State=UNKNOWN
-PartitionName=batch Nodes=ALL Default=YES PriorityTier=1 MaxTime=INFINITE State=UP GraceTime=20
-PartitionName=urgent Nodes=ALL Default=NO PriorityTier=9 MaxTime=INFINITE State=UP
+NodeName=DEFAULT CPUs=2 RealMemory=100 Gres=gpu:1 State=UNKNOWN
+NodeName=n1 NodeHostname=$host NodeAddr=127.0.0.1 Port=$((port + 1))
+NodeName=n2 NodeHostname=$host NodeAddr=127.0.0.1 Port=$((port + 2))
+NodeName=n3 NodeHostname=$host NodeAddr=127.0.0.1 Port=$((port + 3))
+PartitionName=DEFAULT MaxTime=INFINITE State=UP
+PartitionName=batch Nodes=n1,n2 Default=YES PriorityTier=1
+PartitionName=spot Nodes=n3 PriorityTier=1
+PartitionName=urgent Nodes=n3 PriorityTier=9
 CONF
   # A GPU that is none: jobs get a number in CUDA_VISIBLE_DEVICES.
-  printf 'NodeName=n1 Name=gpu File=/dev/null\nNodeName=n2 Name=gpu File=/dev/zero\n' >"$folder/gres.conf"
+  echo 'NodeName=n[1-3] Name=gpu File=/dev/null' >"$folder/gres.conf"
 }
 
 alive() { [ -s "$1" ] && kill -0 "$(cat "$1")" 2>/dev/null; }
@@ -94,14 +98,14 @@ start() {
       --pid-file="$folder/run/munged.pid" --log-file="$folder/logs/munged.log" --seed-file="$folder/munge.seed"
   fi
   alive "$folder/run/slurmctld.pid" || "$(program slurmctld)" -f "$SLURM_CONF"
-  for node in n1 n2; do
+  for node in n1 n2 n3; do
     alive "$folder/run/slurmd-$node.pid" || "$(program slurmd)" -f "$SLURM_CONF" -N "$node"
   done
   local tries=$((READY_S * 10))
-  until [ "$(sinfo -h -N -p batch -o %t 2>/dev/null | grep -c -E '^(idle|mix|alloc)$')" = 2 ]; do
+  until [ "$(sinfo -h -N -p batch,spot -o %t 2>/dev/null | grep -c -E '^(idle|mix|alloc)$')" = 3 ]; do
     tries=$((tries - 1))
     if [ "$tries" = 0 ]; then
-      log "no two nodes after $READY_S s"
+      log "its nodes are not ready after $READY_S s"
       tail -n 5 "$folder"/logs/*.log >&2
       return 1
     fi
@@ -113,8 +117,8 @@ stop() {
   local folder=$1
   [ -e "$folder/slurm.conf" ] || return 0
   export SLURM_CONF=$folder/slurm.conf
-  ! alive "$folder/run/slurmctld.pid" || timeout 10 scancel --quiet --partition=batch,urgent 2>/dev/null || true
-  for name in slurmd-n1 slurmd-n2 slurmctld munged; do
+  ! alive "$folder/run/slurmctld.pid" || timeout 10 scancel --quiet --user="$(id -un)" 2>/dev/null || true
+  for name in slurmd-n1 slurmd-n2 slurmd-n3 slurmctld munged; do
     ! alive "$folder/run/$name.pid" || kill "$(cat "$folder/run/$name.pid")" || true
   done
   local tries=$((READY_S * 10))

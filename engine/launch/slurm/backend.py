@@ -156,10 +156,7 @@ class SlurmBackend:
         jobs = self.entries()
         if now >= self._files_at:
             self._files_at = now + self._patience.files_s
-            ended = [entry for entry in jobs if entry.run.state().finished]
-            for entry in ended:
-                self._verdicts.finished(entry)
-            changed |= bool(ended)
+            changed |= self._look_at_files(jobs, now)
         if now < self._queue_at:
             return changed
         if left := self.entries():
@@ -170,6 +167,16 @@ class SlurmBackend:
             # What could not be handed in is tried again.
             self.silence, changed = "", True
         return changed
+
+    def _look_at_files(self, jobs: Sequence[Entry], now: float) -> bool:
+        states = {entry.run_id: entry.run.state() for entry in jobs}
+        ended = [entry for entry in jobs if states[entry.run_id].finished]
+        for entry in ended:
+            self._verdicts.finished(entry)
+        if any(state.state == "stopping" for state in states.values()):
+            # Its job is about to end, or to wait again: only Slurm knows which.
+            self._queue_at = min(self._queue_at, now + self._patience.queue_s)
+        return bool(ended)
 
     def cancel(self, entry: Entry) -> None:
         """End the run's job. One that waits is cancelled at once, one that runs when it has stopped."""

@@ -1,0 +1,128 @@
+"""A real Slurm where one was started (tests/support/slurm_cluster.sh), and runs whose jobs are scripted."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from engine.launch.dispatcher import Dispatcher
+from engine.launch.mailbox import Slot
+from engine.launch.tickets import Ticket, write_ticket
+from engine.spec.run import Corpus, PrepareJob, Resources, RunSpec, Tokenizer
+from store.journal import read_events
+from store.run_dir import create_run
+from store.workspace import Workspace
+
+CLUSTER = "ODYSSEY_TEST_SLURM"
+TASK = (sys.executable, "-P", str(Path(__file__).with_name("scripted_task.py")))
+DEADLINE_S = 60.0
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Path:
+    """The folder of a running cluster; a test without one is skipped with the way to get it."""
+    folder = os.environ.get(CLUSTER)
+    if not folder:
+        pytest.skip(f"no Slurm: tests/support/slurm_cluster.sh start /FOLDER, then {CLUSTER}=/FOLDER")
+    return Path(folder)
+
+
+@pytest.fixture
+def on_cluster(cluster: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Commands of this test talk to the cluster."""
+    monkeypatch.setenv("SLURM_CONF", str(cluster / "slurm.conf"))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, (os.getcwd(), os.environ.get("PYTHONPATH")))))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    return cluster
+
+
+class Bench:
+    """Queue scripted runs for Slurm, turn dispatchers over until something is so."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
+
+    def queue(self, run_id: str, script: str, *needs: str, **resources: object) -> str:
+        job = PrepareJob(corpora=(Corpus(name="script", source=script),), tokenizer=Tokenizer(model="none"))
+        wanted = Resources.model_validate({"backend": "slurm", **resources})
+        spec = RunSpec(run_id=run_id, name=run_id, experiment="test", needs=needs, resources=wanted, job=job)
+        create_run(self.workspace, spec.model_dump(mode="json"))
+        write_ticket(self.workspace, Ticket(run_id, 0.0, 1.0))
+        return run_id
+
+    def dispatcher(self) -> Dispatcher:
+        return Dispatcher(self.workspace, [Slot("cpu0", None, 1)])
+
+    def state(self, run_id: str) -> str:
+        return self.workspace.run(run_id).state().state
+
+    def reason(self, run_id: str) -> str:
+        return self.workspace.run(run_id).state().reason
+
+    def attempt(self, run_id: str) -> int:
+        return self.workspace.run(run_id).state().attempt
+
+    def running_as(self, run_id: str, attempt: int) -> bool:
+        return (self.state(run_id), self.attempt(run_id)) == ("running", attempt)
+
+    def events(self, run_id: str, attempt: int = 0) -> list[dict[str, object]]:
+        """Those of an attempt; 0 is the control journal."""
+        run = self.workspace.run(run_id)
+        return read_events(run.attempt(attempt).events if attempt else run.control)[0]
+
+    def said(self, run_id: str) -> list[str]:
+        return [event["event"] for event in self.events(run_id)]
+
+    def job(self, run_id: str) -> str:
+        """``1234_5``: the job that has the run, according to its newest attempt."""
+        events = self.events(run_id, self.attempt(run_id))
+        return next(event["slurm"]["job"] for event in events if event["event"] == "starting")
+
+    def until(self, condition: Callable[[], bool], *dispatchers: Dispatcher) -> None:
+        """Tick until the condition holds; fail at the deadline with everything there is to know."""
+        deadline, pause = time.monotonic() + DEADLINE_S, threading.Event()
+        while not condition():
+            for dispatcher in dispatchers:
+                dispatcher.tick()
+            if time.monotonic() > deadline:
+                runs = self.workspace.run_ids()
+                told = "\n".join(f"{run_id}: {self.workspace.run(run_id).state()}" for run_id in runs)
+                logs = "\n".join(log.read_text() for log in self.workspace.root.glob("slurm/*/*.log"))
+                pytest.fail(f"waited {DEADLINE_S} s in vain\n{told}\n{logs}")
+            pause.wait(0.05)
+
+
+@pytest.fixture
+def bench(on_cluster: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    """A bench whose jobs are gone afterwards."""
+    monkeypatch.setattr("engine.launch.slurm.script.TASK", TASK)
+    made = Bench(Workspace.create(tmp_path / "workspace"))
+    yield made
+    end_jobs(made.workspace)
+
+
+def end_jobs(workspace: Workspace) -> None:
+    """Nothing of a workspace is left in the cluster."""
+    from engine.launch.slurm.batches import job_name
+
+    subprocess.run(("scancel", "--quiet", f"--name={job_name(workspace)}"), check=False, timeout=30)
+
+
+def squeue(*arguments: str) -> list[str]:
+    """Lines of squeue."""
+    command = ("squeue", "--noheader", "--array", *arguments)
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout.splitlines()
+
+
+def tell(*command: str) -> None:
+    """Run one of Slurm's programs; it must not complain."""
+    assert shutil.which(command[0])
+    subprocess.run(command, check=True, timeout=30)
