@@ -13,6 +13,7 @@ from typing import Any
 from engine.importers.recorded import Measurement, Recorded
 from engine.spec.run import ImportedJob, RunSpec
 from engine.spec.strict import content_key
+from store.event_rows import ordered
 from store.exchange.renewal import renew_run
 from store.files import cannot_write, temporary_name, write_atomic
 from store.journal import read_events
@@ -74,7 +75,7 @@ def keep(
         recorded = _with_earlier(recorded, old, names)
     spec = describe(run_id, recorded, experiment, names)
     files = {
-        _SPEC: json.dumps(spec.content(), indent=2, ensure_ascii=False) + "\n",
+        _SPEC: _json(spec.content(), indent=2) + "\n",
         _EVENTS: _lines(events_of(recorded, names)),
         _CONTROL: _lines(control_of(recorded)),
     }
@@ -132,7 +133,7 @@ def describe(run_id: str, recorded: Recorded, experiment: str, names: Mapping[st
     seed = recorded.config.get("seed")
     return RunSpec(
         run_id=run_id,
-        name=recorded.name,
+        name="".join(char if char.isprintable() else "\ufffd" for char in recorded.name),
         experiment=experiment,
         labels=labels,
         seed=seed if isinstance(seed, int) and not isinstance(seed, bool) else 0,
@@ -142,7 +143,7 @@ def describe(run_id: str, recorded: Recorded, experiment: str, names: Mapping[st
             source=str(recorded.source.resolve()),
             source_id=recorded.source_id,
             names=dict(names),
-            config=json.loads(json.dumps(recorded.config, default=str)),
+            config=json.loads(ordered(json.loads(_json(recorded.config)))),
         ),
     )
 
@@ -220,10 +221,12 @@ def _without_source(spec: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _lines(events: Iterable[dict[str, Any]]) -> str:
-    return "".join(
-        json.dumps({"seq": seq, **event}, ensure_ascii=False, separators=(",", ":")) + "\n"
-        for seq, event in enumerate(events)
-    )
+    return "".join(_json({"seq": seq, **event}, separators=(",", ":")) + "\n" for seq, event in enumerate(events))
+
+
+def _json(value: Any, **options: Any) -> str:
+    # What others wrote may hold characters that UTF-8 has not.
+    return json.dumps(value, ensure_ascii=False, default=str, **options).encode(errors="replace").decode()
 
 
 def _content(workspace: Workspace, run_id: str, name: str) -> str:

@@ -19,7 +19,9 @@ from odyssey_tui.services.fitting import fit_again, make_spec
 from odyssey_tui.services.forecast import forecast
 from odyssey_tui.services.run_detail import read_curves
 from odyssey_tui.services.runs import list_runs
+from store.files import write_atomic
 from store.ingest import ingest
+from store.journal import read_events
 from store.workspace import Workspace
 from tests.support.recordings import DATA, unpack_trackio, wandb_file
 
@@ -259,3 +261,49 @@ def test_curves_without_tokens_are_over_steps(workspace: Workspace, capsys: pyte
     assert curve_figure([alone], "loss", "tokens").x_label == "step"
     both = read_curves(workspace, [runs["lora r8"], runs["run1"]], "loss", "tokens")
     assert {curve.axis for curve in both} == {"step"}
+
+
+@pytest.mark.parametrize("written", [0, 1, 2])
+def test_a_renewal_that_was_cut_short_is_made_good_by_the_next(
+    workspace: Workspace,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    written: int,
+) -> None:
+    whole = wandb_file("wandb-0.31.0", "lora r8").read_bytes()
+    log = tmp_path / "run-x.wandb"
+    log.write_bytes(whole[:4000])
+    bring(workspace, capsys, log)
+    log.write_bytes(whole)
+    done: list[Path] = []
+
+    def write(path: Path, content: str) -> None:
+        if len(done) == written:
+            raise KeyboardInterrupt
+        done.append(path)
+        write_atomic(path, content)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("store.exchange.renewal.write_atomic", write)
+        assert run(["-w", str(workspace.root), "import", str(log)]) == 130
+    # Whatever was replaced, the database is that of the files.
+    events = read_events(workspace.run(workspace.run_ids()[0]).attempt(1).events)[0]
+    stored = ask(workspace, capsys, "SELECT count(*) AS n FROM metrics")[0]["n"]
+    assert stored == sum(len(event["values"]) for event in events if event["event"] == "metric")
+    bring(workspace, capsys, log)
+    assert [row.state for row in list_runs(workspace)] == ["done"]
+    assert ask(workspace, capsys, "SELECT count(*) AS n FROM metrics")[0]["n"] == 64
+
+
+def test_names_and_values_that_no_terminal_or_file_should_get(
+    workspace: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = unpack_trackio("trackio-0.5.3", tmp_path)
+    with sqlite3.connect(file) as con:
+        con.execute("UPDATE metrics SET run_name = 'a' || char(27) || '[2J' WHERE run_name = 'second'")
+        con.execute("UPDATE configs SET config = ? WHERE run_name = 'base-run'", ['{"x": "\\ud800", "y": NaN}'])
+    con.close()
+    assert len(bring(workspace, capsys, file)["runs"]) == 2
+    assert {r["state"] for r in bring(workspace, capsys, file)["runs"]} == {"known"}
+    assert all(name.isprintable() for name in (row.name for row in list_runs(workspace)))
