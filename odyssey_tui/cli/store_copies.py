@@ -14,6 +14,8 @@ from odyssey_tui.cli.printing import print_wrapped, say_wrapped
 from odyssey_tui.services.format import count, size
 from odyssey_tui.services.upkeep import prepared_restoration, rebuild_database, restore_backup
 
+WARNINGS = 5
+"""How many are shown."""
 EXISTING = click.Path(path_type=Path, exists=True, dir_okay=False, readable=True)
 
 
@@ -41,8 +43,10 @@ def rebuild(invocation: Invocation, backups: tuple[Path, ...], yes: bool) -> int
     print_wrapped(f"{made.runs} runs and {made.evaluations} evaluations, from {count(made.report.events)} events")
     for path, reason in made.unreadable.items():
         say_wrapped(f"nothing could be read of {path}: {reason}")
-    for warning in made.report.warnings:
+    for warning in made.report.warnings[:WARNINGS]:
         say_wrapped(warning)
+    if made.report.warnings[WARNINGS:]:
+        say_wrapped(f"and {len(made.report.warnings) - WARNINGS} more: 'odyssey sql \"SELECT * FROM warnings\"'")
     for table, doubled in made.doubled.items():
         say_wrapped(f"{table}: {doubled} rows stood twice, one of each stays")
     if made.replaced is not None:

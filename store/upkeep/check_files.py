@@ -60,11 +60,19 @@ def _names_another(run: RunDir) -> bool:
 
 
 def _specifications(scene: Scene) -> Iterator[Finding]:
+    errors = []
     for run in scene.runs:
         try:
             run.spec()
         except DataError as error:
-            yield Finding("problem", error.message, error.hint or "Restore it from a backup, or delete the run.")
+            errors.append(error)
+    if errors:
+        others = f" (and {len(errors) - 1} more)" if errors[1:] else ""
+        yield Finding(
+            "problem",
+            f"{errors[0].message}{others}",
+            "`odyssey store restore BACKUP` brings them back; else delete the runs and launch their experiments again.",
+        )
 
 
 def _journals(scene: Scene) -> Iterator[Finding]:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from store import schema
 from store.database import DamagedDatabase, open_file
 from store.event_rows import TARGETS
-from store.upkeep.swap import copy_database, quoted
+from store.space import is_full
+from store.upkeep.swap import copy_database, quoted, refused
 from store.upkeep.tables import OF_SHARDS, SHARED, UNIQUE, list_tables
 from store.upkeep.tails import last_seq
 from store.workspace import Workspace
@@ -167,6 +168,8 @@ class Salvager:
         except duckdb.Error as error:
             # A damaged block makes DuckDB give up the whole connection.
             self._close()
+            if _is_ours(error):
+                raise refused(self._target, error) from error
             self.found.damaged.setdefault(table, str(error).splitlines()[0])
             return None
 
@@ -185,3 +188,11 @@ class Salvager:
         if self._opened is not None:
             self._opened.__exit__(None, None, None)
         self._opened = self._con = None
+
+
+def _is_ours(error: duckdb.Error) -> bool:
+    """Whether it was the new file that could not be written, or memory that ran out: no fault of the old one."""
+    import duckdb
+
+    words = str(error)
+    return is_full(error) or isinstance(error, duckdb.OutOfMemoryException) or "Could not write" in words

@@ -20,12 +20,16 @@ from store.workspace import Workspace
 @contextmanager
 def staged_database(workspace: Workspace) -> Iterator[Path]:
     """A name beside the database for its successor; what still stands there at the end is removed."""
+    import duckdb
+
     path = workspace.database_path
     staged = path.with_name(temporary_name(path.name))
     try:
         yield staged
     except OSError as error:
         raise cannot_write(staged, error) from error
+    except duckdb.Error as error:
+        raise refused(staged, error) from error
     finally:
         for file in (staged, log_of(staged)):
             # A read-only folder has been reported already, and holds nothing to remove.

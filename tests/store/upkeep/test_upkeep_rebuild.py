@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -124,6 +126,25 @@ def test_a_kill_leaves_the_old_database_or_the_new_one(workspace: Workspace, pla
     ingest(workspace)
     assert rows_of(workspace) == before
     assert problems(workspace) == []
+
+
+@pytest.mark.parametrize("limit", [100_000, 1_000_000, 3_000_000])
+def test_without_room_the_old_database_stays(workspace: Workspace, limit: int) -> None:
+    """A limit on the size of files stands for the full disk; what cannot be written is not taken for damaged."""
+    before, files = rows_of(workspace), sorted(os.listdir(workspace.root))
+    script = (
+        "import resource, signal\nfrom store.workspace import Workspace\nfrom store.upkeep.rebuild import rebuild\n"
+        "from store.upkeep.swap import compact\nfrom store.errors import OdysseyError\n"
+        f"signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\nws = Workspace.open({str(workspace.root)!r})\n"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, resource.RLIM_INFINITY))\n"
+        "for act in (rebuild, compact):\n"
+        "    try: act(ws)\n"
+        "    except OdysseyError as error: print('refused:', error.message)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert done.stdout.count("refused:") == 2, done.stderr
+    assert sorted(os.listdir(workspace.root)) == files
+    assert rows_of(workspace) == before
 
 
 def test_an_older_database_is_upgraded_before_it_is_read(workspace: Workspace, tmp_path: Path) -> None:
