@@ -15,7 +15,7 @@ from pathlib import Path
 
 from bench.harness import Comparison, Contender, Measured, Metric, arguments, conclude, start
 from bench.storing.setting import Setting
-from bench.storing.words import PROGRESS_VARIABLE
+from bench.storing.words import PROGRESS_VARIABLE, listen
 
 ROOT = Path(__file__).resolve().parent.parent
 OURS, PANDAS, SQLITE = "odyssey", "pandas on Parquet", "SQLite"
@@ -57,6 +57,7 @@ def main() -> None:
             raise SystemExit(
                 f"{folder} has {free / 1e9:.0f} GB free; {rows:,} losses need {rows * BYTES_PER_ROW / 1e9:.0f}"
             )
+        os.environ[PROGRESS_VARIABLE] = str(listen(Path(folder)))
         measured = [_measure(name, rows, Path(folder), options.peers) for name in SCRIPTS]
     title = f"{rows:,} losses of tokens"
     note = tuple(_equality(measured))
@@ -81,7 +82,7 @@ def _measure(name: str, rows: int, folder: Path, peers: bool) -> Measured:
     setting = Setting(rows, str(root))
     setting.write()
     print(f"  … {name}: {rows:,} losses", file=sys.stderr, flush=True)
-    environment = {"PYTHONPATH": str(ROOT), PROGRESS_VARIABLE: f"/proc/{os.getpid()}/fd/2"}
+    environment = {"PYTHONPATH": str(ROOT)}
     try:
         found = start(Contender(name, (sys.executable, "-m", SCRIPTS[name], str(setting.path)), environment))
         return Measured(name, (found,))

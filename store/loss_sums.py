@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _CACHED_TOKENS = 1 << 25
 """Tokens of evaluation sets kept in memory (8 bytes each): the states of a sweep are scored on the same sets."""
+_HELD_SUMS = 1 << 22
+"""Sums gathered (24 bytes each) before they are written: many short evaluations may share a transaction."""
 _SLICE = 1 << 18
 _KEYS = {"type_losses": "token_id", "document_losses": "document"}
 
@@ -99,6 +101,7 @@ class LossSums:
         self._con = con
         self._tokens: dict[tuple[str, int, int], _SetTokens] = {}
         self._tallies: dict[str, dict[str, _Tally]] = {}
+        self._held = 0
 
     def forget(self, evaluation_ids: Iterable[str]) -> None:
         """Drop the sums of evaluations that are replaced."""
@@ -124,8 +127,12 @@ class LossSums:
         if not np.array_equal(tokens.lengths, losses.lengths):
             return "misfit"
         tallies = self._tallies.setdefault(losses.evaluation_id, {table: _Tally() for table in _KEYS})
-        tallies["type_losses"].add(*_sum_types(tokens.token_id, losses.values))
-        tallies["document_losses"].add(*_sum_runs(tokens.document, losses.values))
+        types, documents = _sum_types(tokens.token_id, losses.values), _sum_runs(tokens.document, losses.values)
+        tallies["type_losses"].add(*types)
+        tallies["document_losses"].add(*documents)
+        self._held += len(types[0]) + len(documents[0])
+        if self._held > _HELD_SUMS:
+            self.store()
         return "summed"
 
     def store(self) -> None:
@@ -136,6 +143,7 @@ class LossSums:
             self._store(table, key)
         self._stored.update(self._tallies)
         self._tallies.clear()
+        self._held = 0
 
     def _store(self, table: str, key: str) -> None:
         import numpy as np

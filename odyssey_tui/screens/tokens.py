@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from odyssey_tui.services.tokens import PairName, TokenReport
 
 LISTED = 300
-NO_PASSAGES = "Only sums by token type and by document are kept of this pair; passages need the losses of single tokens."
 """Token types in the table; the sums are over all of them."""
+NO_PASSAGES = "Only sums are kept of this pair; passages need the losses of single tokens."
 CLASS_KEY, TYPE_KEY = "class:", "type:"
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -55,6 +58,19 @@ def test_what_cannot_be_paired_says_so(voyage: Workspace) -> None:
         read_tokens(voyage, pretrained)
     with pytest.raises(OdysseyError, match="share no evaluation"):
         read_tokens(voyage, adapted(voyage), adapted(voyage), on="licences")
+
+
+def test_a_pair_of_which_only_sums_are_kept_has_its_ledger(voyage: Workspace, tmp_path: Path) -> None:
+    whole = read_tokens(voyage, adapted(voyage))
+    shutil.copytree(voyage.root, tmp_path / "copy", ignore=shutil.ignore_patterns("checkpoints", "cache"))
+    copy = Workspace.open(tmp_path / "copy")
+    with lease(copy, write=True) as con:
+        con.execute("DELETE FROM token_losses")
+    report = read_tokens(copy, adapted(copy))
+    assert report.places == ()
+    np.testing.assert_array_equal(report.ledger.after, whole.ledger.after)
+    assert report.ledger.documents == whole.ledger.documents
+    assert report.name.after_id in {pair.after_id for pair in list_pairs(copy)}
 
 
 def test_the_masked_newline_equals_a_plain_mean(voyage: Workspace) -> None:
