@@ -8,6 +8,7 @@ import click
 
 from odyssey_tui.cli.context import Invocation
 from odyssey_tui.cli.output import Column, emit_json, emit_table
+from odyssey_tui.cli.printing import say_wrapped
 from odyssey_tui.services.format import duration, state_text
 from odyssey_tui.services.queue import read_queue
 
@@ -21,6 +22,8 @@ COLUMNS = (
     Column("eta_s", "left", duration),
     Column("reason", "why", drop=1),
 )
+OPTIONAL = {"attempt": lambda row: row["attempt"] > 1, "slot": lambda row: bool(row["slot"])}
+"""Columns that are there only if some row has something to say in them."""
 
 
 @click.command()
@@ -48,8 +51,12 @@ def queue(invocation: Invocation, json: bool) -> None:
         )
         return
     rows = [asdict(entry) for entry in (*view.entries, *view.bad[:MOST_BAD])]
-    emit_table(COLUMNS, rows, empty="nothing runs or waits")
+    columns = [column for column in COLUMNS if column.key not in OPTIONAL or any(map(OPTIONAL[column.key], rows))]
+    emit_table(columns, rows, empty="nothing runs or waits")
+    for entry in view.bad[:MOST_BAD]:
+        # The table cuts what is long, and the last words stand at the end.
+        say_wrapped(f"{entry.name} {entry.state}: {entry.reason}{f' {entry.hint}' if entry.hint else ''}")
     for note in view.notes:
-        click.echo(note, err=True)
+        say_wrapped(note)
     if len(view.bad) > MOST_BAD:
         click.echo(f"{len(view.bad) - MOST_BAD} more ended badly within a day: 'odyssey queue --json'", err=True)

@@ -95,7 +95,7 @@ def logs(invocation: Invocation, run: str, follow: bool) -> None:
     console = Console(newest) if newest is not None else None
     if console is not None:
         console.print_more()
-    elif not follow:
+    else:
         click.echo("it has not started yet", err=True)
     while follow:
         ended = has_ended(workspace, directory)

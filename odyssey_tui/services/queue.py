@@ -69,8 +69,13 @@ def split_by_state(workspace: Workspace, action: str, run_ids: Sequence[str]) ->
 def has_ended(workspace: Workspace, run: RunDir) -> bool:
     """Whether a run has ended and nobody has asked for it to be retried since."""
     from engine.launch.requests import list_retrying
+    from engine.launch.tickets import has_ticket
 
-    return run.run_id not in list_retrying(workspace) and run.state().finished
+    if run.run_id in list_retrying(workspace):
+        return False
+    state = run.state()
+    # A run that is lost may be queued again in the same breath: it has ended once it is out of the queue.
+    return state.finished and not (state.state == "lost" and has_ticket(workspace, run.run_id))
 
 
 def cancel_runs(workspace: Workspace, run_ids: Sequence[str]) -> None:

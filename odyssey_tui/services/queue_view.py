@@ -68,7 +68,7 @@ class QueueView:
     def notes(self) -> tuple[str, ...]:
         """What a reader of the list should know besides it."""
         pulse, notes = self.pulse, []
-        if pulse.active:
+        if pulse.active and len(self.entries) > len(self.by_commands):
             left = f", {duration(pulse.eta_s)} left in all" if pulse.eta_s is not None else ""
             notes.append(f"{pulse.share:.0%} done{left}")
         if pulse.paused:
