@@ -89,7 +89,7 @@ class Metric:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A table: contenders, the metrics compared, and the peer whom the others are set against."""
+    """A table: contenders, the metrics compared, and the peer whom the others are set against (empty: none)."""
 
     title: str
     measured: tuple[Measured, ...]
@@ -109,14 +109,14 @@ class Comparison:
     def text(self) -> str:
         """The table as printed: medians, the range over repetitions in brackets, ratios to the peer."""
         head = [""] + [f"{m.title} ({m.unit})" if m.unit else m.title for m in self.metrics]
-        head += [f"{m.title}: × {self.peer}" for m in self.metrics]
+        head += [f"{m.title}: × {self.peer}" for m in self.metrics if self.peer]
         rows = [head]
         for one in self.measured:
             if not one.repetitions:
                 rows.append([one.name, f"not measured ({one.missing or 'no result'})"])
                 continue
             cells = [_cell(one.values(m.key), m.digits) for m in self.metrics]
-            ratios = [self.ratio(one.name, m) for m in self.metrics]
+            ratios = [self.ratio(one.name, m) for m in self.metrics if self.peer]
             rows.append([one.name, *cells, *("" if r is None else f"{r:.2f}" for r in ratios)])
         lines = [self.title + (f"   [goal: {self.goal}]" if self.goal else ""), *_aligned(rows)]
         return "\n".join([*lines, *(f"  {note}" for note in self.notes)])
