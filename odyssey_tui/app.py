@@ -103,6 +103,7 @@ class OdysseyApp(App[None], inherit_bindings=False):
         if now is not None:
             self.pulse = now
             self._tell(now.troubles, first=before is None)
+            self._announce(now)
             if before is None or before.news != now.news:
                 screen.reload()
             screen.clear_trouble("workspace")
@@ -120,6 +121,22 @@ class OdysseyApp(App[None], inherit_bindings=False):
             self.notify(text, severity="error", timeout=TOLD_S, markup=False)
         if len(fresh) > MOST_TOLD:
             self.notify(f"and {len(fresh) - MOST_TOLD} more", severity="error", timeout=TOLD_S)
+        if fresh:
+            self._ring()
+
+    def _announce(self, now: Pulse) -> None:
+        """Say which experiments have ended, and once what logging out would do."""
+        for text in now.endings:
+            self.notify(text, timeout=TOLD_S, markup=False)
+        if now.endings:
+            self._ring()
+        if now.logout and now.logout not in self._told:
+            self._told.add(now.logout)
+            self.notify(now.logout, severity="warning", timeout=TOLD_S, markup=False)
+
+    def _ring(self) -> None:
+        if self.settings.bell:
+            self.bell()
 
     @property
     def base_screen(self) -> OdysseyScreen:

@@ -1,10 +1,10 @@
-"""The user's settings file: theme and keys. A file that is not there means the defaults; a wrong one is an error."""
+"""The user's settings file: theme, keys, bell. A file that is not there means the defaults; a wrong one is an error."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,12 @@ FORBIDDEN_KEYS = frozenset({"ctrl+h", "ctrl+i", "ctrl+j", "ctrl+m", "ctrl+s", "c
 
 @dataclass(frozen=True)
 class Settings:
-    """``theme`` is a theme's name; ``keys`` maps action ids of the keymap to comma-separated keys."""
+    """``theme`` is a theme's name; ``keys`` maps action ids of the keymap to comma-separated keys; ``bell`` rings the
+    terminal's when an experiment ends or something goes wrong."""
 
     theme: str = DEFAULT_THEME
     keys: Mapping[str, str] = field(default_factory=dict)
+    bell: bool = True
 
 
 def settings_path() -> Path:
@@ -46,10 +48,15 @@ def load_settings(path: Path | None = None) -> Settings:
         raise ConfigError(f"{path}: {error}", "The file is YAML, for example 'theme: odyssey-light'.") from error
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: expected 'theme:' and 'keys:', found a {type(content).__name__}")
+    known = [setting.name for setting in fields(Settings)]
     for key in content:
-        if key not in ("theme", "keys"):
-            raise _unknown(path, "setting", str(key), ["theme", "keys"])
-    return Settings(theme=_theme(path, content.get("theme", DEFAULT_THEME)), keys=_keys(path, content.get("keys")))
+        if key not in known:
+            raise _unknown(path, "setting", str(key), known)
+    bell = content.get("bell", True)
+    if not isinstance(bell, bool):
+        raise ConfigError(f"{path}: bell is {bell!r}", "It is true or false.")
+    theme = _theme(path, content.get("theme", DEFAULT_THEME))
+    return Settings(theme=theme, keys=_keys(path, content.get("keys")), bell=bell)
 
 
 def _theme(path: Path, name: Any) -> str:

@@ -14,6 +14,7 @@ from odyssey_tui.cli.context import Invocation
 from odyssey_tui.cli.exits import Exit
 from odyssey_tui.cli.main import report
 from odyssey_tui.cli.output import Column, emit_table
+from odyssey_tui.cli.printing import say_logout
 from odyssey_tui.cli.screen import open_screen, require_terminal
 from odyssey_tui.services.demo import (
     DemoWatch,
@@ -72,6 +73,7 @@ def demo(context: click.Context, headless: bool) -> None:
         return
     if started.started:
         click.echo(f"{started.started} runs queued in {workspace.root}", err=True)
+        say_logout()
     watched = follow(DemoWatch(workspace, started.run_ids), len(started.run_ids))
     complete = print_tables(context, workspace, started.run_ids)
     for failure in watched.failed:

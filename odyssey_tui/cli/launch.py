@@ -9,7 +9,7 @@ import click
 
 from odyssey_tui.cli.context import Invocation
 from odyssey_tui.cli.output import Column, emit_json, emit_table
-from odyssey_tui.cli.printing import say_wrapped
+from odyssey_tui.cli.printing import say_logout, say_wrapped
 from odyssey_tui.services.composition import describe
 from odyssey_tui.services.format import count, duration, state_text
 from odyssey_tui.services.launch import compose_whole, find_config
@@ -100,6 +100,8 @@ def launch(
     if dry_run:
         for line in details(composition, calibrated=calibrate):
             say_wrapped(line)
+    else:
+        say_logout()
 
 
 def _calibrated(invocation: Invocation, composition: Composition) -> Composition:

@@ -37,6 +37,14 @@ def say_wrapped(text: str) -> None:
     click.echo(lines, err=True)
 
 
+def say_logout() -> None:
+    """Warn, where logging out would stop the queue that was started just now."""
+    from engine.launch.login import warn_of_logout
+
+    if warning := warn_of_logout():
+        say_wrapped(f"note: {warning}")
+
+
 def print_figure(figure: Figure, *, height: int = 20) -> None:
     """Print a chart of ``height`` lines; without colours where stdout is no terminal or wants none."""
     colors = color_depth(os.environ) if sys.stdout.isatty() else 0

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from odyssey_tui.cli.context import Invocation
-from odyssey_tui.cli.printing import say_wrapped
+from odyssey_tui.cli.printing import say_logout, say_wrapped
 from odyssey_tui.services import queue
 from store.errors import OdysseyError
 
@@ -166,6 +166,7 @@ def resume(invocation: Invocation, runs: tuple[str, ...], experiments: tuple[str
         say_wrapped("resumed")
         for name in queue.list_paused(workspace):
             say_wrapped(f"{name} stays paused: 'odyssey resume --experiment {name}' goes on")
+    say_logout()
 
 
 @click.command()

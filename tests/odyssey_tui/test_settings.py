@@ -23,8 +23,8 @@ def test_no_file_means_the_defaults(tmp_path: Path) -> None:
 
 
 def test_keys_and_theme_are_read(tmp_path: Path) -> None:
-    path = written(tmp_path, "theme: odyssey-light\nkeys:\n  runs.mark: v\n  runs.sort: [s, S]\n")
-    assert load_settings(path) == Settings("odyssey-light", {"runs.mark": "v", "runs.sort": "s,S"})
+    path = written(tmp_path, "theme: odyssey-light\nkeys:\n  runs.mark: v\n  runs.sort: [s, S]\nbell: false\n")
+    assert load_settings(path) == Settings("odyssey-light", {"runs.mark": "v", "runs.sort": "s,S"}, bell=False)
 
 
 @pytest.mark.parametrize(
@@ -38,6 +38,7 @@ def test_keys_and_theme_are_read(tmp_path: Path) -> None:
         ("keys: [runs.open]", ("keys:", "list")),
         ("- theme", ("expected", "list")),
         ("theme: [", ("settings.yaml",)),
+        ("bell: quiet", ("bell is 'quiet'", "true or false")),
     ],
 )
 def test_mistakes_name_the_file_and_the_key(tmp_path: Path, text: str, words: tuple[str, ...]) -> None:
