@@ -47,6 +47,8 @@ def rebuild(invocation: Invocation, backups: tuple[Path, ...], yes: bool) -> int
         say_wrapped(warning)
     if made.report.warnings[WARNINGS:]:
         say_wrapped(f"and {len(made.report.warnings) - WARNINGS} more: 'odyssey sql \"SELECT * FROM warnings\"'")
+    for table, filled in made.refilled.items():
+        say_wrapped(f"{table}: {filled} rows come from the cache")
     for table, doubled in made.doubled.items():
         say_wrapped(f"{table}: {doubled} rows stood twice, one of each stays")
     if made.replaced is not None:

@@ -70,16 +70,21 @@ def _partial(scene: Scene) -> Iterator[Finding]:
 def _texts(scene: Scene) -> Iterator[Finding]:
     """Texts and vocabularies come before the events that say how long they are."""
     rows = scene.ask(
+        "WITH used AS (SELECT * FROM eval_sets WHERE eval_set_id IN (SELECT eval_set_id FROM evaluations)) "
         "SELECT 'documents of ' || name, n_documents, (SELECT count(*) FROM documents d WHERE d.eval_set_id = "
-        "s.eval_set_id) FROM eval_sets s UNION ALL "
+        "s.eval_set_id) FROM used s UNION ALL "
         "SELECT 'tokens of ' || name, n_tokens, (SELECT coalesce(sum(len(token_ids)), 0) FROM eval_tokens t WHERE "
-        "t.eval_set_id = s.eval_set_id) FROM eval_sets s UNION ALL "
+        "t.eval_set_id = s.eval_set_id) FROM used s UNION ALL "
         "SELECT 'tokens of the vocabulary ' || tokenizer_id, vocab_size, (SELECT count(*) FROM vocabulary v WHERE "
-        "v.tokenizer_id = t.tokenizer_id) FROM tokenizers t"
+        "v.tokenizer_id = t.tokenizer_id) FROM tokenizers t WHERE tokenizer_id IN (SELECT tokenizer_id FROM used)"
     )
     short = [f"{what} ({there} of {wanted})" for what, wanted, there in sorted(rows) if wanted and there < wanted]
     if short:
-        yield Finding("problem", f"texts are not whole: {names(short)}", "`odyssey store rebuild --from BACKUP`.")
+        yield Finding(
+            "problem",
+            f"not all there: {names(short)}",
+            "`odyssey store rebuild` takes them from the cache, `odyssey store rebuild --from BACKUP` from a backup.",
+        )
 
 
 def _kept(scene: Scene) -> Iterator[Finding]:

@@ -12,6 +12,7 @@ from store import ingest, ingest_notes, ingest_runs, schema, survey
 from store.database import DamagedDatabase, hold_alone, open_file
 from store.files import temporary_name
 from store.ingest_shards import Taken
+from store.upkeep.cached_texts import refill
 from store.upkeep.losses import list_without_losses
 from store.upkeep.salvage import Salvaged, Salvager, make_readable
 from store.upkeep.swap import log_of, replace_database, staged_database
@@ -34,6 +35,8 @@ class Rebuilt:
     """Databases of which nothing could be taken, and why."""
     without_losses: list[str] = field(default_factory=list)
     """Evaluations whose losses of single tokens are nowhere."""
+    refilled: dict[str, int] = field(default_factory=dict)
+    """Rows of evaluation texts that came out of the cache, by table."""
     doubled: dict[str, int] = field(default_factory=dict)
     """Rows that stood twice, by table; one of each stays."""
     replaced: Path | None = None
@@ -67,6 +70,7 @@ def rebuild(workspace: Workspace, others: Sequence[Path] = (), wait_s: float = 6
                     salvager.fill_gaps() if number else salvager.take_shared()
                     made.salvaged[number:] = [salvager.found]
         with open_file(staged, write=True) as con:
+            made.refilled = refill(con, workspace)
             made.doubled = _drop_doubled(con)
             closed = ingest_runs.close_finished(con, workspace, survey.waiting_runs(workspace))
             made.runs = con.execute("SELECT count(*) FROM runs").fetchall()[0][0]

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
 from store import schema
@@ -170,3 +172,24 @@ def test_compacting_returns_the_room_of_deleted_rows(workspace: Workspace) -> No
     assert after < before - 8_000_000
     assert rows_of(workspace) == rows
     assert problems(workspace) == []
+
+
+def test_texts_come_out_of_the_cache(workspace: Workspace) -> None:
+    with lease(workspace) as con:
+        tables = {table: con.sql(f"SELECT * FROM {table}").to_arrow_table() for table in ("eval_tokens", "documents")}
+        sets = [name for (name,) in con.execute("SELECT eval_set_id FROM eval_sets").fetchall()]
+    for name in sets:
+        folder = workspace.cache / "eval_sets" / name
+        folder.mkdir(parents=True)
+        for table, file in (("eval_tokens", "eval_set.parquet"), ("documents", "documents.parquet")):
+            own = tables[table].filter(pc.equal(tables[table]["eval_set_id"], name))
+            pq.write_table(own, folder / file)
+    workspace.database_path.unlink()
+    made = rebuild(workspace)
+    assert made.refilled == {table: rows.num_rows for table, rows in tables.items()}
+    with lease(workspace) as con:
+        again = con.execute("SELECT * FROM eval_tokens ORDER BY eval_set_id, block").fetchall()
+    assert again == [
+        tuple(row.values())
+        for row in tables["eval_tokens"].sort_by([("eval_set_id", "ascending"), ("block", "ascending")]).to_pylist()
+    ]
