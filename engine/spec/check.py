@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from engine.spec.adapters import caution_methods, check_methods
+from engine.spec.cluster import check_cluster
 from engine.spec.experiment import AdaptBlock, ExistingBase, Experiment, LawsChoice, PretrainedBase, SimilarityChoice
 from engine.spec.located import KeyPath
 from engine.spec.machine import caution_machine, check_resources, check_validation
@@ -21,6 +22,7 @@ def check(experiment: Experiment, written: Any) -> list[Problem]:
         *_check_base(experiment),
         *_check_training(experiment),
         *check_resources(experiment),
+        *check_cluster(experiment),
         *check_validation(experiment),
         *_check_evaluate(experiment),
     ]

@@ -88,6 +88,7 @@ def launch(
         composition = _calibrated(invocation, composition)
     if not dry_run:
         composition.require_disk()
+        composition.require_cluster()
         queue_runs(invocation.open_or_create(), composition, priority)
     if json:
         emit_json(as_json(composition, queued=not dry_run, calibrated=calibrate))
@@ -153,6 +154,8 @@ def details(composition: Composition, *, calibrated: bool) -> Iterator[str]:
     largest = max(composition.new, key=lambda run: run.memory_bytes or 0)
     if largest.memory_bytes:
         yield f"memory ≈ {count(largest.memory_bytes)}B at most, {largest.name}: {_memory_text(largest)}"
+    for options in composition.submissions:
+        yield f"Slurm is asked by: sbatch {options}"
     yield f"disk ≈ {count(composition.disk_bytes)}B of {count(composition.free_bytes)}B free: {_disk_text(composition)}"
 
 

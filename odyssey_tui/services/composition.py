@@ -72,6 +72,22 @@ class Composition:
         """The runs that launching starts: new ones, and failed, cancelled or lost ones again."""
         return tuple(run for run in self.runs if run.starts)
 
+    @property
+    def submissions(self) -> tuple[str, ...]:
+        """What Slurm is asked for new runs: the options of sbatch, one text for all that want the same."""
+        from engine.launch.slurm.script import describe_submission
+
+        starting = {run.run_id for run in self.new}
+        asked = [run.resources for run in self.plan.runs if run.run_id in starting and run.resources.backend == "slurm"]
+        return tuple(dict.fromkeys(describe_submission(wanted) for wanted in asked))
+
+    def require_cluster(self) -> None:
+        """``ConfigError`` when runs are for a Slurm cluster and this machine cannot talk to one."""
+        from engine.launch.slurm.client import require_programs
+
+        if self.submissions:
+            require_programs()
+
     def require_disk(self) -> None:
         """``WorkspaceError`` when the states to be kept alone are more than is free; estimates refuse nothing."""
         states = sum(run.estimate.disk.states for run in self.new)
@@ -121,7 +137,8 @@ def _beyond_machine(new: list[RunSpec]) -> tuple[str, ...]:
     """What new runs want and the queue of this machine can never give them."""
     from engine.launch.slots import misfit
 
-    lacking = [text for run in new if (text := misfit(run.resources, machine()))]
+    here = [run.resources for run in new if run.resources.backend == "local"]
+    lacking = [text for wanted in here if (text := misfit(wanted, machine()))]
     if not lacking:
         return ()
     runs = "a run wants" if len(lacking) == 1 else f"{len(lacking)} runs want"
@@ -159,8 +176,12 @@ def _planned(workspace: Workspace, plan: Plan, run: RunSpec, starts: bool, pace:
 
 
 def _elapsed(plan: Plan, new: list[PlannedRun]) -> float | None:
-    """Seconds until all are done: placed on the slots as the scheduler would."""
+    """Seconds until all are done: placed on the slots as the scheduler would; None where a cluster decides."""
     from engine.launch.eta import makespan
+
+    starting = {run.run_id for run in new}
+    if any(run.resources.backend == "slurm" for run in plan.runs if run.run_id in starting):
+        return None
 
     seconds = {run.run_id: run.seconds for run in new}
     if not new or None in seconds.values():

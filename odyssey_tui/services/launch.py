@@ -128,7 +128,9 @@ def compose_whole(workspace: Workspace, path: Path, overrides: Sequence[str]) ->
 
 
 def launch(workspace: Workspace, composition: Composition, level: float | None = None) -> Submitted:
-    """Queue what is new and make sure that a scheduler runs. ``WorkspaceError`` when the disk cannot hold it.
+    """Queue what is new and make sure that a scheduler runs.
+
+    ``WorkspaceError`` when the disk cannot hold it, ``ConfigError`` when it is for a cluster out of reach.
 
     ``level`` is the priority that a person gives it: low -1, normal 0, high 1.
     """
@@ -136,6 +138,7 @@ def launch(workspace: Workspace, composition: Composition, level: float | None =
     from engine.launch.submit import submit
 
     composition.require_disk()
+    composition.require_cluster()
     submitted = submit(workspace, composition.plan, level)
     ensure_running(workspace)
     return submitted

@@ -19,7 +19,6 @@ from engine.launch.slurm.job import Job, last_attempt, remember
 from engine.launch.slurm.script import array_option, job_options, keeping_options, write_script
 from engine.launch.slurm.states import ENDED, WAITING
 from engine.launch.slurm.verdicts import Verdicts
-from engine.spec.run import Resources
 from store.workspace import Workspace
 
 _LOG = logging.getLogger(__name__)
@@ -318,8 +317,3 @@ class SlurmBackend:
             _LOG.info("run %s: slurm %s is %s", entry.run_id, entry.job.row.job, entry.job.standing)
             if not entry.job.running:
                 self._say_waiting(entry, f"slurm {entry.job.row.job}: {entry.job.standing}")
-
-
-def describe_submission(wanted: Resources) -> str:
-    """The options of sbatch that follow from what runs want, as a plan shows them."""
-    return " ".join((*job_options(wanted), *keeping_options(wanted)))

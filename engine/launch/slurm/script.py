@@ -70,6 +70,11 @@ def write_script(
     return "\n".join(lines) + "\n"
 
 
+def describe_submission(wanted: Resources) -> str:
+    """The options of sbatch that follow from what runs want, as a plan shows them."""
+    return " ".join((*job_options(wanted), *keeping_options(wanted)))
+
+
 def _environment(wanted: Resources) -> Mapping[str, str]:
     """What a worker needs from its start; Slurm itself says which GPUs it may see."""
     own = worker_environment(Slot("slurm", None, 1), wanted.cpu_threads, {})
