@@ -88,6 +88,8 @@ class _Tally:
         """Keys ascending, their counts (int64) and sums (float64)."""
         import numpy as np
 
+        if len(self.pieces) == 1 and bool((np.diff(self.pieces[0][0]) > 0).all()):
+            return self.pieces[0]
         columns = [np.concatenate(column) for column in zip(*self.pieces, strict=True)]
         keys, place = np.unique(columns[0], return_inverse=True)
         counts = np.bincount(place, weights=columns[1], minlength=len(keys)).astype(np.int64)
