@@ -12,6 +12,7 @@ import os
 import random
 import re
 import shutil
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING
 from store import schema
 from store.errors import WorkspaceError
 from store.files import cannot_write, temporary_name
+from store.location import check_location, host_name, note_location
 from store.shards import GROUP_ROWS
 
 if TYPE_CHECKING:
@@ -30,6 +32,12 @@ if TYPE_CHECKING:
 
     Connection = duckdb.DuckDBPyConnection
 
+_DAMAGED = (
+    "If it is damaged, `odyssey store rebuild` makes it anew of the runs' journals and what can be read of it; "
+    "`odyssey store rebuild --from FILE` also of a backup. If a newer DuckDB wrote it, install that."
+)
+_SIGNATURE_BYTES, _WORDS = 512, 80
+"""Length of a holder's signature, and how much of its command is in it."""
 _PAUSE_S = (0.004, 0.03)
 _LOCKED = re.compile(r"Could not set lock on file|Conflicting lock|different configuration than existing")
 _DENIED = re.compile(r"[Pp]ermission denied")
@@ -49,17 +57,19 @@ def lease(workspace: Workspace, write: bool = False, wait_s: float = 10.0) -> It
     Results must be fetched before the lease ends. Leases do not nest.
     """
     deadline = time.monotonic() + wait_s
+    check_location(workspace)
     if not write:
         with _hold(workspace, False, deadline), _open_current(workspace, deadline) as con:
             if con is not None:
                 yield con
                 return
         with _hold(workspace, True, deadline), _open_to_write(workspace, deadline):
-            pass
+            note_location(workspace)
         with _hold(workspace, False, deadline), _connect(workspace.database_path, False, deadline) as con:
             yield con
             return
     with _hold(workspace, True, deadline), _open_to_write(workspace, deadline) as con:
+        note_location(workspace)
         yield con
 
 
@@ -85,14 +95,23 @@ def _unborn(path: Path) -> bool:
     return not path.exists() or (path.is_file() and path.stat().st_size == 0)
 
 
+def _refuse_emptied(path: Path) -> None:
+    """An empty file that an ingest once wrote into is no database yet to be made, but one whose content was lost."""
+    if path.exists() and path.with_name(f"{path.name}.seen").exists():
+        raise DamagedDatabase(f"the database {path} is empty, and it was not", _DAMAGED)
+
+
 @contextmanager
 def _open_to_write(workspace: Workspace, deadline: float) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection to the newest schema; an older database is copied before it is upgraded."""
     if _unborn(workspace.database_path):
+        _refuse_emptied(workspace.database_path)
         workspace.database_path.unlink(missing_ok=True)
     with _connect(workspace.database_path, True, deadline) as con:
         version = schema.read_version(con)
         schema.refuse_newer(version, str(workspace.database_path))
+        if version == 0:
+            schema.refuse_foreign(con, str(workspace.database_path))
         if version in (0, schema.newest_version()):
             schema.migrate(con)
             yield con
@@ -178,16 +197,18 @@ def _try_lock(descriptor: int, write: bool) -> bool:
 def _sign(descriptor: int) -> None:
     if fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
         return
-    holder = {"pid": os.getpid(), "host": os.uname().nodename, "since": round(time.time(), 3)}
+    command = " ".join((Path(sys.argv[0] or "python").name, *sys.argv[1:])).encode("ascii", "replace").decode()
+    holder = {"pid": os.getpid(), "host": host_name(), "since": round(time.time(), 3), "command": command[:_WORDS]}
     # One write of a fixed length: readers share the lock, and the last one's signature stands whole.
-    os.pwrite(descriptor, json.dumps(holder).ljust(256).encode(), 0)
+    os.pwrite(descriptor, json.dumps(holder).ljust(_SIGNATURE_BYTES).encode(), 0)
 
 
 def _read_holder(path: Path) -> dict[str, object]:
     try:
-        return json.loads(path.read_text())
+        holder = json.loads(path.read_text())
     except (OSError, ValueError):
         return {}
+    return holder if isinstance(holder, dict) else {}
 
 
 @contextmanager
@@ -202,19 +223,19 @@ def _connect(path: Path, write: bool, deadline: float) -> Iterator[duckdb.DuckDB
             if _DENIED.search(str(error)):
                 raise WorkspaceError(f"cannot open the database {path}: permission denied", _WHOSE) from error
             if not _LOCKED.search(str(error)):
-                raise DamagedDatabase(
-                    f"cannot open the database {path}: {str(error).splitlines()[0]}",
-                    "If it is damaged, `odyssey store rebuild` makes it anew of the runs' journals and what can be "
-                    "read of it; `odyssey store rebuild --from FILE` also of a backup.",
-                ) from error
+                raise DamagedDatabase(f"cannot open the database {path}: {_first_line(error)}", _DAMAGED) from error
             if time.monotonic() >= deadline:
                 pid = _PID.search(str(error))
-                raise _held_too_long(path, {"pid": pid[1]} if pid else {}) from error
+                raise _held_too_long(path, _describe_process(int(pid[1])) if pid else {}) from error
             time.sleep(random.uniform(*_PAUSE_S))
     try:
         yield con
     finally:
         con.close()
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _open(path: Path, write: bool) -> Connection:
@@ -236,10 +257,19 @@ def _open(path: Path, write: bool) -> Connection:
     return con
 
 
+def _describe_process(pid: int) -> dict[str, object]:
+    """A process of this machine that has the database open without a lease: a foreign tool."""
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+    except OSError:
+        words = []
+    return {"pid": pid, "command": " ".join(word for word in words if word)}
+
+
 def _held_too_long(path: Path, holder: dict[str, object]) -> WorkspaceError:
-    pid, host = holder.get("pid"), holder.get("host")
-    elsewhere = f" on {host}" if host and host != os.uname().nodename else ""
-    who = f"process {pid}{elsewhere}" if pid else "another process"
+    pid, host, command = holder.get("pid"), holder.get("host"), holder.get("command")
+    doing = f" ({str(command)[:_WORDS]})" if command else ""
+    who = f"process {pid} on {host or host_name()}{doing}" if pid else "another process"
     return WorkspaceError(
         f"the database {path} is in use by {who}",
         "Wait for it to finish, or close the program that has the database open.",

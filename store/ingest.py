@@ -41,11 +41,12 @@ def ingest(workspace: Workspace, wait_s: float = 10.0) -> IngestReport:
     """Bring the database up to date with the files; ``wait_s`` as for ``lease``.
 
     Without news this returns at once and takes no lease. A damaged shard is moved to the attempt's ``quarantine``, a
-    malformed line of a journal is passed over; both are recorded as warnings and hold nothing else up.
+    malformed line of a journal is passed over; both are recorded as warnings and hold nothing else up. Where there is
+    a database that this process may only read, nothing happens either (``store.cautions`` says so).
     """
     started = time.monotonic()
     report = IngestReport()
-    if not has_news(workspace):
+    if not has_news(workspace) or not can_ingest(workspace):
         return report
     with lease(workspace, write=True, wait_s=wait_s) as con:
         trash = deletion.settle(con, workspace)
@@ -65,6 +66,14 @@ def ingest(workspace: Workspace, wait_s: float = 10.0) -> IngestReport:
     deletion.discard(trash)
     report.seconds = time.monotonic() - started
     return report
+
+
+def can_ingest(workspace: Workspace) -> bool:
+    """Whether this process may write what an ingest has to; a database that is yet to be made is tried in any case."""
+    path = workspace.database_path
+    if not path.exists():
+        return True
+    return all(os.access(place, os.W_OK, effective_ids=True) for place in (path, path.parent, workspace.root))
 
 
 def reopen(con: duckdb.DuckDBPyConnection, workspace: Workspace) -> None:

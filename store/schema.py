@@ -61,6 +61,16 @@ def refuse_newer(version: int, where: str) -> None:
         )
 
 
+def refuse_foreign(con: duckdb.DuckDBPyConnection, where: str) -> None:
+    """Raise ``WorkspaceError`` when a database of somebody else's tables stands where ours should."""
+    found = con.execute("SELECT table_name FROM duckdb_tables() WHERE NOT internal LIMIT 1").fetchall()
+    if found:
+        raise WorkspaceError(
+            f"{where} is a DuckDB database of something else: it has a table {found[0][0]!r} and no schema_migrations",
+            "Move it away, or name another file as `database` in settings.toml.",
+        )
+
+
 def migrate(con: duckdb.DuckDBPyConnection, steps: tuple[Migration, ...] | None = None) -> int:
     """Apply what is missing, one transaction a step; returns the version reached. A step that fails leaves no trace."""
     version = read_version(con)

@@ -125,7 +125,12 @@ class Workspace:
 
     @property
     def database_path(self) -> Path:
-        return self.settings.database or self.root / "odyssey.duckdb"
+        return self.settings.database or self.default_database
+
+    @property
+    def default_database(self) -> Path:
+        """Where the database is unless the settings say otherwise."""
+        return self.root / "odyssey.duckdb"
 
     @property
     def reopened(self) -> Path:

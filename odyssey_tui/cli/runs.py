@@ -39,6 +39,8 @@ def runs(invocation: Invocation, text: str, json: bool, csv: bool, latex: bool) 
 
     The filter joins conditions with 'and': KEY=VALUE (also != >= <= > <), tag:NAME, ~TEXT.
     """
+    from store.cautions import list_cautions
+
     chosen = parse(text)
     workspace = invocation.open()
     rows = [row for row in list_runs(workspace) if chosen.accepts(row.record())]
@@ -56,3 +58,5 @@ def runs(invocation: Invocation, text: str, json: bool, csv: bool, latex: bool) 
             f"{lost} evaluations have no losses of single tokens, which the database alone held: "
             "'odyssey store check' says what can be done"
         )
+    for caution in list_cautions(workspace):
+        click.echo(f"! {caution}", err=True)
