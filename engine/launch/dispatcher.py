@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from engine.code import hash_sources
 from engine.launch.desk import Desk
@@ -20,7 +20,7 @@ from engine.launch.mailbox import Slot
 from engine.launch.occupancy import Occupancy
 from engine.launch.pauses import Pauses
 from engine.launch.roster import Roster
-from engine.launch.slurm.backend import SlurmBackend
+from engine.launch.slurm.backend import Patience, SlurmBackend
 from engine.launch.slurm.verdicts import Verdicts
 from engine.launch.workers import WORKER_COMMAND, Pool, Worker
 from engine.spec.run import RunSpec
@@ -39,6 +39,8 @@ class Timing:
     """What ends sooner after it was handed over is early: some in a row pause their experiment, or the queue."""
     stop_grace_s: float = 30.0
     """A run asked to stop has this long before its worker is killed."""
+    cluster: Patience = field(default_factory=Patience)
+    """With a Slurm cluster."""
 
 
 class Dispatcher:
@@ -67,7 +69,8 @@ class Dispatcher:
         )
         self._needs = self._roster.needs
         self._endings = Endings(self._roster, self._pauses, timing.early_death_s, workspace.settings.retries)
-        self._slurm = SlurmBackend(workspace, self.entries.values, Verdicts(self._roster, self._endings))
+        verdicts = Verdicts(self._roster, self._endings)
+        self._slurm = SlurmBackend(workspace, self.entries.values, verdicts, timing.cluster)
         self._desk = Desk(workspace, self._roster, self._endings, self._pauses, self._slurm, timing.stop_grace_s)
         self._hiring = Hiring(self.pool, self.slots, Occupancy(workspace, self.slots))
         self._wanting = Wanting(workspace)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.launch.dispatcher import Dispatcher
+from engine.launch.dispatcher import Dispatcher, Timing
 from engine.launch.mailbox import Slot
 from engine.launch.tickets import Ticket, write_ticket
 from engine.spec.run import Corpus, PrepareJob, Resources, RunSpec, Tokenizer
@@ -58,8 +58,8 @@ class Bench:
         write_ticket(self.workspace, Ticket(run_id, 0.0, 1.0))
         return run_id
 
-    def dispatcher(self) -> Dispatcher:
-        return Dispatcher(self.workspace, [Slot("cpu0", None, 1)])
+    def dispatcher(self, timing: Timing | None = None) -> Dispatcher:
+        return Dispatcher(self.workspace, [Slot("cpu0", None, 1)], timing=timing or Timing())
 
     def state(self, run_id: str) -> str:
         return self.workspace.run(run_id).state().state

@@ -61,7 +61,7 @@ def read_losses(workspace: Workspace, run_id: str) -> Losses:
 @pytest.mark.slow
 def test_a_sweep_whose_job_is_requeued_and_whose_scheduler_is_killed_gives_the_same_losses(folder: Path) -> None:
     config = write_experiment(folder)
-    text = config.read_text().replace("ptpp: [2]", "ptpp: [40]").replace("replay_ratio: 0,", "replay_ratio: [0, 0.5],")
+    text = config.read_text().replace("ptpp: [2]", "ptpp: [12]").replace("replay_ratio: 0,", "replay_ratio: [0, 0.5],")
     config.write_text(f"{text}resources: {{backend: slurm}}\n")
     assert run(["launch", str(config), "-w", str(folder / "workspace")]) == 0
     workspace = Workspace.open(folder / "workspace")
@@ -70,7 +70,7 @@ def test_a_sweep_whose_job_is_requeued_and_whose_scheduler_is_killed_gives_the_s
     trained = next(spec.run_id for spec in specs if spec.job.kind == "pretrain")
     cells = [spec.run_id for spec in specs if spec.job.kind == "adapt"]
 
-    bench.until(lambda: len(read_losses(workspace, trained)) > 50)
+    bench.until(lambda: len(read_losses(workspace, trained)) > 20)
     job = bench.job(trained)
     os.kill(queue_state(workspace).scheduler_pid, signal.SIGKILL)
     tell("scontrol", "requeue", job)

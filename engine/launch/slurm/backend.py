@@ -52,14 +52,12 @@ class SlurmBackend:
         workspace: Workspace,
         entries: Callable[[], Collection[Entry]],
         verdicts: Verdicts,
-        *,
-        client: Client | None = None,
-        patience: Patience = Patience(),
+        patience: Patience,
     ) -> None:
         self._workspace = workspace
         self._all = entries
         self._verdicts = verdicts
-        self._client = client or Client()
+        self._client = Client()
         self._patience = patience
         self._name = job_name(workspace)
         self._to_cancel: set[str] = set()
@@ -104,6 +102,8 @@ class SlurmBackend:
             except NoAnswer as error:
                 self._note_silence(error)
                 return True
+            except Refused as error:
+                self._refuse(chosen, error)
         self._pause_s, self._queue_at = self._patience.queue_s, time.monotonic() + self._patience.files_s
         return True
 
@@ -128,15 +128,18 @@ class SlurmBackend:
         try:
             number = self._client.submit(options, batch.script)
         except Refused as error:
-            _LOG.warning("batch %s is refused: %s", batch.name, error.message)
-            self._refused_at = time.monotonic() + self._patience.refused_s
-            for entry in entries:
-                entry.job, entry.refused = None, f"Slurm refuses it: {error.message}"
+            self._refuse(entries, error)
             return
         batch.set_number(number)
         _LOG.info("batch %s: Slurm job %s for %s", batch.name, number, " ".join(names))
         for entry in entries:
             self._say_waiting(entry, f"slurm {number}_{entry.job.index}: submitted")
+
+    def _refuse(self, entries: Sequence[Entry], error: Refused) -> None:
+        _LOG.warning("refused: %s: %s", " ".join(entry.run_id for entry in entries), error.message)
+        self._refused_at = time.monotonic() + self._patience.refused_s
+        for entry in entries:
+            entry.job, entry.refused = None, f"Slurm refuses it: {error.message}"
 
     def _largest_array(self) -> int:
         if self._array_size is None:
@@ -205,9 +208,7 @@ class SlurmBackend:
         # What runs had done before Slurm is asked: an attempt that begins meanwhile is no requeued one.
         begun = {entry.run_id: last_attempt(entry.run) for entry in entries}
         try:
-            if self._to_cancel:
-                self._client.cancel(self._to_cancel)
-                self._to_cancel.clear()
+            self._cancel_jobs()
             rows = {(row.batch, row.index): row for row in self._client.list_jobs(self._name)}
             changed = any([self._follow(entry, rows.get(entry.job.key), begun[entry.run_id]) for entry in entries])
             self._park([entry for entry in entries if entry.job is not None], parked)
@@ -221,6 +222,15 @@ class SlurmBackend:
         hurried = any(entry.job is not None and entry.job.missed is not None for entry in entries)
         self._queue_at = time.monotonic() + (self._patience.queue_s if hurried else self._pause_s)
         return changed
+
+    def _cancel_jobs(self) -> None:
+        if not self._to_cancel:
+            return
+        try:
+            self._client.cancel(self._to_cancel)
+        except Refused as error:
+            _LOG.warning("Slurm does not cancel %s: %s", " ".join(sorted(self._to_cancel)), error.message)
+        self._to_cancel.clear()
 
     def _note_silence(self, error: NoAnswer) -> None:
         if not self.silence:

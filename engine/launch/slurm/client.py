@@ -40,7 +40,7 @@ class NoAnswer(OdysseyError):
 
 
 class Refused(OdysseyError):
-    """Slurm does not do what was asked; the message is its own."""
+    """Slurm does not do what was asked; the message is its own. Or there is no Slurm here."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,11 @@ class Client:
 
     def list_jobs(self, name: str) -> list[Row]:
         """The jobs of this name that Slurm remembers, ended ones too; ``NoAnswer`` whatever goes wrong."""
-        done = _call(("squeue", "--noheader", "--array", "--states=all", f"--name={name}", f"--format={_ROW}"), ASK_S)
+        command = ("squeue", "--noheader", "--array", "--states=all", f"--name={name}", f"--format={_ROW}")
+        try:
+            done = _call(command, ASK_S)
+        except Refused as error:
+            raise NoAnswer(error.message) from error
         if done.returncode:
             raise NoAnswer(_words(done))
         return [row for line in done.stdout.splitlines() if (row := _read_row(line)) is not None]
