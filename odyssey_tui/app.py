@@ -20,6 +20,7 @@ from textual.timer import Timer
 from odyssey_tui.keymap import bindings
 from odyssey_tui.screens.base import OdysseyScreen, offered_actions
 from odyssey_tui.screens.registry import SCREENS
+from odyssey_tui.services.states import StateReader
 from odyssey_tui.settings import Settings
 from odyssey_tui.themes import THEMES
 
@@ -61,6 +62,8 @@ class OdysseyApp(App[None], inherit_bindings=False):
         self.marked: list[str] = []
         """Runs marked for Compare, in the order they were marked."""
         self._next_look: Timer | None = None
+        self.states = StateReader(workspace)
+        """Shared by all that look at the files of runs, so that each is read once."""
         self._reader: PulseReader | None = None
         self._told: set[str] = set()
         """Keys of the troubles that the user has been told of."""
@@ -82,7 +85,7 @@ class OdysseyApp(App[None], inherit_bindings=False):
         from odyssey_tui.services.progress import PulseReader
 
         try:
-            self._reader = self._reader or PulseReader(self.workspace)
+            self._reader = self._reader or PulseReader(self.workspace, self.states)
             self.post_message(self.Pulsed(self._reader.read(), None))
         except Exception as error:
             self.post_message(self.Pulsed(None, error))

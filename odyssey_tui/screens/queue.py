@@ -110,7 +110,7 @@ class QueueScreen(OdysseyScreen):
         return self._filter
 
     def load(self, request: str) -> Snapshot:
-        self._reader = self._reader or BoardReader(self.odyssey.workspace)
+        self._reader = self._reader or BoardReader(self.odyssey.workspace, self.odyssey.states)
         board = self._reader.read()
         entries = board.listed
         place, places = 0, []
@@ -213,7 +213,7 @@ class QueueScreen(OdysseyScreen):
         """Pause the queue; let it go on when it is paused or nobody works on it."""
         if self._snapshot is not None:
             board = self._snapshot.board
-            pause_or_resume(self, resume=bool(board.queue.pulse.paused) or not board.works)
+            pause_or_resume(self, resume=bool(board.paused) or not board.works)
 
     def action_pause_sweep(self) -> None:
         """Pause the experiments of the chosen runs; let them go on when all are paused."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from odyssey_tui.services.queue import QueueEntry, QueueView, read_queue
+from odyssey_tui.services.queue_view import QueueEntry, QueueLine, read_line
 from odyssey_tui.services.states import StateReader
 
 if TYPE_CHECKING:
@@ -51,13 +51,15 @@ class SlotLine:
 class Board:
     """Everything on the Queue screen at one moment."""
 
-    queue: QueueView
+    queue: QueueLine
     slots: tuple[SlotLine, ...]
     gpus: tuple[GpuRow, ...]
     scheduler: str
-    """Who works on the queue; where nobody does, who did last if that was on another machine. Empty: nothing to say."""
+    """Who works on the queue, in words; empty when nobody does."""
     works: bool
     """Whether a scheduler is alive."""
+    paused: str
+    """Why the queue is paused; empty when it is not."""
 
     @property
     def listed(self) -> tuple[QueueEntry, ...]:
@@ -68,30 +70,29 @@ class Board:
 class BoardReader:
     """Reads boards of one workspace; remembers what rests, so that a look at thousands of runs costs little."""
 
-    def __init__(self, workspace: Workspace) -> None:
+    def __init__(self, workspace: Workspace, states: StateReader) -> None:
         self._workspace = workspace
-        self._states = StateReader(workspace)
+        self._states = states
         self._gpus: tuple[GpuRow, ...] = ()
         self._asked_driver: float | None = None
 
     def read(self) -> Board:
         """Look at the files and ask the driver; no database."""
         from engine.launch.queue_state import queue_state
-        from engine.launch.status import read_status
 
-        workspace, here = self._workspace, platform.node()
-        state, status = queue_state(workspace, self._states.state), read_status(workspace)
+        state = queue_state(self._workspace, self._states.state)
         scheduler = ""
-        if status is not None and state.scheduler_alive:
-            scheduler = f"scheduler {status.identity.pid} on {status.identity.host}"
-        elif status is not None and status.identity.host != here:
-            scheduler = f"the last scheduler was {status.identity.pid} on {status.identity.host}; this is {here}"
+        if state.scheduler_host:
+            scheduler = f"the scheduler works on {state.scheduler_host}; what is asked for here it does there"
+        elif state.scheduler_alive:
+            scheduler = f"scheduler {state.scheduler_pid} on {platform.node()}"
         return Board(
-            queue=read_queue(workspace, self._states),
+            queue=read_line(self._workspace, self._states),
             slots=tuple(self._line(slot) for slot in state.slots),
             gpus=self._read_gpus(),
             scheduler=scheduler,
             works=state.scheduler_alive,
+            paused=state.paused or "",
         )
 
     def _read_gpus(self) -> tuple[GpuRow, ...]:

@@ -23,6 +23,8 @@ BAD = frozenset({"failed", "lost"})
 RECENT_S = 86_400.0
 """What ended badly is shown for so long, unless it is queued again before."""
 COMMAND = "a command"
+CLUSTER = "slurm "
+"""How the place of a run begins that a cluster executes."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,8 @@ class QueueEntry:
     attempt: int = 0
     """The attempt that runs or ran last; of one that waits the attempt to come."""
     slot: str = ""
-    """Where it runs: a slot, with its host unless that is this one, or ``a command`` that executes it itself."""
+    """Where it runs: a slot, with its host unless that is this one, ``a command`` that executes it itself, or a Slurm
+    job and its nodes."""
     held_on_request: bool = False
     level: float = 0.0
     """The priority that it was launched with: low -1, normal 0, high 1."""
@@ -48,21 +51,29 @@ class QueueEntry:
 
 
 @dataclass(frozen=True)
-class QueueView:
-    """The unfinished runs and the state of the queue."""
+class QueueLine:
+    """The unfinished runs, and what ended badly."""
 
     entries: tuple[QueueEntry, ...]
     """What runs, then what waits in the order in which it will start, then what is held."""
-    pulse: Pulse
     paused_experiments: Mapping[str, str] = field(default_factory=dict)
     """Why each of them is paused."""
     bad: tuple[QueueEntry, ...] = ()
     """Runs that failed or got lost within a day and were not queued again, the newest first."""
+    silence: str = ""
+    """Why the cluster that executes runs does not answer; empty while it does."""
 
     @property
     def by_commands(self) -> tuple[QueueEntry, ...]:
         """Runs that commands execute themselves, without the queue."""
         return tuple(entry for entry in self.entries if entry.slot.startswith(COMMAND))
+
+
+@dataclass(frozen=True)
+class QueueView(QueueLine):
+    """The runs and the state of the queue."""
+
+    pulse: Pulse = field(kw_only=True)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -75,6 +86,8 @@ class QueueView:
             notes.append(f"paused: {pulse.paused} ('odyssey resume' goes on)")
         for name, reason in self.paused_experiments.items():
             notes.append(f"{name} is paused: {reason} ('odyssey resume --experiment {name}' goes on)")
+        if self.silence:
+            notes.append(f"Slurm does not answer, runs go on meanwhile: {self.silence}")
         if commands := self.by_commands:
             notes.append(f"executed by a command, not by the queue: {', '.join(entry.name for entry in commands)}")
         if len(self.entries) > len(self.by_commands) and not pulse.works:
@@ -86,12 +99,16 @@ class QueueView:
 
 def read_queue(workspace: Workspace, states: StateReader | None = None) -> QueueView:
     """Look at the queue now. ``states`` may remember an earlier look."""
-    from engine.launch.pauses import read_paused_experiments
-
     states = states or StateReader(workspace)
     look = _Look(workspace, states)
-    paused = {name: pause.reason for name, pause in read_paused_experiments(workspace).items()}
-    return QueueView(look.entries(paused), PulseReader(workspace, states).read(look.found), paused, look.bad())
+    pulse = PulseReader(workspace, states).read(look.found)
+    return QueueView(look.entries(), look.paused, look.bad(), look.silence, pulse=pulse)
+
+
+def read_line(workspace: Workspace, states: StateReader) -> QueueLine:
+    """The runs alone, for who knows the state of the queue."""
+    look = _Look(workspace, states)
+    return QueueLine(look.entries(), look.paused, look.bad(), look.silence)
 
 
 class _Look:
@@ -99,6 +116,7 @@ class _Look:
 
     def __init__(self, workspace: Workspace, states: StateReader) -> None:
         from engine.launch.claims import list_claimed
+        from engine.launch.pauses import read_paused_experiments
         from engine.launch.requests import list_cancelling, list_retrying
         from engine.launch.status import read_status
 
@@ -108,13 +126,16 @@ class _Look:
         self._claimed = list_claimed(workspace)
         self._tickets: Mapping[str, Ticket] = states.tickets()
         self.found: Mapping[str, RunState] = states.read()
-        self._places = _places(read_status(workspace))
+        self.paused = {name: pause.reason for name, pause in read_paused_experiments(workspace).items()}
+        status = read_status(workspace)
+        self._places = _places(status)
+        self.silence = status.silence if status is not None else ""
 
-    def entries(self, paused: Mapping[str, str]) -> tuple[QueueEntry, ...]:
+    def entries(self) -> tuple[QueueEntry, ...]:
         """Unfinished runs, in order."""
         unfinished = [run_id for run_id, state in self.found.items() if not state.finished]
         line = {run_id: place for place, run_id in enumerate(self._line(unfinished))}
-        keeping = self._keeping(paused)
+        keeping = self._keeping(self.paused)
         entries = [self._entry(run_id, keeping) for run_id in unfinished]
         rank = {"queued": 1, "held": 2}
         entries.sort(key=lambda e: (rank.get(e.state, 0), line.get(e.run_id, len(line)), e.slot, e.run_id))
@@ -210,6 +231,8 @@ class _Look:
         if state.state not in ACTIVE:
             return ""
         place = self._places.get(run_id, "")
+        if place.startswith(CLUSTER):
+            return place
         return f"{place} on {state.host}".strip() if state.host not in (None, platform.node()) else place
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ Signature = tuple[tuple[int, int, int], int]
 
 
 class StateReader:
-    """Remembers what it has read."""
+    """Remembers what it has read. Threads may share one."""
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
@@ -28,28 +29,31 @@ class StateReader:
         self._seen: dict[str, tuple[Signature, RunState]] = {}
         self._specs: dict[str, dict[str, Any]] = {}
         self._tickets: TicketReader | None = None
+        self._lock = threading.RLock()
 
     def read(self) -> dict[str, RunState]:
         """State by run, in the order of identifiers."""
         run_ids = self._workspace.run_ids()
-        for gone in self._runs.keys() - set(run_ids):
-            self._forget(gone)
-        return {run_id: self.state(run_id) for run_id in run_ids}
+        with self._lock:
+            for gone in self._runs.keys() - set(run_ids):
+                self._forget(gone)
+            return {run_id: self.state(run_id) for run_id in run_ids}
 
     def state(self, run_id: str) -> RunState:
         """The state of one run."""
-        run = self._run(run_id)
-        signature = _sign(run)
-        before = self._seen.get(run_id)
-        if before is not None and before[0] == signature and before[1].state in RESTING:
-            return before[1]
-        if before is not None and before[0][0][0] not in (0, signature[0][0]):
-            # Another file: the run was deleted and queued anew, and what was read of it counts no more.
-            self._forget(run_id)
+        with self._lock:
             run = self._run(run_id)
-        state = run.state()
-        self._seen[run_id] = signature, state
-        return state
+            signature = _sign(run)
+            before = self._seen.get(run_id)
+            if before is not None and before[0] == signature and before[1].state in RESTING:
+                return before[1]
+            if before is not None and before[0][0][0] not in (0, signature[0][0]):
+                # Another file: the run was deleted and queued anew, and what was read of it counts no more.
+                self._forget(run_id)
+                run = self._run(run_id)
+            state = run.state()
+            self._seen[run_id] = signature, state
+            return state
 
     def name(self, run_id: str) -> str:
         """The run's name; its identifier where the specification cannot be read."""
@@ -67,8 +71,9 @@ class StateReader:
         """Tickets of the queue, by run."""
         from engine.launch.tickets import TicketReader
 
-        self._tickets = self._tickets or TicketReader(self._workspace)
-        return self._tickets.read()
+        with self._lock:
+            self._tickets = self._tickets or TicketReader(self._workspace)
+            return self._tickets.read()
 
     def _run(self, run_id: str) -> RunDir:
         if run_id not in self._runs:

@@ -47,8 +47,8 @@ def notes(board: Board, width: int) -> list[Text]:
     head = Text().append(
         board.scheduler or ("no scheduler" if board.queue.entries else "no scheduler: a run starts one"), "dim"
     )
-    if board.queue.pulse.paused:
-        head.append(f" · paused: {board.queue.pulse.paused} (P goes on)", "bold")
+    if board.paused:
+        head.append(f" · paused: {board.paused} (P goes on)", "bold")
     elif not board.works and len(board.queue.entries) > len(board.queue.by_commands):
         head.append(" · nothing starts (P starts one)", "bold")
     for name, number in Counter(row.gpu.name for row in board.gpus).items():
@@ -56,6 +56,8 @@ def notes(board: Board, width: int) -> list[Text]:
     found = [head]
     for name, reason in board.queue.paused_experiments.items():
         found.append(Text(f"{name} is paused: {reason} (S goes on)", "bold"))
+    if board.queue.silence:
+        found.append(Text(f"Slurm does not answer, runs go on meanwhile: {board.queue.silence}", "bold"))
     if commands := board.queue.by_commands:
         names = ", ".join(entry.name for entry in commands)
         found.append(Text(f"executed by a command, not by the queue: {names}", "dim"))
