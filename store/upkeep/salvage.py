@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -133,9 +134,14 @@ class Salvager:
         return sorted((known - set(workspace.run_ids())) | (known & short))
 
     def _common_tables(self) -> list[str]:
+        new, old = self._columns
+        return [table for table in old if table in new]
+
+    @cached_property
+    def _columns(self) -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]]:
+        """Columns by table, of the new database and of the old one."""
         con = self._connect()
-        new = list_tables(con)
-        return [table for table in list_tables(con, "old") if table in new]
+        return list_tables(con), list_tables(con, "old")
 
     def _is_whole(self, kind: str) -> bool:
         return not any(table in self.found.damaged for table, of in OF_SHARDS.items() if of == kind)
@@ -151,8 +157,7 @@ class Salvager:
             self._copy(table, f"({where}) AND {key} = ?", [*parameters, value])
 
     def _copy(self, table: str, where: str, parameters: Sequence[Any]) -> bool:
-        con = self._connect()
-        new, old = list_tables(con)[table], list_tables(con, "old").get(table, ())
+        new, old = (tables.get(table, ()) for tables in self._columns)
         columns = ", ".join(f'"{column}"' for column in new if column in old)
         counted = self._try(
             table, f"INSERT INTO main.{table} ({columns}) SELECT {columns} FROM old.{table} WHERE {where}", parameters
