@@ -30,8 +30,9 @@ from engine.failures import explain
 from engine.launch.mailbox import TOLD_TO_END, UNFINISHED, Card, Mailbox, Order, Watched, parse_order
 from engine.launch.process import Identity
 from engine.launch.slurm.allocation import Allocation
-from engine.launch.status import scheduler_alive
+from engine.launch.status import scheduler_alive, wake_scheduler
 from engine.launch.together import SUPERVISED, ask_to_stop, failure_left
+from engine.launch.wake import Sleeper
 from engine.report import JobContext, Report, StopRequested
 from engine.spec.run import RunSpec
 from store.errors import OdysseyError
@@ -41,11 +42,14 @@ from store.workspace import Workspace
 
 JOBS = {kind: f"engine.jobs.{kind}" for kind in ("prepare", "pretrain", "adapt", "evaluate", "similarity", "fit")}
 """The module that executes each kind of job; it has ``execute(job, context)``."""
+TENSOR_JOBS = frozenset({"pretrain", "adapt", "evaluate"})
 HEAVY = ("torch", "transformers.models.gpt2.modeling_gpt2")
 """Imported while waiting for the first run: seconds that no run then pays."""
 GANG_COMMAND = (sys.executable, "-P", "-m", "engine.gang")
 RANK = ("-P", "-m", "engine.rank")
 POLL_S = 0.05
+REST_S = 1.0
+"""A worker that has executed runs imports nothing ahead before it has waited so long: the next may need none of it."""
 ORPHAN_S = 20.0
 """Without a scheduler, an idle worker stays this long for the next one."""
 
@@ -71,6 +75,7 @@ class Worker:
         """Execute runs until told to leave, terminated, or orphaned."""
         signal.signal(signal.SIGTERM, self.end)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        sleeper = Sleeper(self._mailbox.inbox)
         finished, idle_since = 0, time.monotonic()
         self._write_card(finished)
         while not self._terminated:
@@ -82,11 +87,12 @@ class Worker:
                 finished, idle_since = order.seq, time.monotonic()
                 if not self._terminated:
                     self._write_card(finished)
+                    wake_scheduler(self._workspace)
                 self._tidy()
             elif order.exit:
                 shutil.rmtree(self._mailbox.path, ignore_errors=True)
                 return
-            elif self._heavy:
+            elif self._heavy and (not finished or time.monotonic() - idle_since > REST_S):
                 self._import_heavy()
                 self._tidy()
                 self._write_card(finished)
@@ -95,7 +101,7 @@ class Worker:
                     return
                 idle_since = time.monotonic()
             else:
-                time.sleep(POLL_S)
+                sleeper.sleep(POLL_S)
 
     def end(self, number: int, frame: FrameType | None) -> None:
         """Stop the run at its next safe point, and leave; a signal handler."""
@@ -135,6 +141,8 @@ class Worker:
             report.warning("a GPU is there, but this build of torch cannot use it: running on the CPU")
         with self._watched(order, report):
             report.check_stop()
+            if spec.job.kind in TENSOR_JOBS:
+                self._import_all_heavy()
             job = importlib.import_module(self._jobs[spec.job.kind])
             threads = max(spec.resources.cpu_threads, self._slot.threads)
             job.execute(spec.job, JobContext(self._workspace, spec, run, report, device, threads))
@@ -202,12 +210,20 @@ class Worker:
     def _write_card(self, finished: int) -> None:
         self._mailbox.write_card(Card(self._identity, finished, warm=not self._heavy, code=code().hash))
 
+    def _import_all_heavy(self) -> None:
+        while self._heavy:
+            self._import_heavy()
+
     def _import_heavy(self) -> None:
+        # Looking for garbage among what imports leave behind, again and again, takes a tenth of their time.
+        gc.disable()
         try:
             importlib.import_module(self._heavy.pop(0))
         except ImportError:
             # A job that needs it fails with the same error, in its own journal.
             traceback.print_exc()
+        finally:
+            gc.enable()
 
     def _tidy(self) -> None:
         gc.collect()

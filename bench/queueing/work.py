@@ -47,7 +47,7 @@ LOOK_S = 0.1
 class Executed:
     """One run by its journals; unix seconds."""
 
-    worker: str
+    slot: str
     assigned: float
     starting: float
     first_step: float
@@ -66,7 +66,7 @@ def main() -> None:
     scheduler_s = follow(workspace, specs)
     executed = sorted((read_run(workspace, spec.run_id) for spec in specs), key=lambda run: run.starting)
     began, ended = executed[0].starting, max(run.done for run in executed)
-    slots = len({run.worker for run in executed})
+    slots = len({run.slot for run in executed})
     gaps = sorted(find_gaps(executed))
     warm = [run.first_step - run.assigned for run in executed[slots:]]
     leave_result(
@@ -131,16 +131,17 @@ def read_run(workspace: Workspace, run_id: str) -> Executed:
         return next(event["t"] for event in events if event["event"] in names)
 
     steps = first("metric", "progress")
-    return Executed(assigned["worker"], assigned["t"], first("starting"), steps, first("done"))
+    slot = assigned["worker"].rpartition("-")[0]
+    return Executed(slot, assigned["t"], first("starting"), steps, first("done"))
 
 
 def find_gaps(executed: Sequence[Executed]) -> Iterator[float]:
-    """Seconds between the end of a run and the beginning of the next of the same worker."""
+    """Seconds between the end of a run and the beginning of the next on the same slot."""
     last: dict[str, float] = {}
     for run in executed:
-        if run.worker in last:
-            yield run.starting - last[run.worker]
-        last[run.worker] = run.done
+        if run.slot in last:
+            yield run.starting - last[run.slot]
+        last[run.slot] = run.done
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from engine.launch.process import Identity, Instant
+from engine.launch.wake import wake
 from store.errors import DataError
 from store.files import read_json, write_json
 from store.records import parse_record, read_record
@@ -79,7 +80,7 @@ class Card:
 
 @dataclass(frozen=True)
 class Mailbox:
-    """The folder of one worker."""
+    """The folder of one worker, which sleeps at ``inbox`` (``engine.launch.wake``)."""
 
     path: Path
 
@@ -101,6 +102,7 @@ class Mailbox:
 
     def write_order(self, order: Order) -> None:
         write_json(self.inbox, asdict(order))
+        wake(self.inbox)
 
     def write_card(self, card: Card) -> None:
         write_json(self.card, {**asdict(card), "workspace": self._home})

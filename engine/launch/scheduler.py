@@ -19,7 +19,8 @@ from engine.launch.lock import Lock, take_lock
 from engine.launch.login import find_escape
 from engine.launch.renewal import Renewal, start_anew
 from engine.launch.slots import slots_wanted
-from engine.launch.status import beat, leave, read_status, works_elsewhere
+from engine.launch.status import beat, leave, read_status, sleep_at_status, wake_scheduler, works_elsewhere
+from engine.launch.wake import Sleeper
 from store.files import cannot_write
 from store.space import is_full
 from store.workspace import Workspace
@@ -51,6 +52,7 @@ def ensure_running(workspace: Workspace) -> bool:
         return False  # it reads the same files; a lock may not reach from one machine to another
     lock = take_lock(workspace)
     if lock is None:
+        wake_scheduler(workspace)
         return False
     lock.release()
     command = (*COMMAND, str(workspace.root))
@@ -142,10 +144,11 @@ class Scheduler:
         dispatcher = Dispatcher(self._workspace, slots, command=self._command or WORKER_COMMAND, ended=progress.observe)
         ingester = Ingester(self._workspace)
         notices = Notices(self._workspace)
+        sleeper = sleep_at_status(self._workspace)
         ingester.start()
         _LOG.info("scheduler %d: slots %s", os.getpid(), " ".join(slot.name for slot in slots))
         try:
-            self._loop(lock, dispatcher, progress, notices, renewal, ingester.poke)
+            self._loop(lock, dispatcher, progress, notices, renewal, sleeper, ingester.poke)
             if self._replaced:
                 return
             if not (self._told_to_leave or self._outdated):
@@ -154,6 +157,7 @@ class Scheduler:
             progress.write(dispatcher)
             leave(self._workspace)
         finally:
+            sleeper.close()
             ingester.close()
         _LOG.info("scheduler %d leaves", os.getpid())
 
@@ -164,6 +168,7 @@ class Scheduler:
         progress: Progress,
         notices: Notices,
         renewal: Renewal,
+        sleeper: Sleeper,
         poke: Callable[[], None],
     ) -> None:
         idle_since, status_at, beat_at, trouble = time.monotonic(), 0.0, 0.0, 0
@@ -202,7 +207,7 @@ class Scheduler:
                 poke()
             elif now - idle_since > self._idle_exit_s:
                 return
-            time.sleep(BUSY_TICK_S if changed or (busy and not dispatcher.resting) else IDLE_TICK_S)
+            sleeper.sleep(BUSY_TICK_S if changed or (busy and not dispatcher.resting) else IDLE_TICK_S)
 
     @staticmethod
     def _wait_for_space(error: Exception, times: int) -> int:

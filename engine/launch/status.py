@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from engine.launch.process import Identity
+from engine.launch.wake import Sleeper, wake
 from store import heartbeat
 from store.errors import DataError
 from store.files import read_json, write_json
@@ -53,6 +54,16 @@ class Status:
 
 def write_status(workspace: Workspace, status: Status) -> None:
     write_json(_path(workspace), {**asdict(status), "workspace": os.path.realpath(workspace.root)})
+
+
+def wake_scheduler(workspace: Workspace) -> None:
+    """Have the scheduler, which sleeps at its status, look now."""
+    wake(_path(workspace))
+
+
+def sleep_at_status(workspace: Workspace) -> Sleeper:
+    """For the scheduler: sleep until ``wake_scheduler``."""
+    return Sleeper(_path(workspace))
 
 
 def beat(workspace: Workspace) -> None:

@@ -132,7 +132,7 @@ def test_a_damaged_ticket_is_named_and_holds_its_run_alone(bench, content):
     assert bench.reason("a").startswith("its ticket cannot be read")
     requests.cancel(bench.workspace, ["a"])
     bench.until(lambda: bench.state("a") == "cancelled", dispatcher)
-    assert not list(bench.workspace.tickets.iterdir())
+    bench.until(lambda: not list(bench.workspace.tickets.iterdir()), dispatcher)
 
 
 def test_tickets_come_back_as_they_were_written(bench):
