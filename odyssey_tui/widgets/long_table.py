@@ -69,9 +69,10 @@ class LongTable(ScrollView, can_focus=True):
 
     def move_cursor(self, row: int) -> None:
         """Put the cursor on a row, the first or last where there is none, and that row in sight."""
-        self.cursor_row = max(0, min(row, len(self._keys) - 1))
+        before, self.cursor_row = self.cursor_row, max(0, min(row, len(self._keys) - 1))
         self._follow_cursor()
-        self.refresh()
+        for changed in {before, self.cursor_row}:
+            self.refresh_line(changed + HEADER_LINES)
 
     def cells(self, key: str) -> tuple[str, ...]:
         """What stands in a row, column by column."""

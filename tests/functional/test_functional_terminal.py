@@ -72,6 +72,12 @@ def test_a_sweep_outlives_the_application(launched: Workspace, environment: dict
         terminal.wait_for("y yes")
         terminal.press("y")
         terminal.wait_for("2 runs queued")
+        terminal.press("4")
+        terminal.wait_for(r"scheduler \d+ on ")
+        terminal.press("P")
+        terminal.wait_for(r"paused: asked for \(P goes on\)")
+        terminal.press("P")
+        terminal.wait_for("the queue goes on")
         terminal.press("q")
         assert terminal.wait() == 0
     new = set(launched.run_ids()) - before

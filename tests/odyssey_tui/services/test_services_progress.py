@@ -10,6 +10,7 @@ from odyssey_tui.services.format import bar, count, duration, signed
 from odyssey_tui.services.progress import PulseReader
 from odyssey_tui.services.queue import pause_queue, read_queue
 from store.errors import WorkspaceError
+from store.files import write_json
 from store.workspace import Workspace
 
 
@@ -35,6 +36,21 @@ def test_news_when_a_journal_grows(own_voyage: Workspace) -> None:
     after = reader.read()
     assert after.news != before.news
     assert dict(after.counts)["done"] == dict(before.counts)["done"] + 1
+
+
+def test_a_pause_is_trouble_unless_somebody_asked_for_it(own_voyage: Workspace) -> None:
+    workspace, reader = own_voyage, PulseReader(own_voyage)
+    known = [trouble.text for trouble in reader.read().troubles]
+    assert known == ["adapt-headers-r0-p5-xs failed: the loss became NaN at step 6"]
+    write_json(workspace.queue / "paused", {"reason": "asked for", "since": 1.0})
+    experiments = {
+        "demo": {"reason": "two runs died early", "since": 1.0},
+        "other": {"reason": "asked for", "since": 1.0},
+    }
+    write_json(workspace.queue / "paused_experiments.json", experiments)
+    assert [trouble.text for trouble in reader.read().troubles] == ["demo is paused: two runs died early", *known]
+    write_json(workspace.queue / "paused", {"reason": "no space", "since": 1.0})
+    assert reader.read().troubles[0].text == "the queue is paused: no space"
 
 
 def test_an_empty_workspace_is_calm(empty: Workspace) -> None:
