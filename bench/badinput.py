@@ -19,8 +19,8 @@ from bench.faulting.damage import copy_workspace, damage, fingerprint
 from bench.faulting.estate import KINDS, Estate, build_estate
 from bench.faulting.probes import Told, faults_of, odyssey, preload, schedule
 
-CONSUMED = frozenset({"queue", "scheduler", "workers"})
-"""Folders whose files a scheduler takes away or writes anew."""
+CONSUMED = frozenset({"queue", "scheduler", "workers", "odyssey.duckdb.seen", "odyssey.duckdb.lease"})
+"""Files, and folders of files, that are taken away or written anew in any case."""
 COMMANDS_EACH = 5
 """Commands tried on each damaged workspace, besides the list of runs and the scheduler."""
 
@@ -81,8 +81,11 @@ def _tell(estate: Estate, copy: Path, rng: random.Random) -> Iterator[Told]:
 
 
 def _names(victim: Path) -> tuple[str, ...]:
-    """What a message may call the file: its name, or the folder of the run or worker that it belongs to."""
-    return (victim.name, *victim.parts[1:2])
+    """What a message may call the file: its name, or the folder of the run or worker that it belongs to.
+
+    What a shard set aside would have brought is missing from results, which name the evaluation.
+    """
+    return (victim.name, *victim.parts[1:2], *(("losses of",) if victim.suffix == ".parquet" else ()))
 
 
 def _survives(path: Path, before: bytes | str | None) -> bool:

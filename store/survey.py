@@ -79,7 +79,7 @@ def size_of(path: Path) -> int:
 
 def reopened_runs(workspace: Workspace) -> list[str]:
     """Runs that got a further attempt since they may have been closed."""
-    return _names(workspace.reopened)
+    return [name for name in _names(workspace.reopened) if not os.path.isdir(workspace.reopened / name)]
 
 
 def waiting_runs(workspace: Workspace) -> set[str]:

@@ -108,9 +108,11 @@ def _stop_file(path: Path) -> Path:
 
 def _names(workspace: Workspace) -> list[str]:
     try:
-        return sorted(name for name in os.listdir(_folder(workspace)) if not name.endswith(_STOP))
+        entries = list(os.scandir(_folder(workspace)))
     except FileNotFoundError:
         return []
+    # A folder or a link is nobody's claim: it cannot be locked by whoever works on a run.
+    return sorted(e.name for e in entries if e.is_file(follow_symlinks=False) and not e.name.endswith(_STOP))
 
 
 def _is_held(path: Path) -> bool:

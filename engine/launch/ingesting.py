@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 
+from store.errors import OdysseyError
 from store.ingest import has_news, ingest
 from store.workspace import Workspace
 
@@ -56,5 +57,6 @@ class Ingester:
         except Exception as error:
             # The journals and shards stay where they are: the next ingest, by anyone, takes them.
             if str(error) != self._last_error:
-                _LOG.exception("could not ingest; will try again")
+                known = isinstance(error, OdysseyError)
+                _LOG.error("could not ingest; will try again: %s", error, exc_info=None if known else error)
             self._last_error = str(error)

@@ -12,7 +12,7 @@ from engine.launch.entry import Entry, say
 from engine.launch.line import line_up
 from engine.launch.mailbox import Slot
 from engine.launch.needs import Needs
-from engine.launch.tickets import Ticket, read_ticket, remove_ticket, ticketed, write_ticket
+from engine.launch.tickets import Ticket, is_dangling, read_ticket, remove_ticket, ticketed, write_ticket
 from engine.launch.workers import Pool, Worker
 from engine.spec.run import RunSpec
 from store.errors import DataError
@@ -144,6 +144,9 @@ class Roster:
                 say(run, "held", reason=f"its {what} cannot be read: {' '.join(str(error).split())[:300]}")
             return
         except FileNotFoundError:
+            if is_dangling(self._workspace, run_id):
+                _LOG.error("the ticket of %s is a link that leads nowhere", run_id)
+                self._broken.add(run_id)
             return
         entry = Entry(ticket, spec, run)
         state = run.state()

@@ -105,6 +105,11 @@ def has_ticket(workspace: Workspace, run_id: str) -> bool:
     return _path(workspace, run_id).exists()
 
 
+def is_dangling(workspace: Workspace, run_id: str) -> bool:
+    """Whether the ticket is a link to something that is not there: it will not go away by itself."""
+    return _path(workspace, run_id).is_symlink()
+
+
 def ticketed(workspace: Workspace) -> set[str]:
     """Identifiers of all runs in the queue."""
     try:
