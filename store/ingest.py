@@ -7,11 +7,12 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from store import ingest_notes, ingest_runs, ingest_shards, strays, survey
 from store.database import lease
-from store.survey import RunFiles, has_news, look_at
+from store.survey import RunFiles, Shard, has_news, look_at
 from store.upkeep import deletion
 from store.workspace import Workspace
 
@@ -54,15 +55,14 @@ def ingest(workspace: Workspace, wait_s: float = 10.0) -> IngestReport:
         notes_size = survey.size_of(workspace.notes)
         report.events += ingest_notes.commit(con, workspace)
         copies: dict[str, str] = {}
-        seen: list[RunFiles] = []
         found = [look_at(workspace.run(run_id)) for run_id in unfinished(con, workspace)]
         for batch in batches(sorted(found, key=lacks_texts)):
             originals = without_copies(con, batch, copies)
             finish(commit(con, workspace, originals, report))
-            seen.extend(originals)
         strays.remember_copies(workspace, copies)
         closed = ingest_runs.close_finished(con, workspace, survey.waiting_runs(workspace))
-        survey.remember(workspace, closed, [files for files in seen if files.run.run_id not in closed], notes_size)
+        open_ones = [files for files in found if files.run.run_id not in closed and files.run.run_id not in copies]
+        survey.remember(workspace, closed, open_ones, notes_size)
     deletion.discard(trash)
     report.seconds = time.monotonic() - started
     return report
@@ -121,10 +121,10 @@ def lacks_texts(files: RunFiles) -> bool:
 
 
 def batches(found: Iterable[RunFiles]) -> Iterator[list[RunFiles]]:
-    """Runs in groups of about ``_BATCH_BYTES`` of files."""
+    """Runs in groups of about ``_BATCH_BYTES`` of files; one with more to bring in is in several."""
     batch: list[RunFiles] = []
     size = 0
-    for files in found:
+    for files in chain.from_iterable(map(portions, found)):
         batch.append(files)
         size += files.size
         if size >= _BATCH_BYTES:
@@ -132,6 +132,21 @@ def batches(found: Iterable[RunFiles]) -> Iterator[list[RunFiles]]:
             batch, size = [], 0
     if batch:
         yield batch
+
+
+def portions(files: RunFiles) -> Iterator[RunFiles]:
+    """A run as it is, or in portions of its shards: the first has its journals, too."""
+    part: list[Shard] = []
+    size = 0
+    journals = files.journals
+    for shard in files.shards:
+        part.append(shard)
+        size += shard.size
+        if size >= _BATCH_BYTES:
+            yield RunFiles(files.run, journals, tuple(part))
+            part, size, journals = [], 0, ()
+    if part or not files.shards:
+        yield RunFiles(files.run, journals, tuple(part))
 
 
 def commit(
