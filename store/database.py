@@ -92,6 +92,11 @@ def _open_current(workspace: Workspace, deadline: float) -> Iterator[duckdb.Duck
 
 def _unborn(path: Path) -> bool:
     """Whether there is no database: no file, or the empty one of a process that died while it made it."""
+    if path.is_symlink() and not path.exists():
+        raise WorkspaceError(
+            f"the database {path} is a link to {os.readlink(path)}, which is not there",
+            "Mount the disk that holds it, or correct the link.",
+        )
     return not path.exists() or (path.is_file() and path.stat().st_size == 0)
 
 

@@ -87,7 +87,6 @@ def build_estate(root: Path, *, ingested: bool) -> Estate:
         ("similarity",),
         ("tokens", first),
         ("forecast",),
-        ("plan",),
         ("sql", "SELECT count(*) AS runs FROM runs"),
         ("launch", "--dry-run", str(config)),
         ("launch", "--dry-run", f"{{root}}/experiments/{document.name}"),

@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 
 from engine.launch import requests
+from engine.launch.pauses import read_paused_experiments
 from engine.launch.scheduler import ensure_running
 from engine.launch.status import pause_reason, read_status
 from engine.launch.submit import submit
@@ -148,6 +149,9 @@ class Nurse:
         if pause_reason(self.workspace) is not None:
             self.resumed += 1
             requests.resume(self.workspace)
+        if paused := list(read_paused_experiments(self.workspace)):
+            self.resumed += 1
+            requests.resume(self.workspace, paused)
         ensure_running(self.workspace)
         return False
 

@@ -102,9 +102,9 @@ def _sign(run: RunDir) -> Signature:
     try:
         journal = os.stat(f"{root}/{run.control.name}")
         identity = (journal.st_ino, journal.st_size, journal.st_mtime_ns)
-    except FileNotFoundError:
+    except OSError:  # not there yet, or not to be looked at: reading the state says which
         identity = (0, 0, 0)
     try:
         return identity, os.stat(f"{root}/attempts").st_mtime_ns
-    except FileNotFoundError:
+    except OSError:
         return identity, 0
