@@ -6,6 +6,7 @@ import importlib
 import os
 import re
 import signal
+import sys
 import tempfile
 import time
 import traceback
@@ -45,7 +46,7 @@ def preload() -> None:
         importlib.import_module(name)
 
 
-def in_child(command: Sequence[str], work: Callable[[], int], stand_in: bool = True) -> Told:
+def in_child(command: Sequence[str], work: Callable[[], int]) -> Told:
     """Call ``work`` in a forked process whose output is caught; its return value is the status."""
     began = time.monotonic()
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
@@ -57,9 +58,12 @@ def in_child(command: Sequence[str], work: Callable[[], int], stand_in: bool = T
                 os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
                 os.dup2(out.fileno(), 1)
                 os.dup2(err.fileno(), 2)
-                if stand_in:
-                    _start_no_scheduler()
+                # Whoever forks may have put others in their place (a test runner does).
+                sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+                sys.stderr = open(2, "w", encoding="utf-8", closefd=False, buffering=1)  # noqa: SIM115
+                _start_no_scheduler()
                 status = work()
+                sys.stdout.flush()
             except BaseException:
                 os.write(2, traceback.format_exc().encode())
             finally:
@@ -94,14 +98,10 @@ def odyssey(root: Path, *arguments: str) -> Told:
     """The command line on a workspace."""
 
     def work() -> int:
-        import sys
-
         from odyssey_tui.cli.main import run
 
         os.environ["XDG_STATE_HOME"] = str(root.parent / "state")
         status = run([*arguments, "-w", str(root)])
-        sys.stdout.flush()
-        sys.stderr.flush()
         return status
 
     return in_child(arguments, work)
