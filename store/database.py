@@ -235,8 +235,27 @@ def _connect(path: Path, write: bool, deadline: float) -> Iterator[duckdb.DuckDB
             time.sleep(random.uniform(*_PAUSE_S))
     try:
         yield con
+    except (
+        duckdb.IOException,
+        duckdb.InternalException,
+        duckdb.SerializationException,
+        duckdb.FatalException,
+    ) as error:
+        raise _explain(path, error) from error
     finally:
         con.close()
+
+
+def _explain(path: Path, error: BaseException) -> WorkspaceError:
+    """A database that opened and then could not be read or written further."""
+    from store.space import is_full
+
+    if is_full(error):
+        return WorkspaceError(
+            f"cannot write {path}: no space left on its disk",
+            "Nothing is lost: journals and shards stay where they are until there is room.",
+        )
+    return DamagedDatabase(f"cannot use the database {path}: {_first_line(error)}", _DAMAGED)
 
 
 def _first_line(error: BaseException) -> str:

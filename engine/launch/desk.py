@@ -22,7 +22,7 @@ from engine.launch.submit import reallot
 from engine.launch.tickets import Ticket, write_ticket
 from engine.launch.together import ask_to_stop as stop_together
 from engine.spec.run import Resources
-from store.errors import DataError
+from store.errors import DataError, OdysseyError
 from store.run_dir import RunDir
 from store.space import is_full
 from store.workspace import Workspace
@@ -72,7 +72,8 @@ class Desk:
             except Exception as error:
                 if is_full(error):
                     raise
-                _LOG.exception("%s %s failed", request.action, " ".join(request.runs))
+                known = None if isinstance(error, OdysseyError) else error
+                _LOG.error("%s %s failed: %s", request.action, " ".join(request.runs), error, exc_info=known)
                 set_aside(request.path, f"it could not be carried out: {error}")
                 acted = True
                 continue
