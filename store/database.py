@@ -235,27 +235,31 @@ def _connect(path: Path, write: bool, deadline: float) -> Iterator[duckdb.DuckDB
             time.sleep(random.uniform(*_PAUSE_S))
     try:
         yield con
-    except (
-        duckdb.IOException,
-        duckdb.InternalException,
-        duckdb.SerializationException,
-        duckdb.FatalException,
-    ) as error:
-        raise _explain(path, error) from error
+    except duckdb.Error as error:
+        explained = _explain(path, error)
+        if explained is None:
+            raise
+        raise explained from error
     finally:
         con.close()
 
 
-def _explain(path: Path, error: BaseException) -> WorkspaceError:
-    """A database that opened and then could not be read or written further."""
+def _explain(path: Path, error: duckdb.Error) -> WorkspaceError | None:
+    """A database that opened and then could not be read or written further; None for an error of the statement."""
+    import duckdb
+
     from store.space import is_full
+
+    broken = (duckdb.IOException, duckdb.InternalException, duckdb.SerializationException, duckdb.FatalException)
 
     if is_full(error):
         return WorkspaceError(
             f"cannot write {path}: no space left on its disk",
             "Nothing is lost: journals and shards stay where they are until there is room.",
         )
-    return DamagedDatabase(f"cannot use the database {path}: {_first_line(error)}", _DAMAGED)
+    if isinstance(error, broken):
+        return DamagedDatabase(f"cannot use the database {path}: {_first_line(error)}", _DAMAGED)
+    return None
 
 
 def _first_line(error: BaseException) -> str:
