@@ -6,6 +6,7 @@ file beside the database: exclusive to write, shared to read. A foreign tool tha
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -204,8 +205,10 @@ def _sign(descriptor: int) -> None:
         return
     command = " ".join((Path(sys.argv[0] or "python").name, *sys.argv[1:])).encode("ascii", "replace").decode()
     holder = {"pid": os.getpid(), "host": host_name(), "since": round(time.time(), 3), "command": command[:_WORDS]}
-    # One write of a fixed length: readers share the lock, and the last one's signature stands whole.
-    os.pwrite(descriptor, json.dumps(holder).ljust(_SIGNATURE_BYTES).encode(), 0)
+    # One write of a fixed length: readers share the lock, and the last one's signature stands whole. On a full disk the
+    # lock holds without it.
+    with contextlib.suppress(OSError):
+        os.pwrite(descriptor, json.dumps(holder).ljust(_SIGNATURE_BYTES).encode(), 0)
 
 
 def _read_holder(path: Path) -> dict[str, object]:

@@ -35,7 +35,8 @@ class Workspace:
         """Make a workspace of a new or empty folder; one that is a workspace already is opened."""
         root = Path(path).expanduser().absolute()
         marker = root / _MARKER
-        if not os.path.exists(marker):
+        # A link that leads nowhere is a marker too, which opening says.
+        if not os.path.lexists(marker):
             try:
                 root.mkdir(parents=True, exist_ok=True)
                 strangers = [name for name in os.listdir(root) if not name.startswith(f".{_MARKER}.")]

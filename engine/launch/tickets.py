@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from store.errors import DataError
-from store.files import read_json, write_json
+from store.files import cannot_write, read_json, write_json
 from store.workspace import Workspace
 
 Order = tuple[float | str, ...]
@@ -98,7 +98,11 @@ class TicketReader:
 
 
 def remove_ticket(workspace: Workspace, run_id: str) -> None:
-    _path(workspace, run_id).unlink(missing_ok=True)
+    path = _path(workspace, run_id)
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise cannot_write(path, error) from error
 
 
 def has_ticket(workspace: Workspace, run_id: str) -> bool:
