@@ -29,7 +29,10 @@ def update_rows(con: duckdb.DuckDBPyConnection, table: str, key: str, rows: Sequ
 def merge_rows(
     con: duckdb.DuckDBPyConnection, table: str, key: Sequence[str], rows: Sequence[Mapping[str, Any]]
 ) -> None:
-    """Insert rows or update those of the same ``key``; a null never overwrites a value."""
+    """Insert rows or update those of the same ``key``; a null never overwrites a value.
+
+    Columns that the rows do not have stay as they are; new rows have their defaults there.
+    """
     if not rows:
         return
     merged: dict[tuple[Any, ...], dict[str, Any]] = {}
@@ -37,13 +40,33 @@ def merge_rows(
         kept = merged.setdefault(tuple(row[name] for name in key), {})
         kept.update({name: value for name, value in row.items() if value is not None or name not in kept})
     same = " AND ".join(f"old.{name} IS NOT DISTINCT FROM new.{name}" for name in key)
-    columns = ", ".join(f"coalesce(new.{name}, old.{name}) AS {name}" for name in rows[0])
+    others = con.execute(
+        "SELECT column_name, column_default FROM duckdb_columns() WHERE table_name = ? AND database_name = "
+        "current_database() AND column_name NOT IN (SELECT unnest(?))",
+        [table, list(rows[0])],
+    ).fetchall()
+    columns = ", ".join(
+        [f"coalesce(new.{name}, old.{name}) AS {name}" for name in rows[0]]
+        + [f"coalesce(old.{name}, {default or 'NULL'}) AS {name}" for name, default in others]
+    )
     with _incoming(con, table, list(merged.values())):
         con.execute(
             f"CREATE OR REPLACE TEMP TABLE staged AS SELECT {columns} FROM incoming new LEFT JOIN {table} old ON {same}"
         )
         con.execute(f"DELETE FROM {table} old USING staged new WHERE {same}")
         con.execute(f"INSERT INTO {table} BY NAME SELECT * FROM staged")
+
+
+@contextmanager
+def transaction(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """All of it or nothing: committed at the end, rolled back on any error."""
+    con.begin()
+    try:
+        yield
+    except BaseException:
+        con.rollback()
+        raise
+    con.commit()
 
 
 @contextmanager

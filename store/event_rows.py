@@ -183,6 +183,9 @@ TARGETS: dict[str, Target] = {
     "checkpoint": Target("checkpoints", columns_of(text="state", whole="tokens"), key=("run_id", "state")),
 }
 
+APPENDED = ("metrics", "warnings", *(target.table for target in TARGETS.values() if not target.key))
+"""Tables to which every event adds a row: one that is read again would stand twice."""
+
 
 def metric_rows(event: Mapping[str, Any], place: Mapping[str, Any]) -> list[dict[str, Any]]:
     """One row per named value of a ``metric`` event; ``ValueError`` when it holds no numbers."""

@@ -11,7 +11,11 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from store import ingest_notes, ingest_runs, ingest_shards, strays, survey
+from store.bulk import transaction
 from store.database import lease
+from store.errors import WorkspaceError
+from store.event_rows import APPENDED
+from store.space import is_full
 from store.survey import RunFiles, Shard, has_news, look_at
 from store.upkeep import deletion
 from store.workspace import Workspace
@@ -62,10 +66,19 @@ def ingest(workspace: Workspace, wait_s: float = 10.0) -> IngestReport:
         strays.remember_copies(workspace, copies)
         closed = ingest_runs.close_finished(con, workspace, survey.waiting_runs(workspace))
         open_ones = [files for files in found if files.run.run_id not in closed and files.run.run_id not in copies]
-        survey.remember(workspace, closed, open_ones, notes_size)
+        _remember(workspace, closed, open_ones, notes_size)
     deletion.discard(trash)
     report.seconds = time.monotonic() - started
     return report
+
+
+def _remember(workspace: Workspace, closed: set[str], unfinished: list[RunFiles], notes_size: int) -> None:
+    try:
+        survey.remember(workspace, closed, unfinished, notes_size)
+    except WorkspaceError as error:
+        # Everything is in the database; without the memory the next ingest looks at all of it once more.
+        if not is_full(error):
+            raise
 
 
 def can_ingest(workspace: Workspace) -> bool:
@@ -86,7 +99,11 @@ def reopen(con: duckdb.DuckDBPyConnection, workspace: Workspace) -> None:
     con.execute("UPDATE runs SET closed = false WHERE closed AND run_id IN (SELECT unnest(?))", [names])
     gone = [run_id for (run_id,) in con.execute("SELECT run_id FROM runs WHERE removed IS NOT NULL").fetchall()]
     back = [run_id for run_id in gone if workspace.run(run_id).exists()]
-    con.execute("UPDATE runs SET removed = NULL, closed = false WHERE run_id IN (SELECT unnest(?))", [back])
+    with transaction(con):
+        # Their journals are read from the start: what they said before would stand twice.
+        for table in APPENDED if back else ():
+            con.execute(f"DELETE FROM {table} WHERE run_id IN (SELECT unnest(?))", [back])
+        con.execute("UPDATE runs SET removed = NULL, closed = false WHERE run_id IN (SELECT unnest(?))", [back])
     for name in marked:
         (workspace.reopened / name).unlink(missing_ok=True)
 
@@ -153,15 +170,9 @@ def commit(
     con: duckdb.DuckDBPyConnection, workspace: Workspace, batch: Sequence[RunFiles], report: IngestReport
 ) -> ingest_shards.Taken:
     """Bring the journals and shards of some runs in, all or nothing; returns the shards whose files may go."""
-    con.begin()
-    try:
+    with transaction(con):
         ingest_runs.bring_in(con, workspace, batch, report)
-        taken = ingest_shards.bring_in(con, workspace, [shard for files in batch for shard in files.shards], report)
-    except BaseException:
-        con.rollback()
-        raise
-    con.commit()
-    return taken
+        return ingest_shards.bring_in(con, workspace, [shard for files in batch for shard in files.shards], report)
 
 
 def finish(taken: ingest_shards.Taken) -> None:

@@ -54,6 +54,8 @@ class LossIntake:
         self._place: tuple[str, int] = ("", 0)
         self._pending: list[tuple[str, pa.Table]] = []
         """Losses of one evaluation each, of the attempt ``_place``."""
+        self._taken: set[str] = set()
+        """Evaluations of which losses were written."""
 
     def insert(self, shard: Shard, table: pa.Table) -> None:
         """Take the losses of a shard, or of a part of one. Small ones wait for others: a statement costs more."""
@@ -67,11 +69,16 @@ class LossIntake:
         self._pending.extend(part for part in parts if not self._superseded(part[0]))
 
     def close(self) -> None:
-        """Sum what has waited for its evaluation or its tokens, and write the sums."""
+        """Sum what has waited for its evaluation or its tokens, write the sums, and say that the losses are kept."""
         self._flush()
         for name in self._ready():
             self._sum_waiting(name)
         self._sums.store()
+        # Of an evaluation that was computed again, less may have been kept.
+        self._con.execute(
+            "UPDATE evaluations SET kept = 'tokens' WHERE kept <> 'tokens' AND evaluation_id IN (SELECT unnest(?))",
+            [sorted(self._taken)],
+        )
 
     def _flush(self) -> None:
         import pyarrow as pa
@@ -114,6 +121,7 @@ class LossIntake:
         if old:
             self._con.execute("DELETE FROM token_losses WHERE evaluation_id IN (SELECT unnest(?))", [old])
         self._owners.update(dict.fromkeys(names, self._place))
+        self._taken.update(names)
 
     def _repeated(self, names: set[str], table: pa.Table) -> set[str]:
         with registered(self._con, table.select(["evaluation_id", "block"])):

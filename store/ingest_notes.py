@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from store.bulk import insert_rows, merge_rows
+from store.bulk import insert_rows, merge_rows, transaction
 from store.event_rows import text
 from store.journal import read_events
 from store.workspace import Workspace
@@ -36,13 +36,8 @@ def commit(con: duckdb.DuckDBPyConnection, workspace: Workspace) -> int:
         if event["event"] in EVENTS
         for run_id in event.get("runs") or ()
     ]
-    con.begin()
-    try:
+    with transaction(con):
         insert_rows(con, "notes", rows)
         ledger = {"file": name, "run_id": None, "byte_offset": end, "seq": max(event["seq"] for event in events)}
         merge_rows(con, "ingested_journals", ("file",), [ledger])
-    except BaseException:
-        con.rollback()
-        raise
-    con.commit()
     return len(events)

@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from store.bulk import transaction
 from store.data_model import write_comments
 from store.errors import WorkspaceError
 
@@ -77,17 +78,12 @@ def migrate(con: duckdb.DuckDBPyConnection, steps: tuple[Migration, ...] | None 
     for step in steps if steps is not None else migrations():
         if step.version <= version:
             continue
-        con.begin()
-        try:
+        with transaction(con):
             if step.version == 1:
                 con.execute("CREATE TABLE schema_migrations (version INTEGER, name VARCHAR, applied DOUBLE)")
             con.execute(step.sql)
             if step is migrations()[-1]:
                 write_comments(con)
             con.execute("INSERT INTO schema_migrations VALUES (?, ?, ?)", [step.version, step.name, time.time()])
-        except BaseException:
-            con.rollback()
-            raise
-        con.commit()
         version = step.version
     return version

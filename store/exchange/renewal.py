@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from store.bulk import transaction
 from store.database import lease
 from store.files import write_atomic
 from store.workspace import Workspace
@@ -26,13 +27,8 @@ def renew_run(workspace: Workspace, run_id: str, files: Mapping[str, str], wait_
             "WHERE column_name = 'run_id' AND table_name NOT IN (SELECT unnest(?))",
             [list(_OURS)],
         ).fetchall()
-        con.begin()
-        try:
+        with transaction(con):
             for (table,) in tables:
                 con.execute(f'DELETE FROM "{table}" WHERE run_id = ?', [run_id])
-        except BaseException:
-            con.rollback()
-            raise
-        con.commit()
         for name, content in files.items():
             write_atomic(workspace.run(run_id).path / name, content)

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from store.bulk import transaction
 from store.upkeep.losses import table_bytes
 
 if TYPE_CHECKING:
@@ -108,17 +109,12 @@ def plan_drops(holdings: Sequence[Holding], total_bytes: float, quota_bytes: flo
 
 def apply_drops(con: duckdb.DuckDBPyConnection, drops: Sequence[Drop]) -> None:
     """Delete the losses and say so in the evaluations, in one transaction."""
-    con.begin()
-    try:
+    with transaction(con):
         for kept, tables in _gone().items():
             names = [drop.evaluation_id for drop in drops if drop.kept == kept]
             for table in tables:
                 con.execute(f"DELETE FROM {table} WHERE evaluation_id IN (SELECT unnest(?))", [names])
             con.execute("UPDATE evaluations SET kept = ? WHERE evaluation_id IN (SELECT unnest(?))", [kept, names])
-    except BaseException:
-        con.rollback()
-        raise
-    con.commit()
 
 
 def _gone() -> dict[str, tuple[str, ...]]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 
 from store import notes
 from store.database import lease
 from store.ingest import ingest
+from store.journal import Journal, read_events
+from store.shards import write_shard
 from store.upkeep.check import run_checks
 from store.upkeep.quota import Drop, Holding, apply_drops, list_holdings, plan_drops
 from store.upkeep.tables import count_rows
@@ -48,6 +51,31 @@ def test_marked_runs_and_references_are_seen_and_unfinished_runs_left_alone(work
     # A run that is running is adapted from it.
     assert needed not in by_run
     assert not [h for h in by_run[find_run_dir(workspace, "adapt-docs-r0-p5-s").run_id] if h.valued]
+
+
+def test_losses_that_are_computed_again_are_kept_again(workspace: Workspace) -> None:
+    run = find_run_dir(workspace, "adapt-docs-r0.25-p45-xs")
+    with lease(workspace, write=True) as con:
+        held = [one for one in list_holdings(con, time.time()) if one.run_id == run.run_id]
+        losses = con.sql(
+            "SELECT evaluation_id, block, losses::FLOAT[] AS losses FROM token_losses WHERE evaluation_id = $1",
+            params=[held[0].evaluation_id],
+        ).to_arrow_table()
+        apply_drops(con, [Drop(one.evaluation_id, run.run_id, "documents", 0, False) for one in held])
+    again = run.new_attempt()
+    write_shard(again.spool, "token_losses", losses)
+    said = next(e for e in read_events(run.attempt(1).events)[0] if e.get("evaluation_id") == held[1].evaluation_id)
+    with closing(Journal(again.events)) as journal:
+        journal.append(
+            "evaluation", **{name: value for name, value in said.items() if name not in ("seq", "t", "event")}
+        )
+    ingest(workspace)
+    with lease(workspace) as con:
+        kept = dict(con.execute("SELECT evaluation_id, kept FROM evaluations").fetchall())
+    assert kept[held[0].evaluation_id] == "tokens"
+    # Words about an evaluation bring no losses back.
+    assert kept[held[1].evaluation_id] == "documents"
+    assert [what for _, found in run_checks(workspace) for what in found if what.severity == "problem"] == []
 
 
 def test_each_tier_keeps_what_it_says(workspace: Workspace) -> None:
