@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from store.bulk import transaction
 from store.files import cannot_write, temporary_name
 from store.upkeep.tables import list_tables
 from store.workspace import Workspace
@@ -30,13 +31,16 @@ def set_aside(workspace: Workspace, run_id: str, keep_results: bool) -> None:
     """Take the directory of a run out of everybody's sight; one that is gone already leaves a mark all the same."""
     hidden = workspace.runs / f"{_EMPTYING if keep_results else _DELETING}{run_id}"
     path = workspace.run(run_id).path
+    mark = workspace.reopened / run_id
     try:
         # Ingest looks when there is a mark, and does nothing but look when the rename did not follow.
-        (workspace.reopened / run_id).touch()
+        mark.touch()
         if path.exists():
             os.rename(path, hidden)
         else:
             hidden.mkdir(exist_ok=True)
+        # An ingest between the two has taken the mark and seen nothing.
+        mark.touch()
     except OSError as error:
         raise cannot_write(path, error) from error
 
@@ -59,14 +63,9 @@ def settle(con: duckdb.DuckDBPyConnection, workspace: Workspace) -> list[Path]:
     waiting = half_deleted(workspace)
     if not waiting:
         return []
-    con.begin()
-    try:
+    with transaction(con):
         delete_rows(con, [run_id for run_id, keep in waiting.items() if not keep])
         _empty(con, [run_id for run_id, keep in waiting.items() if keep])
-    except BaseException:
-        con.rollback()
-        raise
-    con.commit()
     trash = []
     for run_id, keep in waiting.items():
         hidden = workspace.runs / f"{_EMPTYING if keep else _DELETING}{run_id}"

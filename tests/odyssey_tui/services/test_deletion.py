@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -123,8 +124,11 @@ def test_a_run_launched_again_is_read_from_its_start(workspace: Workspace, tmp_p
     shutil.copytree(tmp_path / "saved", workspace.run(run_id).path)
     ingest(workspace)
     after = rows_of(workspace)
-    assert after["runs"] == before["runs"]
-    assert after["evaluations"] == before["evaluations"]
+    assert {table: after[table] for table in ("runs", "evaluations", "metrics", "mixtures")} == {
+        table: before[table] for table in ("runs", "evaluations", "metrics", "mixtures")
+    }
+    # The copy was taken when its losses had been read: only where results were kept are they still there.
+    assert [what for what in problems(workspace) if "stand more than once" in what] == []
     assert run_id in workspace.run_ids()
     with lease(workspace) as con:
         (state, removed) = con.execute("SELECT state, removed FROM runs WHERE run_id = ?", [run_id]).fetchall()[0]
@@ -153,6 +157,23 @@ def test_after_a_kill_the_next_command_ends_it(workspace: Workspace, place: str)
     assert not workspace.run(run_id).path.exists()
     assert rows_about(workspace, run_id) == {}
     assert problems(workspace) == []
+
+
+def test_an_ingest_in_the_midst_of_a_deletion_leaves_the_rest_to_the_next(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id, rename = adapted(workspace), os.rename
+
+    def rename_late(old: Path, new: Path) -> None:
+        if Path(new).name.startswith(".deleting."):
+            ingest(workspace)
+            assert not (workspace.reopened / run_id).exists()
+        rename(old, new)
+
+    plan = plan_deletion(workspace, [run_id])
+    monkeypatch.setattr(os, "rename", rename_late)
+    delete_runs(workspace, plan)
+    assert rows_about(workspace, run_id) == {}
 
 
 def test_an_experiment_by_name(workspace: Workspace) -> None:
