@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from store import ingest, ingest_notes, ingest_runs, schema, survey
+from store import ingest, ingest_notes, ingest_runs, schema, strays, survey
 from store.database import DamagedDatabase, hold_alone, open_file
 from store.files import temporary_name
 from store.ingest_shards import Taken
@@ -114,10 +114,14 @@ def _ingest(workspace: Workspace, staged: Path, made: Rebuilt) -> tuple[list[Tak
     with open_file(staged, write=True) as con:
         notes_size = survey.size_of(workspace.notes)
         made.report.events += ingest_notes.commit(con, workspace)
-        found = (survey.look_at(workspace.run(run_id)) for run_id in workspace.run_ids())
-        for batch in ingest.batches(found):
+        copies: dict[str, str] = {}
+        for run_id in workspace.run_folders():
+            files = survey.look_at(workspace.run(run_id))
+            if ingest.without_copies(con, [files], copies):
+                seen.append(files)
+        for batch in ingest.batches(sorted(seen, key=ingest.lacks_texts)):
             taken.append(ingest.commit(con, workspace, batch, made.report))
-            seen.extend(batch)
+    strays.remember_copies(workspace, copies)
     return taken, notes_size, seen
 
 

@@ -50,6 +50,16 @@ def test_a_sound_database_is_rebuilt_row_for_row(workspace: Workspace) -> None:
     assert problems(workspace) == []
 
 
+def test_a_copy_of_a_run_counts_nothing_twice(workspace: Workspace) -> None:
+    before, original = rows_of(workspace), find_run_dir(workspace, "adapt-docs-r0.25-p45-xs")
+    shutil.copytree(original.path, original.path.with_name("copy"))
+    rebuild(workspace)
+    assert rows_of(workspace) == before
+    assert "copy" not in workspace.run_ids()
+    (told,) = problems(workspace)
+    assert f"is a copy of the run {original.run_id}" in told
+
+
 def test_a_lost_database_says_which_losses_are_gone_and_takes_them_from_a_copy(workspace: Workspace) -> None:
     before = rows_of(workspace)
     copy = workspace.root / "copy.duckdb"
