@@ -65,12 +65,14 @@ def write_backup(workspace: Workspace, target: Path, *, full: bool = False, wait
     is deleted between the two.
     """
     ingest(workspace)
-    with lease(workspace, write=True, wait_s=wait_s) as con:
-        con.execute("CHECKPOINT")
+    with lease(workspace, wait_s=wait_s):
+        pass  # makes or upgrades it
     staged = target.with_name(temporary_name(target.name))
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with hold_alone(workspace, wait_s):
+            with open_file(workspace.database_path, write=True) as con:
+                con.execute("CHECKPOINT")
             manifest = _describe(workspace, full)
             with _packing(staged) as tar:
                 _add_text(tar, _MANIFEST, json.dumps(asdict(manifest), indent=2))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from store.database import hold_alone, open_file
 from store.errors import DataError, OdysseyError, WorkspaceError
 from store.files import read_json, write_json
 from store.upkeep.archive import DATABASE, Manifest, check_database, read_manifest, unpack
-from store.upkeep.swap import replace_database, scratch_folder
+from store.upkeep.swap import replace_database, scratch_folder, staged_database
 from store.workspace import WORKSPACE_FORMAT, Workspace
 
 _GROWING = (".jsonl", ".log")
@@ -65,8 +66,9 @@ def restore(workspace: Workspace, staged: Staged, wait_s: float = 60.0) -> Path 
         if target.exists():
             os.link(target, target.with_name(f"{target.name}.replaced-{stamp}"))
         os.replace(staged.folder / name, target)
-    database = staged.folder / DATABASE
-    with hold_alone(workspace, wait_s):
+    with hold_alone(workspace, wait_s), staged_database(workspace) as database:
+        # The settings may have the database on another disk than the workspace.
+        shutil.move(staged.folder / DATABASE, database)
         with open_file(database, write=True) as con:
             schema.migrate(con)
             # What happened to runs after the backup is in their files: each is looked at once more.

@@ -77,8 +77,13 @@ def replace_database(workspace: Workspace, successor: Path) -> Path | None:
 
 def put_in_place(successor: Path, path: Path) -> None:
     """Rename durably."""
+    _sync(successor)
     os.replace(successor, path)
-    descriptor = os.open(path.parent, os.O_RDONLY)
+    _sync(path.parent)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

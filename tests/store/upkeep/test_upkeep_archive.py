@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import resource
 import shutil
 import subprocess
 import sys
 import tarfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -49,6 +53,29 @@ def test_a_lost_workspace_comes_back_elsewhere(workspace: Workspace, backup: Pat
     assert rows_of(new) == rows_of(workspace)
     assert new.run_ids() == workspace.run_ids()
     assert not list(new.root.glob(".*"))
+
+
+def test_the_database_may_be_on_another_disk(
+    workspace: Workspace, backup: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk, before = tmp_path / "disk", rows_of(workspace)
+    disk.mkdir()
+    shutil.move(workspace.database_path, disk / "law.duckdb")
+    (workspace.root / "settings.toml").write_text(f'database = "{disk / "law.duckdb"}"\n')
+    workspace = Workspace.open(workspace.root)
+    for name in ("rename", "replace"):
+        monkeypatch.setattr(os, name, partial(move_within, disk, getattr(os, name)))
+    with staged_backup(workspace, backup) as staged:
+        kept = restore(workspace, staged)
+    assert kept is not None
+    assert kept.parent == disk
+    assert rows_of(workspace) == before
+
+
+def move_within(disk: Path, move: Callable[[Path, Path], None], old: Path, new: Path) -> None:
+    if (disk in Path(old).parents) != (disk in Path(new).parents):
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+    move(old, new)
 
 
 def test_what_is_missing_or_shorter_comes_back_and_the_rest_stays(workspace: Workspace, backup: Path) -> None:
