@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from store.database import DamagedDatabase, lease
 from store.errors import OdysseyError, WorkspaceError
@@ -15,19 +15,17 @@ CHECKS: tuple[Check, ...] = (*check_rows.CHECKS, *check_files.CHECKS)
 READABLE = "the database can be read"
 
 
-def run_checks(
-    workspace: Workspace, *, deep: bool = False, further: Sequence[Check] = ()
-) -> Iterator[tuple[str, tuple[Finding, ...]]]:
+def run_checks(workspace: Workspace, *, deep: bool = False) -> Iterator[tuple[str, tuple[Finding, ...]]]:
     """Every check by name with what it found, after what the files have to say is in the database.
 
-    A database that cannot be opened is a finding, and the end. ``further`` are checks of whoever knows more.
+    A database that cannot be opened is a finding, and the end.
     """
     try:
         news = tuple(_bring_in(workspace))
         with lease(workspace) as con:
             scene = Scene(workspace, con)
             yield READABLE, news
-            for check in (*CHECKS, *further):
+            for check in CHECKS:
                 if deep or not check.deep:
                     yield check.name, _found_by(check, scene)
     except OdysseyError as error:

@@ -9,6 +9,7 @@ from store.errors import DataError
 from store.event_rows import text
 from store.journal import read_events
 from store.run_dir import RunDir
+from store.strays import find_strays
 from store.survey import look_at
 from store.upkeep.check_rows import REBUILD
 from store.upkeep.deletion import half_deleted
@@ -34,14 +35,8 @@ def _directories(scene: Scene) -> Iterator[Finding]:
     unseen = sorted(there - known.keys())
     if unseen:
         yield Finding("problem", f"the database does not know {len(unseen)} runs: {names(unseen)}", REBUILD)
-    folders = sorted(name for name in os.listdir(scene.workspace.runs) if not name.startswith("."))
-    headless = [name for name in folders if name not in there]
-    if headless:
-        yield Finding(
-            "problem",
-            f"{len(headless)} folders in runs have no spec.json: {names(headless)}",
-            f"Restore it, or delete {scene.workspace.runs / headless[0]} and launch its experiment again.",
-        )
+    for stray in find_strays(scene.workspace):
+        yield Finding("problem", f"{stray.path} {stray.what}", stray.advice)
     strangers = [run.run_id for run in scene.runs if _names_another(run)]
     if strangers:
         yield Finding(
