@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -9,6 +10,8 @@ if TYPE_CHECKING:
 
 BLOCK_BYTES = 262_144
 """DuckDB's unit of storage."""
+_HEADER_BYTES = 3 * 4096
+"""What precedes the blocks."""
 
 _WITHOUT = """
 SELECT e.evaluation_id FROM evaluations e LEFT JOIN runs r USING (run_id)
@@ -37,5 +40,9 @@ def table_bytes(con: duckdb.DuckDBPyConnection, table: str) -> int:
 
 def unused_bytes(con: duckdb.DuckDBPyConnection) -> int:
     """Room in the database's file that holds nothing."""
-    found = con.execute("SELECT total_blocks - used_blocks FROM pragma_database_size()").fetchall()
-    return found[0][0] * BLOCK_BYTES
+    # DuckDB cuts free blocks off the file's end, and goes on counting them among its blocks.
+    used, path = con.execute(
+        "SELECT s.used_blocks, d.path FROM pragma_database_size() s JOIN duckdb_databases() d USING (database_name) "
+        "WHERE database_name = current_database()"
+    ).fetchall()[0]
+    return max(0, os.path.getsize(path) - used * BLOCK_BYTES - _HEADER_BYTES)
