@@ -146,6 +146,9 @@ def test_a_job_that_never_arrived_is_handed_in_again(bench: Bench, fake: Fake, d
     heir = bench.dispatcher(QUICK) if dies else dispatcher
     bench.until(lambda: "78_0" in bench.reason("run"), heir)
     assert len(fake.calls("sbatch")) == 2
+    # Should the first arrive after all, it finds that nobody wants it: no run is executed twice at once.
+    first, second = batches(bench)
+    assert (first.withdrawn(0), second.withdrawn(0)) == (True, False)
 
 
 @pytest.mark.parametrize(

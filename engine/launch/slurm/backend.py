@@ -42,6 +42,8 @@ class Patience:
     """The same of a job of whose start nothing is seen: network file systems show new folders late."""
     refused_s: float = 300.0
     """Until what Slurm refused is tried again."""
+    tick_s: float = 5.0
+    """No further kind of run is handed in after so long within one tick: the runs on this machine wait."""
 
 
 class SlurmBackend:
@@ -93,7 +95,10 @@ class SlurmBackend:
         if not entries or (self.silence and time.monotonic() < self._queue_at):
             return False
         by_wish = sorted(entries, key=lambda entry: entry.spec.resources.model_dump_json())
+        begun = time.monotonic()
         for _, alike in groupby(by_wish, key=lambda entry: entry.spec.resources.model_dump_json()):
+            if time.monotonic() - begun > self._patience.tick_s:
+                break  # the rest at the next tick
             chosen = list(alike)
             try:
                 size = self._largest_array()

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from store.errors import ConfigError, OdysseyError
 
-ASK_S, SUBMIT_S = 20.0, 60.0
-"""Seconds that a question, and a submission, may take."""
+ASK_S, SUBMIT_S = 10.0, 20.0
+"""Seconds that a question, and a submission, may take: the runs on this machine wait meanwhile."""
 USUAL_ARRAY_SIZE = 1001
 """Slurm's own default of MaxArraySize."""
 PROGRAMS = ("sbatch", "squeue", "scontrol", "scancel")

@@ -42,13 +42,15 @@ class Verdicts:
         if entry.cancel_by is not None:
             self._cancelled(entry, "cancelled on request")
         elif job.number is None:
-            # Never handed in: whoever was to do so died, or Slurm did not take it.
+            # Never handed in: whoever was to do so died, or Slurm did not take it. Should it be there yet, it does nothing.
+            job.batch.withdraw(job.index)
             entry.job = None
             entry.say("queued", attempt=job.before + 1)
             self._roster.dirty = True
         elif begun > job.before:
             self._judge(entry, begun, words, _VANISHED_HINT)
         else:
+            job.batch.withdraw(job.index)
             self._retry(entry, job.before + 1, words)
 
     def ended(self, entry: Entry, row: Row, code: str) -> None:
