@@ -196,8 +196,9 @@ def revive(workspace: Workspace, run: RunDir, more: Mapping[str, Any]) -> None:
     """Queue a run again that has ended. ``more`` may hold its ``level`` and the ``code`` to run it with."""
     code, level = more.get("code"), float(more.get("level") or 0.0)
     said = {"code": code} if code else {}
-    say(run, "retried", attempt=run.state().attempt + 1, by="user", **said)
+    # In this order: a kill in between leaves an ended run, of which the request, still there, is carried out again.
     write_ticket(workspace, Ticket(run.run_id, _cost(run), time.time(), level, code=code))
+    say(run, "retried", attempt=run.state().attempt + 1, by="user", **said)
 
 
 def _cost(run: RunDir) -> float:

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from engine.launch import requests
+from engine.launch import desk, requests
 from engine.launch.tickets import ticketed
 from engine.spec.run import Resources, RunSpec
 from store.settings import SETTINGS_FILE
@@ -206,3 +206,22 @@ def test_a_running_run_keeps_its_resources(bench, tmp_path):
 
 def wanting(**wanted: int) -> dict:
     return Resources(**wanted).model_dump(mode="json")
+
+
+@pytest.mark.parametrize("place", ["say", "write_ticket"])
+def test_a_retry_survives_a_kill_at_any_step(bench, monkeypatch, place):
+    run_id = bench.queue("only", "fail")
+    dispatcher = bench.dispatcher()
+    bench.until(lambda: bench.state(run_id) == "failed" and not dispatcher.entries, dispatcher)
+    requests.retry(bench.workspace, [run_id])
+    with monkeypatch.context() as patched:
+        patched.setattr(desk, place, killed)
+        with pytest.raises(KeyboardInterrupt):
+            dispatcher.tick()
+    heir = bench.dispatcher()
+    bench.until(lambda: bench.workspace.run(run_id).state().attempt == 2 and not heir.entries, heir)
+    assert bench.state(run_id) == "failed"
+
+
+def killed(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
