@@ -11,7 +11,7 @@ from textual.timer import Timer
 from textual.widgets import Static
 
 from odyssey_tui.keymap import bindings
-from odyssey_tui.screens.base import OdysseyScreen
+from odyssey_tui.screens.filtered import FilteredScreen
 from odyssey_tui.screens.requests import (
     FINISHED,
     RETRIABLE,
@@ -67,17 +67,17 @@ def is_blocked(entry: QueueEntry) -> bool:
     return entry.state == "held" and not entry.held_on_request
 
 
-class QueueScreen(OdysseyScreen):
+class QueueScreen(FilteredScreen):
     """Slots, GPUs and the line of runs; pausing, holding, moving, cancelling, retrying."""
 
     SCOPE = "queue"
+    TABLE = LongTable
     AUTO_FOCUS = "#queue"
     CSS_PATH = "queue.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("screen", "queue")]
 
     def __init__(self) -> None:
         super().__init__()
-        self._filter = ""
         self._snapshot: Snapshot | None = None
         self._marked: set[str] = set()
         """Runs marked here; marks on Runs are for comparing, mostly of runs that are finished."""
@@ -173,7 +173,7 @@ class QueueScreen(OdysseyScreen):
         if action in NEEDS_RUNS:
             return self._snapshot is None or bool(self._snapshot.board.listed)
         if action == "leave":
-            return bool(self._filter) or self.query_one(FilterLine).opened
+            return self.filtering
         return True
 
     @on(LongTable.Selected)
@@ -260,25 +260,3 @@ class QueueScreen(OdysseyScreen):
         """A new sweep from the experiment under the cursor."""
         entry = self._current()
         await self.odyssey.go("launch", entry.experiment if entry is not None else None)
-
-    def action_filter(self) -> None:
-        """Open the filter line."""
-        self.query_one(FilterLine).open()
-        self.refresh_bindings()
-
-    @on(FilterLine.Changed)
-    def filter_changed(self, event: FilterLine.Changed) -> None:
-        """Filter while typing."""
-        self._filter = event.text
-        self.reload()
-
-    @on(FilterLine.Submitted)
-    def filter_submitted(self) -> None:
-        """Enter goes to the rows and keeps the filter in sight."""
-        self.query_one(LongTable).focus()
-
-    def action_leave(self) -> None:
-        """Escape: the filter goes."""
-        self.query_one(FilterLine).close()
-        self.query_one(LongTable).focus()
-        self.refresh_bindings()

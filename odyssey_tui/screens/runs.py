@@ -11,8 +11,9 @@ from textual.widgets import DataTable, Static
 
 from odyssey_tui.keymap import bindings
 from odyssey_tui.screens.annotate import ask_note, ask_tags, pin_runs
-from odyssey_tui.screens.base import OdysseyScreen, following
+from odyssey_tui.screens.base import following
 from odyssey_tui.screens.deletion import ask_delete
+from odyssey_tui.screens.filtered import FilteredScreen
 from odyssey_tui.screens.requests import FINISHED, RETRIABLE, as_asked, ask_cancel, hold_or_release, retry_runs
 from odyssey_tui.services.runs import TRAINED, parse
 from odyssey_tui.widgets.filter_line import FilterLine
@@ -79,17 +80,17 @@ class Snapshot(NamedTuple):
     note: str
 
 
-class RunsScreen(OdysseyScreen):
+class RunsScreen(FilteredScreen):
     """Runs by group; marks, filter, sort; cancelling and retrying."""
 
     SCOPE = "runs"
+    TABLE = KeyedTable
     AUTO_FOCUS = "#runs"
     CSS_PATH = "runs.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("screen", "runs")]
 
     def __init__(self) -> None:
         super().__init__()
-        self._filter = ""
         self._sort = SORTS[0]
         self._group = GROUPS[0]
         self._folds: dict[tuple[bool, str], bool] = {}
@@ -216,7 +217,7 @@ class RunsScreen(OdysseyScreen):
         if action in NEEDS_RUNS:
             return not empty
         if action == "leave":
-            return bool(self._filter) or self.query_one(FilterLine).opened
+            return self.filtering
         return True
 
     @on(DataTable.RowSelected)
@@ -254,28 +255,6 @@ class RunsScreen(OdysseyScreen):
     def _redraw(self) -> None:
         if self._snapshot is not None:
             self._draw(self._snapshot)
-
-    def action_filter(self) -> None:
-        """Open the filter line."""
-        self.query_one(FilterLine).open()
-        self.refresh_bindings()
-
-    @on(FilterLine.Changed)
-    def filter_changed(self, event: FilterLine.Changed) -> None:
-        """Filter while typing."""
-        self._filter = event.text
-        self.reload()
-
-    @on(FilterLine.Submitted)
-    def filter_submitted(self) -> None:
-        """Enter goes to the rows and keeps the filter in sight."""
-        self.query_one(KeyedTable).focus()
-
-    def action_leave(self) -> None:
-        """Escape: the filter goes."""
-        self.query_one(FilterLine).close()
-        self.query_one(KeyedTable).focus()
-        self.refresh_bindings()
 
     def action_sort(self) -> None:
         """Sort by the next column."""
