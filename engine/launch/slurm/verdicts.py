@@ -42,7 +42,7 @@ class Verdicts:
         if entry.cancel_by is not None:
             self._cancelled(entry, "cancelled on request")
         elif job.number is None:
-            # Never handed in: whoever was to do so died, or Slurm did not take it. Should it be there yet, it does nothing.
+            # Never handed in: whoever was to do so died, or Slurm did not take it. One that comes late does nothing.
             job.batch.withdraw(job.index)
             entry.job = None
             entry.say("queued", attempt=job.before + 1)
