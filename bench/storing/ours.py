@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 from bench.harness import leave_result
 from bench.storing.generate import plan_rounds
 from bench.storing.setting import Setting
+from bench.storing.sum_queries import read_class_sums, read_perplexities
 from bench.storing.words import say
 from store.database import lease
 from store.ingest import ingest
-from store.queries import sums
+from store.queries.sums import read_type_changes
 from store.queries.tokens import open_pair, rank_passages, read_block, read_documents, read_ledger, read_position_curve
 from store.workspace import Workspace
 
@@ -81,10 +82,10 @@ def _ask(setting: Setting, workspace: Workspace) -> dict[str, Any]:
     questions: dict[str, Callable[[Connection], object]] = {
         "ledger": paired(read_ledger),
         "documents": paired(read_documents),
-        "ppl": lambda con: sums.read_perplexities(con, everything),
-        "masked": lambda con: sums.read_perplexities(con, everything, mask_classes=MASK),
-        "classes": lambda con: sums.read_class_sums(con, everything),
-        "ledgers": lambda con: sums.read_type_changes(con, pairs),
+        "ppl": lambda con: read_perplexities(con, everything),
+        "masked": lambda con: read_perplexities(con, everything, mask_classes=MASK),
+        "classes": lambda con: read_class_sums(con, everything),
+        "ledgers": lambda con: read_type_changes(con, pairs),
         "passages": paired(rank_passages),
         "positions": paired(read_position_curve),
         "block": paired(lambda con, pair: read_block(con, pair, 3)),

@@ -116,4 +116,3 @@ _MOVES: Mapping[str, Callable[[dict[str, Ticket], Needs, Sequence[str]], dict[st
     "top": _to_top,
     "bottom": _to_bottom,
 }
-PLACES = tuple(_MOVES)

@@ -49,10 +49,6 @@ class DeletionPlan:
     def n_bytes(self) -> int:
         return sum(run.n_bytes for run in self.runs)
 
-    @property
-    def n_rows(self) -> int:
-        return sum(self.rows.values())
-
 
 def plan_deletion(
     workspace: Workspace, run_ids: Sequence[str], *, with_dependents: bool = False, keep_results: bool = False

@@ -56,46 +56,6 @@ def test_every_evaluation_of_the_workspace_is_summed(con: duckdb.DuckDBPyConnect
     assert [one.evaluation_id for one in found if not one.has_sums] == []
 
 
-def test_perplexities_of_all_evaluations_in_the_order_asked_for(con: duckdb.DuckDBPyConnection) -> None:
-    found = scored(con)[::-1]
-    whole = sums.read_perplexities(con, [one.evaluation_id for one in found])
-    assert whole["evaluation_id"].tolist() == [one.evaluation_id for one in found]
-    np.testing.assert_allclose(whole["ppl"], [one.ppl for one in found], rtol=1e-12)
-
-
-def test_masked_perplexities_are_those_of_the_losses(con: duckdb.DuckDBPyConnection) -> None:
-    found = scored(con)[:6]
-    masked = sums.read_perplexities(
-        con, [one.evaluation_id for one in found], mask_classes=["newline"], mask_tokens=[7]
-    )
-    for place, one in enumerate(found):
-        loss, n = con.execute(
-            """
-            SELECT avg(loss), count(loss) FROM (
-                SELECT unnest(token_ids) AS token_id, unnest(losses)::DOUBLE AS loss
-                FROM token_losses l JOIN eval_tokens t ON t.block = l.block AND t.eval_set_id = $2
-                WHERE l.evaluation_id = $1
-            ) LEFT JOIN (SELECT * FROM vocabulary WHERE tokenizer_id = $3) USING (token_id)
-            WHERE token_class IS DISTINCT FROM 'newline' AND token_id <> 7
-            """,
-            [one.evaluation_id, one.eval_set_id, one.tokenizer_id],
-        ).fetchall()[0]
-        assert n < one.predicted
-        assert masked["predicted"][place] == n
-        assert masked["loss"][place] == pytest.approx(loss, abs=1e-4)
-        assert masked["ppl"][place] == pytest.approx(np.exp(masked["loss"][place]))
-
-
-def test_classes_add_up_to_the_evaluation(con: duckdb.DuckDBPyConnection) -> None:
-    found = scored(con)[:4]
-    classes = sums.read_class_sums(con, [one.evaluation_id for one in found])
-    for one in found:
-        own = classes["evaluation_id"] == one.evaluation_id
-        assert classes["count"][own].sum() == one.predicted
-        assert classes["sum_loss"][own].sum() == pytest.approx(one.loss * one.predicted, rel=1e-12)
-    assert "newline" in classes["token_class"]
-
-
 def test_ledgers_and_documents_of_many_pairs_are_those_of_each(con: duckdb.DuckDBPyConnection) -> None:
     pairs = [
         (one.zero_shot_evaluation_id, one.evaluation_id)

@@ -53,10 +53,6 @@ class Batch:
     def set_number(self, number: str) -> None:
         write_json(self.path / "job.json", {"job": number})
 
-    def age_s(self) -> float:
-        """Seconds since it was written."""
-        return time.time() - (self.path / "runs.json").stat().st_mtime
-
     def withdraw(self, index: int) -> None:
         """Remember that the run at a place is wanted no more, also for a job that Slurm could not be told to end."""
         (self.path / f"{index}.cancelled").touch()
