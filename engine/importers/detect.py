@@ -14,6 +14,8 @@ from store.errors import OdysseyError
 
 KINDS: dict[str, Tool] = {"trackio": "trackio", "tensorboard": "tensorboard", "wandb": "wandb", "points": "table"}
 """What the command calls them."""
+_SAID: dict[Tool, str] = {"trackio": "Trackio", "tensorboard": "TensorBoard", "wandb": "Weights & Biases"}
+_NO_ROW = {False: "holds no row", True: "holds no row with the values of --where"}
 _UNKNOWN = "neither Trackio's, TensorBoard's nor Weights & Biases' file, nor a table (.csv, .tsv, .jsonl, .parquet)"
 
 
@@ -36,7 +38,7 @@ def read_all(paths: Iterable[Path], tool: Tool | None, mapped: Mapping[str, str]
         if name != "table":
             found_runs = _READERS[name](those)
             runs += found_runs.runs
-            unread += found_runs.unread
+            unread += found_runs.unread or _nothing(found_runs, those, f"holds no file of {_SAID[name]}")
             continue
         for path in those:
             try:
@@ -47,8 +49,13 @@ def read_all(paths: Iterable[Path], tool: Tool | None, mapped: Mapping[str, str]
                 unread.append(Unread(path, "", f"{error.message.removeprefix(f'{path}: ')} {error.hint}"))
                 continue
             runs += found_runs.runs
-            unread += found_runs.unread
+            unread += found_runs.unread or _nothing(found_runs, [path], _NO_ROW[bool(where)])
     return Found(tuple(runs), tuple(unread))
+
+
+def _nothing(found: Found, paths: Iterable[Path], reason: str) -> list[Unread]:
+    """A word about each path where a reader brought neither runs nor complaints."""
+    return [] if found.runs else [Unread(path, "", reason) for path in paths]
 
 
 _READERS: Mapping[Tool, Callable[[Iterable[Path]], Found]] = {

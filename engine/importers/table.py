@@ -27,6 +27,11 @@ def read(paths: Iterable[Path], mapped: Mapping[str, str], where: Mapping[str, s
 
 def _read_table(path: Path, mapped: Mapping[str, str], where: Mapping[str, str], unread: list[Unread]) -> Recorded:
     names, lines = _FORMATS.get(path.suffix.lower(), _read_csv)(path)
+    if not names:
+        raise DataError(
+            f"{path}: holds no columns",
+            "A table begins with a line of their names, and JSON lines are objects; then a row for each measured loss.",
+        )
     chosen = choose_columns(names, mapped, str(path))
     absent = [column for column in where if column not in names]
     if absent:

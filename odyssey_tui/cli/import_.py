@@ -130,4 +130,7 @@ def say_sum(rows: Sequence[dict[str, object]], n_unread: int, dry_run: bool) -> 
     counts = {state: sum(row["state"] == state for row in rows) for state in ("new", "longer", "changed", "known")}
     told = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
     would = "would import" if dry_run else "imported"
-    click.echo(f"\n{would} {len(rows)} runs ({told or 'none'}); {n_unread} not imported", err=True)
+    click.echo(
+        f"\n{would} {len(rows)} run{'' if len(rows) == 1 else 's'} ({told or 'none'}); {n_unread} not imported",
+        err=True,
+    )

@@ -296,6 +296,30 @@ def test_a_renewal_that_was_cut_short_is_made_good_by_the_next(
     assert ask(workspace, capsys, "SELECT count(*) AS n FROM metrics")[0]["n"] == 64
 
 
+@pytest.mark.parametrize(
+    ("arguments", "content", "reason"),
+    [
+        (["law.csv"], "N,P,D,rho,L,role\n", "holds no row"),
+        (["law.csv", "--where", "role=base"], "N,P,D,rho,L,role\n9,8,7,0,2,target\n", "with the values of --where"),
+        (["tensorboard", "law.csv"], "N,P,D,rho,L,role\n", "holds no file of TensorBoard"),
+        (["law.csv"], "", "law.csv: holds no columns"),
+    ],
+)
+def test_what_holds_nothing_is_said(
+    workspace: Workspace,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    content: str,
+    reason: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("law.csv").write_text(content, encoding="utf-8")
+    assert run(["-w", str(workspace.root), "import", *arguments]) != 0
+    assert reason in capsys.readouterr().err
+
+
 def test_names_and_values_that_no_terminal_or_file_should_get(
     workspace: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
