@@ -22,10 +22,10 @@ COLUMNS = (
 
 @click.command()
 @click.argument("runs", nargs=-1)
-@click.option("--experiment", metavar="NAME", help="All runs of this experiment.")
+@click.option("--experiment", "-e", metavar="NAME", help="All runs of this experiment.")
 @click.option("--with-dependents", is_flag=True, help="Also the runs that rest on them.")
 @click.option("--keep-losses", is_flag=True, help="Delete directories only: evaluations and curves stay.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @click.option("--json", is_flag=True, help="Print what would go as JSON; with --yes what went.")
 @click.pass_obj
 def delete(

@@ -112,6 +112,9 @@ def report(error: BaseException) -> int:
             return leave_pipe()
         case SystemExit():
             return error.code if isinstance(error.code, int) else Exit.FAILED
+        case click.Abort() if not isinstance(error.__cause__, KeyboardInterrupt):
+            click.echo("not confirmed: nothing was done", err=True)
+            return Exit.INTERRUPTED
         case KeyboardInterrupt() | click.Abort():
             click.echo("interrupted", err=True)
             return Exit.INTERRUPTED
@@ -140,11 +143,24 @@ def silence_stdout() -> None:
 
 
 def say_error(message: str, hint: str = "") -> None:
-    """``error: message`` and, indented, the hint; on stderr."""
+    """``error: message`` and, indented, the hint; on stderr, in lines that fit where that is a terminal."""
     click.secho("error: ", fg="red", bold=True, nl=False, err=True)
-    click.echo(message, err=True)
+    click.echo(fold(f"error: {message}", "")[len("error: ") :], err=True)
     if hint:
-        click.echo(f"  {hint}", err=True)
+        click.echo(fold(hint, "  "), err=True)
+
+
+def fold(text: str, indent: str) -> str:
+    """The lines of ``text``, each folded to the terminal's width; as they are where stderr is none."""
+    lines = [indent + line for line in text.split("\n")]
+    if not sys.stderr.isatty():
+        return "\n".join(lines)
+    from textwrap import fill
+
+    width = os.get_terminal_size(sys.stderr.fileno()).columns or 80
+    return "\n".join(
+        fill(line, width, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False) for line in lines
+    )
 
 
 def say_usage(error: click.ClickException) -> int:

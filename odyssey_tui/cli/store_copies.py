@@ -21,13 +21,13 @@ EXISTING = click.Path(path_type=Path, exists=True, dir_okay=False, readable=True
 
 @click.command()
 @click.option("--from", "backups", type=EXISTING, multiple=True, help="Take from a backup what is found nowhere else.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @click.pass_obj
 def rebuild(invocation: Invocation, backups: tuple[Path, ...], yes: bool) -> int:
     """Make the database anew from the runs' directories and what can be read of the old one, which is kept.
 
     Losses of single tokens are in the database alone; evaluations for which they are found nowhere are named, and
-    status is 1.
+    status is 1. What `odyssey store gc` dropped stays dropped (`restore` brings it back).
     """
     workspace = invocation.open()
     if not yes:
@@ -88,7 +88,7 @@ def backup(invocation: Invocation, file: Path | None, full: bool, force: bool) -
 
 @click.command()
 @click.argument("file", type=EXISTING)
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @click.pass_obj
 def restore(invocation: Invocation, file: Path, yes: bool) -> int:
     """Bring back what `odyssey store backup` saved in FILE: the database, and files of runs that are gone or shorter.
@@ -100,9 +100,9 @@ def restore(invocation: Invocation, file: Path, yes: bool) -> int:
         plan = staged.restoration
         made = time.strftime("%Y-%m-%d %H:%M", time.localtime(plan.manifest.created))
         print_wrapped(f"the database of {made} ({count(plan.manifest.rows.get('evaluations', 0))} evaluations)")
-        print_wrapped(
-            f"{len(plan.files)} files that are missing here, or shorter: {', '.join(plan.files[:3]) or 'none'}"
-        )
+        if plan.files:
+            more = f" and {len(plan.files) - 3} more" if plan.files[3:] else ""
+            print_wrapped(f"files that are missing here, or shorter: {', '.join(plan.files[:3])}{more}")
         if plan.trouble:
             say_wrapped(f"the present database cannot be read: {plan.trouble}")
         elif plan.newer_losses:

@@ -35,7 +35,7 @@ TIERS = {
 @click.command()
 @click.option("--quota", type=click.FloatRange(min=0), metavar="GB", help="Losses to keep (default: settings.toml).")
 @click.option("--keep-days", type=click.FloatRange(min=0), default=14.0, show_default=True, metavar="N")
-@click.option("--yes", is_flag=True, help="Delete what is listed.")
+@click.option("--yes", "-y", is_flag=True, help="Delete what is listed.")
 @click.option("--json", is_flag=True, help="Print every file and evaluation as JSON.")
 @click.pass_obj
 def gc(invocation: Invocation, quota: float | None, keep_days: float, yes: bool, json: bool) -> int:
@@ -54,6 +54,8 @@ def gc(invocation: Invocation, quota: float | None, keep_days: float, yes: bool,
     else:
         emit_table(COLUMNS, _rows(plan), empty="nothing could go")
         _say(plan)
+        if not yes and (plan.leftovers or plan.compacts):
+            say_wrapped(f"{size(plan.n_bytes)} in all; 'odyssey store gc --yes' with the same options deletes it")
     if not yes or not (plan.leftovers or plan.compacts):
         return Exit.OK
     before, after = tidy(workspace, plan)
@@ -92,8 +94,6 @@ def _say(plan: TidyPlan) -> None:
         say_wrapped(f"{valued} of the evaluations are of marked runs, or others are compared with them")
     if plan.beyond_reach:
         say_wrapped("the quota cannot be kept: the rest is younger than --keep-days, or unfinished runs need it")
-    if plan.leftovers or plan.compacts:
-        say_wrapped(f"{size(plan.n_bytes)} in all; 'odyssey store gc --yes' with the same options deletes it")
 
 
 def _as_json(plan: TidyPlan) -> dict[str, object]:

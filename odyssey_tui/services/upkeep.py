@@ -66,7 +66,8 @@ def rebuild_database(workspace: Workspace, backups: Sequence[Path]) -> Rebuilt:
             folder = scratch.enter_context(scratch_folder(workspace))
             unpack(backup, folder, lambda name: name == DATABASE)
             check_database(folder / DATABASE, manifest)
-            files.append(folder / DATABASE)
+            # Under its own name: that is what is said of it.
+            files.append((folder / DATABASE).rename(folder / backup.name))
         return rebuild(workspace, files)
 
 

@@ -96,7 +96,8 @@ def _readable(
         except DamagedDatabase as error:
             # Another file was asked for by name: that it cannot be read must stop what was meant to use it.
             if path != workspace.database_path:
-                raise
+                hint = "Give a file that `odyssey store backup` made, or a database of odyssey."
+                raise DamagedDatabase(error.message, hint) from error
             made.unreadable[path] = error.message
 
 

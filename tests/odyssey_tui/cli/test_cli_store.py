@@ -106,6 +106,36 @@ def test_gc_lists_first_and_deletes_with_yes(root: Path, capsys: pytest.CaptureF
     assert "odyssey store gc" in capsys.readouterr().err
 
 
+def test_gc_says_how_to_delete_only_before_it_deletes(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert odyssey("store", "gc", "--quota", "0", "--keep-days", "0", "-w", root) == 0
+    assert "'odyssey store gc --yes'" in capsys.readouterr().err
+    assert odyssey("store", "gc", "--quota", "0", "--keep-days", "0", "-y", "-w", root) == 0
+    said = capsys.readouterr().err
+    assert "deleted" in said
+    assert "--yes" not in said
+
+
+def test_rebuild_names_the_files_it_was_given(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    saved, foreign = root.parent / "saved.tar.zst", root.parent / "notes.txt"
+    foreign.write_text("no database")
+    assert odyssey("store", "backup", saved, "-w", root) == 0
+    assert odyssey("store", "rebuild", "--yes", "--from", foreign, "-w", root) == 3
+    said = " ".join(capsys.readouterr().err.split())
+    assert "notes.txt" in said
+    assert "Give a file that `odyssey store backup` made" in said
+    (root / "odyssey.duckdb").unlink()
+    assert odyssey("store", "rebuild", "--yes", "--from", saved, "-w", root) == 0
+    assert "saved.tar.zst" in capsys.readouterr().out
+
+
+def test_who_says_no_is_told_that_nothing_was_done(
+    root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("n\n"))
+    assert odyssey("store", "rebuild", "-w", root) == 130
+    assert "nothing was done" in capsys.readouterr().err
+
+
 def test_delete_shows_asks_and_deletes(
     root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
