@@ -26,7 +26,16 @@ def terminal_width() -> int:
 def print_wrapped(text: str, *, bullet: str = "") -> None:
     """Print a sentence in lines that fit, hanging under its bullet."""
     width = min(_WIDEST_TEXT, terminal_width())
-    print(textwrap.fill(text, width, initial_indent=bullet, subsequent_indent=" " * len(bullet)))
+    # Names of runs and options stay whole: they are there to be copied.
+    lines = textwrap.fill(
+        text,
+        width,
+        initial_indent=bullet,
+        subsequent_indent=" " * len(bullet),
+        break_on_hyphens=False,
+        break_long_words=False,
+    )
+    print(lines)
 
 
 def say_wrapped(text: str) -> None:

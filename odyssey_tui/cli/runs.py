@@ -59,4 +59,4 @@ def runs(invocation: Invocation, text: str, json: bool, csv: bool, latex: bool) 
             "'odyssey store check' says what can be done"
         )
     for caution in list_cautions(workspace):
-        click.echo(f"! {caution}", err=True)
+        say_wrapped(f"! {caution}")

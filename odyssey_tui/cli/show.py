@@ -12,6 +12,7 @@ import click
 
 from odyssey_tui.cli.context import Invocation
 from odyssey_tui.cli.output import Column, emit_json, emit_table, table_options
+from odyssey_tui.cli.printing import print_wrapped
 from odyssey_tui.services.format import duration, number, signed, state_text
 from odyssey_tui.services.queue import ENDED_EARLY, has_ended, read_queue
 from odyssey_tui.services.runs import find_run_ids
@@ -72,7 +73,7 @@ def show(invocation: Invocation, run: str, json: bool, csv: bool, latex: bool) -
     for line in detail.history:
         print(line)
     for warning in detail.warnings:
-        print(f"! {warning}")
+        print_wrapped(warning, bullet="! ")
     if row.tags:
         print(" ".join(f"#{tag}" for tag in row.tags))
     for note in detail.notes:

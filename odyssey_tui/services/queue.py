@@ -57,8 +57,8 @@ def split_by_state(workspace: Workspace, action: str, run_ids: Sequence[str]) ->
         elif action == "retry" and held:
             others.append(f"{run_id} is held on request: `odyssey resume {run_id}` lets it go")
         elif action == "resume" and not held:
-            why = f": {state.reason}" if state.state == "held" else ""
-            others.append(f"{run_id} is {state.state}, and not on request{why}: nothing to resume")
+            why = f", but not on request ({state.reason})" if state.state == "held" else ""
+            others.append(f"{run_id} is {state.state}{why}: nothing to resume")
         else:
             able.append(run_id)
     if not able:
