@@ -39,7 +39,9 @@ def write_atomic(path: Path, content: str | bytes) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write a JSON value atomically, indented, with a final newline."""
-    write_atomic(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    # Half a surrogate pair, which no UTF-8 can hold, becomes the escape that JSON has for it.
+    text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    write_atomic(path, text.encode(errors="backslashreplace"))
 
 
 def read_json(path: Path) -> Any:

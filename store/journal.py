@@ -36,7 +36,8 @@ class Journal:
             line = {"seq": self._seq, "t": time.time(), "event": event, **fields}
             text = json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n"
             try:
-                _write_all(self._descriptor, text.encode())
+                # Half a surrogate pair, which no UTF-8 can hold, becomes the escape that JSON has for it.
+                _write_all(self._descriptor, text.encode(errors="backslashreplace"))
             except OSError as error:
                 # The disk may have taken a part of the line: opening anew closes it before the next event.
                 os.close(self._descriptor)

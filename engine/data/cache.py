@@ -47,10 +47,10 @@ def cached_folder(folder: Path, build: Callable[[Path], None]) -> Path:
 
 @contextlib.contextmanager
 def reading(folder: Path) -> Iterator[None]:
-    """Within, files of the entry that are gone or cut short are one DataError that says what to delete."""
+    """Within, files of the entry that are gone, cut short or hold something else are one DataError: what to delete."""
     try:
         yield
-    except (OSError, ValueError, EOFError, DataError) as error:
+    except (OSError, ValueError, EOFError, TypeError, KeyError, AttributeError, DataError) as error:
         told = error.message if isinstance(error, DataError) else str(error) or type(error).__name__
         raise DataError(
             f"the cached {folder} is damaged: {' '.join(told.split())[:200]}",

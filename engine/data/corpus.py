@@ -84,7 +84,11 @@ def snapshot(corpus: Corpus, workspace: Workspace) -> CorpusSnapshot:
     """
     folder = cached_folder(snapshot_folder(corpus, workspace), lambda temporary: _build(corpus, temporary))
     with reading(folder):
-        return CorpusSnapshot(folder, read_json(folder / MANIFEST))
+        manifest = read_json(folder / MANIFEST)
+        missing = {"name", "fingerprint", "joined", "source_state"} - set(dict(manifest))
+        if missing:
+            raise DataError(f"{MANIFEST} lacks {', '.join(sorted(missing))}")
+        return CorpusSnapshot(folder, manifest)
 
 
 def snapshot_folder(corpus: Corpus, workspace: Workspace) -> Path:

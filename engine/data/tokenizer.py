@@ -55,14 +55,19 @@ class LoadedTokenizer:
         """The tokenizer as ``transformers`` knows it (imports transformers)."""
         from transformers import AutoTokenizer
 
-        return AutoTokenizer.from_pretrained(self.path)
+        with reading(self.path):
+            return AutoTokenizer.from_pretrained(self.path)
 
     @functools.cached_property
     def fast(self) -> tokenizers.Tokenizer:
         """The tokenizer itself. The end-of-text token is never made out of text that merely spells it."""
         import tokenizers
 
-        fast = tokenizers.Tokenizer.from_file(str(self.path / "tokenizer.json"))
+        with reading(self.path):
+            try:
+                fast = tokenizers.Tokenizer.from_file(str(self.path / "tokenizer.json"))
+            except Exception as error:  # the library has no narrower one
+                raise DataError(f"tokenizer.json: {error}") from error
         fast.no_truncation()
         fast.no_padding()
         fast.encode_special_tokens = True

@@ -130,7 +130,12 @@ def embed_cached(embedder: Embedder, windows: NDArray[np.int64], workspace: Work
     content = hashlib.sha256(np.ascontiguousarray(windows, dtype=np.int64).tobytes()).hexdigest()
     path = workspace.cache / "embeddings" / f"{content_key([embedder.identity, list(windows.shape), content], 20)}.npy"
     if path.exists():
-        return np.load(path).astype(np.float64)
+        try:
+            return np.load(path).astype(np.float64)
+        except (OSError, ValueError, EOFError) as error:
+            why = " ".join(str(error).split())[:200]
+            hint = "Delete that file and retry the run: it is made again."
+            raise DataError(f"the cached {path} is damaged: {why}", hint) from error
     vectors = embedder.embed(windows)
     if not np.isfinite(vectors).all():
         raise DataError(f"{embedder.encoder}: embeddings are not finite", "The encoder's weights may be damaged.")
