@@ -197,6 +197,8 @@ class _Look:
             return "asked to be cancelled"
         if held and state.state not in ACTIVE:
             return HELD_ON_REQUEST
+        if state.state == "held":
+            return self._with_names(run_id, state.reason)
         if state.state != "queued":
             return state.reason
         if run_id in keeping:
@@ -204,6 +206,12 @@ class _Look:
         if run_id not in self._tickets and run_id not in self._claimed:
             return "it is not in the queue: launch its experiment again"
         return self._wait(run_id) or state.reason
+
+    def _with_names(self, run_id: str, reason: str) -> str:
+        """A sentence about what a run needs, with names in the place of identifiers, as in the list's other rows."""
+        for need in self._states.needs(run_id):
+            reason = reason.replace(need, self._states.name(need))
+        return reason
 
     def _wait(self, run_id: str) -> str:
         """Which run it waits for and how far that is; empty where it waits for a slot."""

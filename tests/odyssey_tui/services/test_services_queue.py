@@ -7,9 +7,10 @@ import pytest
 from engine.launch import requests
 from odyssey_tui.cli.main import run
 from odyssey_tui.services.demo import DemoWatch
-from odyssey_tui.services.queue import has_ended, split_by_state
+from odyssey_tui.services.queue import has_ended, read_queue, split_by_state
 from odyssey_tui.services.runs import find_run_ids
 from store.errors import OdysseyError
+from store.journal import Journal
 
 
 def test_only_runs_in_a_fitting_state_are_asked(voyage) -> None:
@@ -27,6 +28,16 @@ def test_asking_for_the_impossible_leaves_no_request(own_voyage, capsys) -> None
         assert run([action, "prepare", "-w", str(own_voyage.root)]) == 1
         assert f"is done: nothing to {action}" in capsys.readouterr().err
     assert list((own_voyage.queue / "requests").iterdir()) == []
+
+
+def test_what_a_held_run_needs_goes_by_the_name_that_the_list_shows(own_voyage) -> None:
+    (queued,) = find_run_ids(own_voyage, ["adapt-tests-r0-p5-xs"])
+    need = own_voyage.run(queued).spec()["needs"][-1]
+    journal = Journal(own_voyage.run(queued).control)
+    journal.append("held", reason=f"needs {need}, which is cancelled")
+    journal.close()
+    (entry,) = [entry for entry in read_queue(own_voyage).entries if entry.run_id == queued]
+    assert entry.reason == f"needs {own_voyage.run(need).spec()['name']}, which is cancelled"
 
 
 def test_a_run_whose_retry_waits_has_not_ended(own_voyage, monkeypatch) -> None:
