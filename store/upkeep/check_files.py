@@ -19,6 +19,9 @@ from store.upkeep.losses import unused_bytes
 from store.upkeep.tails import last_seq
 
 _GC = "`odyssey store gc` lists and removes it."
+_GC_AGED = "`odyssey store gc` lists and removes it after two weeks; with `--keep-days 0` at once."
+_AGED = frozenset({"backup", "quarantine"})
+"""Leftovers that stay for a while."""
 
 
 def _directories(scene: Scene) -> Iterator[Finding]:
@@ -169,7 +172,8 @@ def _leftovers(scene: Scene) -> Iterator[Finding]:
         by_kind.setdefault(left.kind, []).append(left.n_bytes)
     for kind, sizes in by_kind.items():
         severity = "warning" if kind == "quarantine" else "info"
-        yield Finding(severity, f"{kind}: {len(sizes)} take {sum(sizes) / 1e6:.1f} MB", _GC)
+        hint = _GC_AGED if kind in _AGED else _GC
+        yield Finding(severity, f"{kind}: {sum(sizes) / 1e6:.1f} MB in {len(sizes)}", hint)
 
 
 def _unknown(scene: Scene) -> Iterator[Finding]:
