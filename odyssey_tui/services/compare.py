@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from odyssey_tui.services.curves import axis_of
-from odyssey_tui.services.evaluations import bootstrap_change, of_last_state, reached
+from odyssey_tui.services.evaluations import bootstrap_changes, of_last_state, reached
 
 if TYPE_CHECKING:
     from engine.stats import MeanDifference
@@ -205,31 +205,36 @@ def plain(value: Any) -> str:
 
 def read_outcomes(con: Connection, run_ids: Sequence[str], evaluations: Sequence[StateEvaluation]) -> list[Outcome]:
     """The last state of every run on each of its sets: target first, then base, then the others."""
-    outcomes: list[Outcome] = []
+    from store.queries.evaluations import list_model_evaluations
+
+    last = [one for run_id in run_ids for one in of_last_state([line for line in evaluations if line.run_id == run_id])]
+    parents = list_model_evaluations(con, sorted({one.parent for one in last if one.parent is not None}))
+    known = {one.evaluation_id: one for one in parents}
+    befores = [known.get(one.zero_shot_evaluation_id or "") for one in last]
     firsts: dict[tuple[str, str], StateEvaluation] = {}
-    for run_id in run_ids:
-        for evaluation in of_last_state([line for line in evaluations if line.run_id == run_id]):
-            first = firsts.setdefault((evaluation.eval_set_id, evaluation.scheme_json), evaluation)
-            own = evaluation.zero_shot_evaluation_id
-            outcomes.append(
-                Outcome(
-                    run_id,
-                    evaluation.role,
-                    evaluation.eval_set,
-                    evaluation.eval_set_id,
-                    evaluation.tokenizer_id,
-                    evaluation.state,
-                    evaluation.zero_shot_loss,
-                    evaluation.loss,
-                    evaluation.delta,
-                    between(con, own, evaluation.evaluation_id) if own and evaluation.has_ledger else None,
-                    against(con, first, evaluation),
-                    evaluation.zero_shot_bits_per_byte,
-                    evaluation.bits_per_byte,
-                    evaluation.evaluation_id,
-                    own,
-                )
-            )
+    references = [firsts.setdefault((one.eval_set_id, one.scheme_json), one) for one in last]
+    changes = between(con, list(zip(befores, last, strict=True)))
+    against_first = between(con, [(None if a is b else a, b) for a, b in zip(references, last, strict=True)])
+    outcomes = [
+        Outcome(
+            one.run_id or "",
+            one.role,
+            one.eval_set,
+            one.eval_set_id,
+            one.tokenizer_id,
+            one.state,
+            one.zero_shot_loss,
+            one.loss,
+            one.delta,
+            interval,
+            against,
+            one.zero_shot_bits_per_byte,
+            one.bits_per_byte,
+            one.evaluation_id,
+            one.zero_shot_evaluation_id,
+        )
+        for one, interval, against in zip(last, changes, against_first, strict=True)
+    ]
     order = {role: index for index, role in enumerate(ROLES)}
     return sorted(
         outcomes,
@@ -241,18 +246,21 @@ def read_outcomes(con: Connection, run_ids: Sequence[str], evaluations: Sequence
     )
 
 
-def against(con: Connection, first: StateEvaluation, evaluation: StateEvaluation) -> MeanDifference | None:
-    """The difference to the first run's evaluation on the same text; None for the first itself."""
-    if first is evaluation or not (first.has_ledger and evaluation.has_ledger):
-        return None
-    return between(con, first.evaluation_id, evaluation.evaluation_id)
+def between(
+    con: Connection, wanted: Sequence[tuple[StateEvaluation | None, StateEvaluation]]
+) -> list[MeanDifference | None]:
+    """Mean difference of each two evaluations in nats per token with its paired document-bootstrap interval.
 
+    None where there is nothing to compare with, or of one of them no losses are kept.
+    """
+    from store.queries.tokens import make_pair
 
-def between(con: Connection, before: str, after: str) -> MeanDifference:
-    """Mean difference of two evaluations in nats per token with its paired document-bootstrap interval."""
-    from store.queries.tokens import open_pair
-
-    return bootstrap_change(con, open_pair(con, before, after))
+    pairs = [
+        make_pair(con, before, after) if before is not None and before.has_ledger and after.has_ledger else None
+        for before, after in wanted
+    ]
+    changes = iter(bootstrap_changes(con, [pair for pair in pairs if pair is not None]))
+    return [None if pair is None else next(changes) for pair in pairs]
 
 
 def trace_plane(run_id: str, evaluations: Sequence[StateEvaluation], comparable: bool) -> tuple[Step, ...]:

@@ -26,7 +26,14 @@ def of_last_state(evaluations: Sequence[StateEvaluation]) -> list[StateEvaluatio
 
 def bootstrap_change(con: Connection, pair: Pair) -> MeanDifference:
     """Mean change of the loss in nats per token, with its paired bootstrap over documents."""
-    from store.queries.tokens import read_documents
+    return bootstrap_changes(con, [pair])[0]
 
-    documents = read_documents(con, pair)
-    return paired_bootstrap(documents["sum_delta"] / documents["count"], documents["count"])
+
+def bootstrap_changes(con: Connection, pairs: Sequence[Pair]) -> list[MeanDifference]:
+    """The change of each pair, in their order."""
+    from store.queries.tokens import read_documents_of
+
+    return [
+        paired_bootstrap(documents["sum_delta"] / documents["count"], documents["count"])
+        for documents in read_documents_of(con, pairs)
+    ]

@@ -11,6 +11,7 @@ by side.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -120,8 +121,13 @@ def open_pair(con: duckdb.DuckDBPyConnection, before: str, after: str) -> Pair:
 
     ``OdysseyError`` when they cannot be compared: another set, another scheme, or no losses per token.
     """
-    pair = Pair(find_evaluation(con, before), find_evaluation(con, after))
-    a, b = pair.before, pair.after
+    return make_pair(con, find_evaluation(con, before), find_evaluation(con, after))
+
+
+def make_pair(con: duckdb.DuckDBPyConnection, before: StateEvaluation, after: StateEvaluation) -> Pair:
+    """The pair of evaluations that were read already; errors as of ``open_pair``."""
+    pair = Pair(before, after)
+    a, b = before, after
     if a.eval_set_id != b.eval_set_id:
         raise OdysseyError(
             f"{a.evaluation_id} and {b.evaluation_id} were computed on different texts: {a.eval_set} and {b.eval_set}"
@@ -190,10 +196,23 @@ def read_position_curve(con: duckdb.DuckDBPyConnection, pair: Pair, *, buckets: 
 
 def read_documents(con: duckdb.DuckDBPyConnection, pair: Pair) -> dict[str, np.ndarray]:
     """Sums by document, for a paired bootstrap: ``document count sum_before sum_after sum_delta``."""
-    columns = read_document_changes(con, [pair.ids]) if pair.has_sums else {}
-    if not columns or not agree(columns):
-        columns = fetch_columns(con, _common("document") + _DOCUMENTS, _parameters(pair))
-    return {name: columns[name] for name in ("document", "count", "sum_before", "sum_after", "sum_delta")}
+    return read_documents_of(con, [pair])[0]
+
+
+def read_documents_of(con: duckdb.DuckDBPyConnection, pairs: Sequence[Pair]) -> list[dict[str, np.ndarray]]:
+    """``read_documents`` of each pair, by one query where there are sums."""
+    summed = [pair for pair in pairs if pair.has_sums]
+    columns = read_document_changes(con, [pair.ids for pair in summed]) if summed else {}
+    found = []
+    for pair in pairs:
+        own = {}
+        if pair.has_sums:
+            mine = columns["pair"] == summed.index(pair)
+            own = {name: values[mine] for name, values in columns.items()}
+        if not own or not agree(own):
+            own = fetch_columns(con, _common("document") + _DOCUMENTS, _parameters(pair))
+        found.append({name: own[name] for name in ("document", "count", "sum_before", "sum_after", "sum_delta")})
+    return found
 
 
 def rank_passages(con: duckdb.DuckDBPyConnection, pair: Pair, *, limit: int = 100) -> list[Passage]:

@@ -8,8 +8,11 @@ import pytest
 
 from odyssey_tui.services.compare import BYTE_UNIT, TOKEN_UNIT, compare, find_differences
 from odyssey_tui.services.compare_figures import draw_curves, draw_plane
+from odyssey_tui.services.evaluations import bootstrap_change
 from store.database import lease
 from store.errors import OdysseyError
+from store.queries.tokens import open_pair
+from store.upkeep.quota import Drop, apply_drops
 from store.workspace import Workspace
 
 
@@ -96,3 +99,19 @@ def test_a_run_named_twice_counts_once_and_an_unknown_one_is_an_error(voyage: Wo
     assert len(compare(voyage, [run, run]).runs) == 1
     with pytest.raises(OdysseyError, match="nope"):
         compare(voyage, [run, "nope"])
+
+
+def test_intervals_are_those_of_each_pair_and_none_where_losses_were_dropped(own_voyage: Workspace) -> None:
+    runs = named(own_voyage, "adapt-docs-r0-p5-s", "adapt-docs-r0.25-p15-s")
+    before = compare(own_voyage, runs)
+    with lease(own_voyage, write=True) as con:
+        for outcome in before.outcomes:
+            pair = open_pair(con, outcome.zero_shot_evaluation_id or "", outcome.evaluation_id)
+            assert outcome.interval == bootstrap_change(con, pair)
+        gone = before.outcomes[0].zero_shot_evaluation_id
+        apply_drops(con, [Drop(str(gone), "r", "summary", 0.0, False)])
+    after = compare(own_voyage, runs)
+    assert {one.evaluation_id for one in after.outcomes if one.interval is None} == {
+        one.evaluation_id for one in before.outcomes if one.zero_shot_evaluation_id == gone
+    }
+    assert [one.delta for one in after.outcomes] == [one.delta for one in before.outcomes]
