@@ -66,8 +66,12 @@ def bring_in(
             changed[run_id] = known[run_id]
         for source in files.journals:
             name = str(source.path.relative_to(workspace.root))
-            if _read(source, name, ledger, known[run_id], rows):
-                changed[run_id] = known[run_id]
+            try:
+                if _read(con, source, name, ledger, known[run_id], rows):
+                    changed[run_id] = known[run_id]
+            except DataError as error:
+                # It cannot be read now; whoever can will take it, and the other runs do not wait for that.
+                report.warnings.append(error.message)
     rows.store(con)
     update_rows(con, "runs", "run_id", [run.row(run_id) for run_id, run in changed.items()])
     report.runs += len(changed)
@@ -112,7 +116,14 @@ class _Rows:
                 insert_rows(con, table, rows)
 
 
-def _read(source: Source, name: str, ledger: dict[str, tuple[int, int]], run: _Run, rows: _Rows) -> bool:
+def _read(
+    con: duckdb.DuckDBPyConnection,
+    source: Source,
+    name: str,
+    ledger: dict[str, tuple[int, int]],
+    run: _Run,
+    rows: _Rows,
+) -> bool:
     """Fold the new events of one journal into ``run`` and ``rows``; whether there were any."""
     offset, last_seq = ledger.get(name, (0, -1))
     if source.size == offset:
@@ -127,6 +138,12 @@ def _read(source: Source, name: str, ledger: dict[str, tuple[int, int]], run: _R
         return False
     if replaced:
         events = [event for event in events if event["seq"] > last_seq]
+    once = without_repeats(events, _counted(con, source, events, last_seq))
+    if len(once) < len(events):
+        rows.warn(name, f"{len(events) - len(once)} lines stand there twice and count once", place)
+    if not replaced and (gap := find_gap(once, last_seq)):
+        rows.warn(name, f"lines are missing before event {gap}", place)
+    events = once
     for event in events:
         _take(event, name, source, run, rows)
     run.fold = run.fold.events(source.attempt, events) if source.attempt else run.fold.control(events)
@@ -137,6 +154,44 @@ def _read(source: Source, name: str, ledger: dict[str, tuple[int, int]], run: _R
         {"file": name, "run_id": source.run_id, "byte_offset": end, "seq": max([last_seq, *seqs])},
     )
     return True
+
+
+def without_repeats(events: Sequence[Mapping[str, Any]], counted: Collection[int]) -> list[dict[str, Any]]:
+    """Events without those that stand there again, or have a number that is ``counted`` already."""
+    seen: set[tuple[int, float, str]] = set()
+    once = []
+    for event in events:
+        key = event["seq"], event["t"], event["event"]
+        if event["event"] != MALFORMED and (key in seen or event["seq"] in counted):
+            continue
+        seen.add(key)
+        once.append(dict(event))
+    return once
+
+
+def find_gap(events: Sequence[Mapping[str, Any]], last_seq: int) -> int | None:
+    """The first number before which numbers are missing; a malformed line stands for one of them."""
+    expected = last_seq + 1
+    for event in events:
+        if event["event"] == MALFORMED:
+            expected += 1
+        elif event["seq"] > expected:
+            return event["seq"]
+        else:
+            expected = max(expected, event["seq"] + 1)
+    return None
+
+
+def _counted(
+    con: duckdb.DuckDBPyConnection, source: Source, events: Sequence[Mapping[str, Any]], last_seq: int
+) -> set[int]:
+    """Numbers of events that the database has, where a journal that grew goes back behind the last one."""
+    if not any(0 <= event["seq"] <= last_seq for event in events):
+        return set()
+    found = con.execute(
+        "SELECT DISTINCT seq FROM metrics WHERE run_id = ? AND attempt = ?", [source.run_id, source.attempt]
+    ).fetchall()
+    return {seq for (seq,) in found}
 
 
 def _take(event: dict[str, Any], name: str, source: Source, run: _Run, rows: _Rows) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from store.bulk import insert_rows, registered
@@ -42,6 +43,10 @@ def bring_in(
     for shard in sorted(shards, key=lambda shard: shard.kind == "token_losses"):
         name = str(shard.path.relative_to(workspace.root))
         status = known.get(name)
+        if status is None and (error := _out_of_reach(shard.path)):
+            # Not damaged, only not to be read now (permissions, a server that does not answer): it waits.
+            report.warnings.append(f"{name}: cannot be read now: {error.strerror}")
+            continue
         if status is None:
             entries.append(_take(con, shard, name, intake, report))
             status = entries[-1]["status"]
@@ -49,6 +54,17 @@ def bring_in(
     intake.close()
     insert_rows(con, "ingested_shards", entries)
     return Taken(tuple(ingested), tuple(damaged))
+
+
+def _out_of_reach(path: Path) -> OSError | None:
+    try:
+        with open(path, "rb") as file:
+            file.read(1)
+    except IsADirectoryError:
+        return None
+    except OSError as error:
+        return error
+    return None
 
 
 def _take(

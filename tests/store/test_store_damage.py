@@ -216,3 +216,70 @@ def test_the_workspace_s_own_files(workspace: Workspace, file: str, content: byt
     assert file in refused.value.message
     assert refused.value.hint
     assert (workspace.root / file).read_bytes() == content
+
+
+def _metrics(workspace: Workspace, run_id: str) -> list[tuple[object, ...]]:
+    ingest(workspace)
+    with lease(workspace) as con:
+        return con.execute(
+            "SELECT seq, branch, step, name, value FROM metrics WHERE run_id = ? ORDER BY ALL", [run_id]
+        ).fetchall()
+
+
+def _warnings(workspace: Workspace, run_id: str) -> str:
+    with lease(workspace) as con:
+        return str(con.execute("SELECT message FROM warnings WHERE run_id = ?", [run_id]).fetchall())
+
+
+@pytest.mark.parametrize("ingested", [False, True], ids=["before it was ingested", "after"])
+def test_lines_that_stand_twice_count_once(tmp_path: Path, ingested: bool) -> None:
+    workspace = synthetic_workspace(tmp_path / "workspace", ingested=ingested)
+    run_id = find_run_dir(workspace, "adapt-docs-r0-p5-xs").run_id
+    expected = _metrics(synthetic_workspace(tmp_path / "untouched"), run_id)
+    journal = workspace.run(run_id).latest_attempt().events
+    lines = journal.read_text().splitlines(keepends=True)
+    journal.write_text("".join([*lines[:10], *lines[5:]]))
+    assert _metrics(workspace, run_id) == expected
+    assert "count once" in _warnings(workspace, run_id)
+
+
+def test_lines_that_are_missing_are_told(tmp_path: Path) -> None:
+    workspace = synthetic_workspace(tmp_path / "workspace", ingested=False)
+    run_id = find_run_dir(workspace, "adapt-docs-r0-p5-xs").run_id
+    journal = workspace.run(run_id).latest_attempt().events
+    lines = journal.read_text().splitlines(keepends=True)
+    journal.write_text("".join([*lines[:10], *lines[13:]]))
+    assert {seq for seq, *_ in _metrics(workspace, run_id)}.isdisjoint({10, 11, 12})
+    assert "lines are missing before event 13" in _warnings(workspace, run_id)
+
+
+def test_a_malformed_line_is_not_a_missing_one_too(tmp_path: Path) -> None:
+    workspace = synthetic_workspace(tmp_path / "workspace", ingested=False)
+    run_id = find_run_dir(workspace, "adapt-docs-r0-p5-xs").run_id
+    journal = workspace.run(run_id).latest_attempt().events
+    lines = journal.read_text().splitlines(keepends=True)
+    journal.write_text("".join([*lines[:10], "\0garbage\n", *lines[11:]]))
+    ingest(workspace)
+    told = _warnings(workspace, run_id)
+    assert "malformed line" in told
+    assert "missing" not in told
+
+
+def test_what_cannot_be_read_now_is_read_later(tmp_path: Path) -> None:
+    """A dead link stands for a file whose server does not answer: neither is damaged."""
+    workspace = synthetic_workspace(tmp_path / "workspace", ingested=False)
+    shard = next(iter(sorted(workspace.runs.glob("adapt-docs-r0-*/attempts/1/spool/token_losses-*.parquet"))))
+    away = tmp_path / "away.parquet"
+    shard.rename(away)
+    shard.symlink_to(tmp_path / "not-mounted" / "away.parquet")
+    report = ingest(workspace)
+    assert report.quarantined == 0
+    assert any(shard.name in warning for warning in report.warnings)
+    shard.unlink()
+    away.rename(shard)
+    ingest(workspace)
+    assert not shard.exists()
+    with lease(workspace) as con:
+        found = con.execute("SELECT count(*) FROM token_losses").fetchall()
+    with lease(synthetic_workspace(tmp_path / "untouched")) as con:
+        assert con.execute("SELECT count(*) FROM token_losses").fetchall() == found
