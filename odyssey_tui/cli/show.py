@@ -62,9 +62,10 @@ def show(invocation: Invocation, run: str, json: bool, csv: bool, latex: bool) -
         return
     left = f", {duration(row.eta_s)} left" if row.eta_s is not None and row.state == "running" else ""
     share = f" {row.share:.0%}" if row.share is not None and row.state == "running" else ""
-    print(f"{row.name}  {state_text(row.state)}{share}{left}\n{row.run_id} · attempt {detail.attempt} · {detail.where}")
+    print(f"{row.name}  {state_text(row.state)}{share}{left}")
+    print_wrapped(f"{row.run_id} · attempt {detail.attempt} · {detail.where}")
     if detail.lineage:
-        print(f"from {' → '.join(detail.lineage)}")
+        print_wrapped(f"from {' → '.join(detail.lineage)}")
     if row.reason:
         print(f"{row.reason}\n  {detail.hint}" if detail.hint else row.reason)
     if row.state in ENDED_BADLY:

@@ -9,7 +9,7 @@ import click
 
 from odyssey_tui.cli.context import Invocation
 from odyssey_tui.cli.output import Column, emit_json, emit_table, table_options
-from odyssey_tui.cli.printing import print_figure
+from odyssey_tui.cli.printing import print_figure, print_wrapped
 from odyssey_tui.services.format import number, signed
 from odyssey_tui.services.scatter_views import significant
 from odyssey_tui.services.similarity import Point, Scatter, scatter
@@ -79,12 +79,12 @@ def print_words(found: Scatter) -> None:
         click.echo(f"{found.influence[0].upper()}{found.influence[1:]}: the domain it hangs on most.")
     sample = f" from {found.n_samples} samples a domain" if found.n_samples else ""
     encoder = f", encoder {found.encoder}" if found.encoder else ""
-    click.echo(f"Reference: {found.reference}{encoder}{sample}.")
+    print_wrapped(f"Reference: {found.reference}{encoder}{sample}.")
     if found.cell is not None:
-        click.echo(f"Adapted states: {found.cell.text}.")
+        print_wrapped(f"Adapted states: {found.cell.text}.")
     for line in (found.note, *found.missing):
         if line:
-            click.echo(f"{line}.")
+            print_wrapped(f"{line}.")
     if len(found.agreement) > 1:
         click.echo("\nBy measure:")
         for line in found.by_measure:
