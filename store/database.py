@@ -223,6 +223,8 @@ def _read_holder(path: Path) -> dict[str, object]:
 def _connect(path: Path, write: bool, deadline: float) -> Iterator[duckdb.DuckDBPyConnection]:
     import duckdb
 
+    from store.space import is_full
+
     while True:
         try:
             con = _open(path, write)
@@ -230,6 +232,8 @@ def _connect(path: Path, write: bool, deadline: float) -> Iterator[duckdb.DuckDB
         except duckdb.Error as error:
             if _DENIED.search(str(error)):
                 raise WorkspaceError(f"cannot open the database {path}: permission denied", _WHOSE) from error
+            if is_full(error):
+                raise _no_room(path) from error
             if not _LOCKED.search(str(error)):
                 raise DamagedDatabase(f"cannot open the database {path}: {_first_line(error)}", _DAMAGED) from error
             if time.monotonic() >= deadline:
@@ -256,13 +260,17 @@ def _explain(path: Path, error: duckdb.Error) -> WorkspaceError | None:
     broken = (duckdb.IOException, duckdb.InternalException, duckdb.SerializationException, duckdb.FatalException)
 
     if is_full(error):
-        return WorkspaceError(
-            f"cannot write {path}: no space left on its disk",
-            "Nothing is lost: journals and shards stay where they are until there is room.",
-        )
+        return _no_room(path)
     if isinstance(error, broken):
         return DamagedDatabase(f"cannot use the database {path}: {_first_line(error)}", _DAMAGED)
     return None
+
+
+def _no_room(path: Path) -> WorkspaceError:
+    return WorkspaceError(
+        f"cannot write {path}: no space left on its disk",
+        "Nothing is lost: journals and shards stay where they are until there is room.",
+    )
 
 
 def _first_line(error: BaseException) -> str:

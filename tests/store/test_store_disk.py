@@ -16,6 +16,7 @@ from store.ingest import ingest
 from store.journal import Journal, read_events
 from store.notes import tag
 from store.space import is_full
+from store.upkeep.rebuild import rebuild
 from store.workspace import Workspace
 from tests.support.small_disk import filled, make_readonly, small_disk
 from tests.support.synthetic import synthetic_workspace
@@ -57,6 +58,15 @@ def test_an_ingest_that_finds_no_room_goes_on_when_there_is(disk: Path, tmp_path
     ingest(workspace)
     assert shards(workspace) == 0
     assert losses(workspace) == losses(synthetic_workspace(tmp_path / "roomy"))
+
+
+def test_a_rebuild_that_finds_no_room_changes_nothing_and_says_so(disk: Path) -> None:
+    workspace = synthetic_workspace(disk / "workspace")
+    before = losses(workspace)
+    with filled(disk, but_bytes=0), pytest.raises(WorkspaceError, match="no space left") as refused:
+        rebuild(workspace)
+    assert "damaged" not in refused.value.hint
+    assert losses(workspace) == before
 
 
 def test_everything_that_writes_says_so_and_leaves_what_was(disk: Path) -> None:
