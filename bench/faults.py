@@ -20,6 +20,7 @@ from bench.faulting.crew import Crew
 from bench.faulting.strikes import Storm, Strike, plan_strikes, weather
 from bench.faulting.sweep import QUICK, Extent, Nurse, dismiss, make_plan, processes_of, work_through, write_texts
 from bench.faulting.verdict import Verdict, compare, count_resumed
+from store.errors import OdysseyError
 from store.workspace import Workspace
 
 DEADLINE_S = 600.0
@@ -59,6 +60,8 @@ def measure(folder: Path, kills: int, seed: int, extent: Extent, deadline_s: flo
             nurse = Nurse(workspace, make_plan(config, workspace))
             storm = Storm(workspace, nurse, Crew(workspace), rng)
             strikes = weather(storm, strikes)
+            if not storm.kills:
+                raise OdysseyError(f"a whole sweep passed without a kill; left are: {', '.join(map(str, strikes))}")
             dismiss(workspace)
             verdict = compare(reference, workspace)
             total.token_losses += verdict.token_losses

@@ -74,7 +74,7 @@ class Storm:
             if self._land(strike):
                 self.kills[strike] += 1
                 print(f"killed: {strike}", file=sys.stderr)
-            elif not self._look():
+            else:
                 left.append(strike)
         return left
 
