@@ -8,20 +8,13 @@ from textual.pilot import Pilot
 from odyssey_tui.app import OdysseyApp
 from odyssey_tui.settings import Settings
 from store.workspace import Workspace
+from tests.support.piloting import settle
 from tests.support.synthetic import synthetic_workspace
 
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     return synthetic_workspace(tmp_path_factory.mktemp("snapshots") / "workspace")
-
-
-async def settle(pilot: Pilot) -> None:
-    """Wait until nothing is being read."""
-    for _ in range(2):
-        await pilot.pause()
-        await pilot.app.workers.wait_for_complete()
-    await pilot.pause()
 
 
 async def look_at_a_run(pilot: Pilot) -> None:

@@ -18,20 +18,14 @@ from store.upkeep.rebuild import rebuild
 from store.upkeep.swap import compact
 from store.workspace import Workspace
 from tests.support.privileges import readonly_copy
-from tests.support.synthetic import find_run_dir, synthetic_workspace
+from tests.support.synthetic import find_run_dir
 
 HOLD = "import sys, duckdb; con = duckdb.connect(sys.argv[1]); print('held', flush=True); sys.stdin.read()"
 
 
-@pytest.fixture(scope="module")
-def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return synthetic_workspace(tmp_path_factory.mktemp("store") / "ws").root
-
-
 @pytest.fixture
-def root(pristine: Path, tmp_path: Path) -> Path:
-    shutil.copytree(pristine, tmp_path / "ws")
-    return tmp_path / "ws"
+def root(own_voyage: Workspace) -> Path:
+    return own_voyage.root
 
 
 def odyssey(*arguments: str | Path) -> int:
@@ -171,8 +165,8 @@ def test_a_program_that_holds_the_database_is_named_and_nothing_is_replaced(root
     assert not list(root.glob(".*"))
 
 
-def test_where_nobody_may_write_nothing_is_harmed(pristine: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with readonly_copy(lambda folder: shutil.copytree(pristine, folder)) as folder:
+def test_where_nobody_may_write_nothing_is_harmed(voyage: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    with readonly_copy(lambda folder: shutil.copytree(voyage.root, folder)) as folder:
         for command in (["rebuild", "--yes"], ["gc", "--quota", "0", "--yes"], ["backup", folder / "b.tar.zst"]):
             assert odyssey("store", *command, "-w", folder) in (1, 3)
             assert "error:" in capsys.readouterr().err

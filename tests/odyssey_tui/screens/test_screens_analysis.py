@@ -14,12 +14,7 @@ from odyssey_tui.screens.tokens import TokensScreen
 from odyssey_tui.widgets.chart import Chart
 from odyssey_tui.widgets.keyed_table import KeyedTable
 from store.workspace import Workspace
-
-
-async def settle(pilot: Pilot) -> None:
-    await pilot.pause()
-    await pilot.app.workers.wait_for_complete()
-    await pilot.pause()
+from tests.support.piloting import settle
 
 
 async def open_screen(pilot: Pilot, key: str) -> object:

@@ -14,21 +14,9 @@ from odyssey_tui.screens.prompt import PromptScreen
 from odyssey_tui.screens.run import RunScreen
 from odyssey_tui.widgets.keyed_table import KeyedTable
 from store.workspace import Workspace
+from tests.support.piloting import press, settle
 
 RUN = "adapt-docs-r0-p5-s"
-
-
-async def settle(pilot: Pilot) -> None:
-    """Wait until nothing is being read or written."""
-    for _ in range(2):
-        await pilot.pause()
-        await pilot.app.workers.wait_for_complete()
-    await pilot.pause()
-
-
-async def press(pilot: Pilot, *keys: str) -> None:
-    await pilot.press(*keys)
-    await settle(pilot)
 
 
 @asynccontextmanager

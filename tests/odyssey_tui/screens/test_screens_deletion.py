@@ -14,19 +14,7 @@ from odyssey_tui.screens.run import RunScreen
 from odyssey_tui.screens.runs import RunsScreen
 from odyssey_tui.widgets.keyed_table import KeyedTable
 from store.workspace import Workspace
-
-
-async def settle(pilot: Pilot) -> None:
-    """Wait until nothing is being read or written."""
-    for _ in range(3):
-        await pilot.pause()
-        await pilot.app.workers.wait_for_complete()
-    await pilot.pause()
-
-
-async def press(pilot: Pilot, *keys: str) -> None:
-    await pilot.press(*keys)
-    await settle(pilot)
+from tests.support.piloting import press, settle
 
 
 @asynccontextmanager

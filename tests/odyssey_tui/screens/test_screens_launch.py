@@ -15,23 +15,13 @@ from odyssey_tui.screens.launch import LaunchScreen
 from odyssey_tui.screens.runs import RunsScreen
 from odyssey_tui.widgets.keyed_table import KeyedTable
 from store.workspace import Workspace
+from tests.support.piloting import press, settle
 
 
 @pytest.fixture(autouse=True)
 def no_scheduler(monkeypatch) -> None:
     """What is queued stays queued."""
     monkeypatch.setattr("engine.launch.scheduler.ensure_running", lambda workspace: False)
-
-
-async def press(pilot: Pilot, *keys: str) -> None:
-    await pilot.press(*keys)
-    await settle(pilot)
-
-
-async def settle(pilot: Pilot) -> None:
-    await pilot.pause()
-    await pilot.app.workers.wait_for_complete()
-    await pilot.pause()
 
 
 async def open_launch(pilot: Pilot) -> LaunchScreen:

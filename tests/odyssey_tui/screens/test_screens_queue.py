@@ -25,6 +25,7 @@ from odyssey_tui.widgets.long_table import LongTable
 from odyssey_tui.widgets.machine_strip import MachineStrip
 from store.files import write_json
 from store.workspace import Workspace
+from tests.support.piloting import press, settle
 from tests.support.synthetic_queue import queue_runs
 
 SMALL, LARGE = (80, 24), (120, 40)
@@ -36,19 +37,6 @@ def line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     """Three waiting runs of each of two sweeps, one running, one that a failed one holds; nobody works on it."""
     monkeypatch.setattr("engine.launch.scheduler.ensure_running", lambda workspace: False)
     return queue_runs(tmp_path / "line")
-
-
-async def settle(pilot: Pilot) -> None:
-    """Wait until nothing is being read or asked for."""
-    for _ in range(3):
-        await pilot.pause()
-        await pilot.app.workers.wait_for_complete()
-    await pilot.pause()
-
-
-async def press(pilot: Pilot, *keys: str) -> None:
-    await pilot.press(*keys)
-    await settle(pilot)
 
 
 @asynccontextmanager

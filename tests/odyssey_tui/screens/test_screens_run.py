@@ -11,12 +11,7 @@ from odyssey_tui.app import OdysseyApp
 from odyssey_tui.screens.run import RunScreen
 from odyssey_tui.widgets.chart import Chart
 from store.workspace import Workspace
-
-
-async def settle(pilot: Pilot) -> None:
-    await pilot.pause()
-    await pilot.app.workers.wait_for_complete()
-    await pilot.pause()
+from tests.support.piloting import settle
 
 
 async def open_run(pilot: Pilot, workspace: Workspace, name: str) -> RunScreen:

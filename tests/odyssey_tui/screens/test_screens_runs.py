@@ -22,18 +22,12 @@ from odyssey_tui.widgets.banner import Banner
 from odyssey_tui.widgets.bars import StatusBar
 from odyssey_tui.widgets.keyed_table import KeyedTable
 from store.workspace import Workspace
+from tests.support.piloting import press, settle
 
 SMALL, LARGE = (80, 24), (120, 40)
 ADAPTED, SUPPORTING = 20, 5
 """Runs of the synthetic workspace that adapt, and those they rest on."""
 ESSENTIAL = {"state", "name", "replay", "ptpp", "atpp", "size", "delta_target", "delta_base"}
-
-
-async def settle(pilot: Pilot) -> None:
-    """Wait until nothing is being read."""
-    await pilot.pause()
-    await pilot.app.workers.wait_for_complete()
-    await pilot.pause()
 
 
 @asynccontextmanager
@@ -44,11 +38,6 @@ async def opened(
     async with OdysseyApp(workspace, settings).run_test(size=size) as pilot:
         await settle(pilot)
         yield pilot
-
-
-async def press(pilot: Pilot, *keys: str) -> None:
-    await pilot.press(*keys)
-    await settle(pilot)
 
 
 def table(pilot: Pilot) -> KeyedTable:

@@ -17,18 +17,12 @@ from store.upkeep.check import run_checks
 from store.upkeep.tables import count_rows, list_tables
 from store.workspace import Workspace
 from tests.support.dying import die_at
-from tests.support.synthetic import find_run_dir, synthetic_workspace, write_finished_runs
-
-
-@pytest.fixture(scope="module")
-def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return synthetic_workspace(tmp_path_factory.mktemp("deletion") / "ws").root
+from tests.support.synthetic import find_run_dir, write_finished_runs
 
 
 @pytest.fixture
-def workspace(pristine: Path, tmp_path: Path) -> Workspace:
-    shutil.copytree(pristine, tmp_path / "ws")
-    return Workspace.open(tmp_path / "ws")
+def workspace(own_voyage: Workspace) -> Workspace:
+    return own_voyage
 
 
 def rows_of(workspace: Workspace) -> dict[str, int]:
