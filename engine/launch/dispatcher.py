@@ -68,12 +68,14 @@ class Dispatcher:
             adopt=lambda entry: self._slurm.adopt(entry),
         )
         self._needs = self._roster.needs
-        self._endings = Endings(self._roster, self._pauses, timing.early_death_s, workspace.settings.retries)
+        self._wanting = Wanting(workspace)
+        self._endings = Endings(
+            self._roster, self._pauses, self._wanting, timing.early_death_s, workspace.settings.retries
+        )
         verdicts = Verdicts(self._roster, self._endings)
         self._slurm = SlurmBackend(workspace, self.entries.values, verdicts, timing.cluster)
         self._desk = Desk(workspace, self._roster, self._endings, self._pauses, self._slurm, timing.stop_grace_s)
         self._hiring = Hiring(self.pool, self.slots, Occupancy(workspace, self.slots))
-        self._wanting = Wanting(workspace)
         self.code = hash_sources()
         """Hash of the sources on the disk, with which a worker must have begun to be given a run."""
         self._stop_grace_s = timing.stop_grace_s

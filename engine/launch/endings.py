@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from math import isfinite
 
 from engine.launch.entry import Entry
+from engine.launch.experiments import Wanting
 from engine.launch.mailbox import UNFINISHED
 from engine.launch.pauses import Pauses
 from engine.launch.roster import Roster
@@ -40,9 +41,10 @@ class Endings:
     before ``early_s`` seconds have passed is early.
     """
 
-    def __init__(self, roster: Roster, pauses: Pauses, early_s: float, retries: int) -> None:
+    def __init__(self, roster: Roster, pauses: Pauses, wanting: Wanting, early_s: float, retries: int) -> None:
         self._roster = roster
         self._pauses = pauses
+        self._wanting = wanting
         self._early_s = early_s
         self._retries = retries
         self._unbegun = 0
@@ -86,9 +88,9 @@ class Endings:
         if not began:
             self.count_unbegun(reason)
         elif early:
-            self._count_death(entry.spec.experiment, reason)
+            self._count_death(self._beneficiary(entry), reason)
         else:
-            self.forgive(entry.spec.experiment)
+            self.forgive(self._beneficiary(entry))
 
     def vanished(self, entry: Entry) -> None:
         """An active run was found without a worker."""
@@ -137,16 +139,24 @@ class Endings:
         elif state.state == "failed" and early:
             self._count_failure(entry, state.reason)
         elif state.state != "cancelled":
-            self.forgive(entry.spec.experiment)
+            self.forgive(self._beneficiary(entry))
+
+    def _beneficiary(self, entry: Entry) -> str:
+        """The experiment for which the run was started: that which first asked for it, unless that is paused."""
+        own, paused = entry.spec.experiment, self._pauses.experiments.keys()
+        if own not in paused:
+            return own
+        return min(self._wanting.names(entry.run_id) - paused, default=own)
 
     def _count_failure(self, entry: Entry, reason: str) -> None:
+        experiment = self._beneficiary(entry)
         own = re.sub(rf"(?<!\w)({re.escape(entry.run_id)}|{re.escape(entry.spec.name)})(?!\w)", "RUN", reason)
-        before, times = self._failures.get(entry.spec.experiment, ("", 0))
+        before, times = self._failures.get(experiment, ("", 0))
         times = times + 1 if before == own else 1
-        self._failures[entry.spec.experiment] = own, times
+        self._failures[experiment] = own, times
         if times >= FAILURES:
             told = f"{FAILURES} of its runs failed within seconds, for the same reason"
-            self._pause_experiment(entry.spec.experiment, f"{told}: {reason}")
+            self._pause_experiment(experiment, f"{told}: {reason}")
 
     def _count_death(self, experiment: str, reason: str) -> None:
         """Two in a row: the experiment is to blame, or the machine if they are of several experiments."""

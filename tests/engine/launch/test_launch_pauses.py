@@ -101,6 +101,19 @@ def test_a_run_that_another_experiment_wants_too_starts(bench):
     bench.until(lambda: bench.state(own) == "done", dispatcher)
 
 
+@pytest.mark.parametrize(("script", "times"), [("die", 2), ("fail", 3)])
+def test_what_is_started_for_another_experiment_counts_for_that(bench, script, times):
+    shared = [bench.queue(f"{index}-shared", script) for index in range(times + 1)]
+    launched = {"name": "other", "key": "1", "runs": shared, "launched": 1.0}
+    write_json(bench.workspace.experiments / "other-1.json", launched)
+    requests.pause(bench.workspace, ["test"])
+    dispatcher = bench.dispatcher()
+    bench.until(lambda: paused(bench) == {"test", "other"}, dispatcher)
+    assert not dispatcher.busy
+    assert bench.state(shared[-1]) == "queued"
+    assert not dispatcher.paused
+
+
 @pytest.mark.parametrize("content", ["{", "[1]", '{"test": {}}'])
 def test_a_damaged_file_of_pauses_pauses_nothing(bench, content):
     (bench.workspace.queue / "paused_experiments.json").write_text(content)
