@@ -54,8 +54,11 @@ class Wanting:
         self._names: dict[str, set[str]] = {}
 
     def names(self, run_id: str) -> frozenset[str]:
-        """Names of the experiments that were launched with the run among their runs."""
-        version = self._workspace.experiments.stat().st_mtime_ns
+        """Names of the experiments that were launched with the run among their runs, as far as there are records."""
+        try:
+            version = self._workspace.experiments.stat().st_mtime_ns
+        except FileNotFoundError:
+            return frozenset()
         if version != self._version:
             self._version, self._names = version, {}
             for launched in read_launches(self._workspace):

@@ -96,6 +96,9 @@ def test_a_run_that_another_experiment_wants_too_starts(bench):
     dispatcher = bench.dispatcher()
     bench.until(lambda: bench.state(shared) == "done", dispatcher)
     assert bench.state(own) == "queued"
+    (bench.workspace.experiments / "other-1.json").unlink()
+    bench.workspace.experiments.rmdir()
+    dispatcher.tick()
     requests.pause(bench.workspace, ["other"])
     requests.resume(bench.workspace, ["test"])
     bench.until(lambda: bench.state(own) == "done", dispatcher)
