@@ -6,9 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,13 +15,12 @@ from engine.launch.dispatcher import Dispatcher, Timing
 from engine.launch.mailbox import Slot
 from engine.launch.tickets import Ticket, write_ticket
 from engine.spec.run import Corpus, PrepareJob, Resources, RunSpec, Tokenizer
-from store.journal import read_events
 from store.run_dir import create_run
 from store.workspace import Workspace
+from tests.support.scripting import ScriptedQueue
 
 CLUSTER = "ODYSSEY_TEST_SLURM"
 TASK = (sys.executable, "-P", str(Path(__file__).with_name("scripted_task.py")))
-DEADLINE_S = 60.0
 
 
 @pytest.fixture(scope="session")
@@ -44,11 +41,11 @@ def on_cluster(cluster: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return cluster
 
 
-class Bench:
+class Bench(ScriptedQueue):
     """Queue scripted runs for Slurm, turn dispatchers over until something is so."""
 
-    def __init__(self, workspace: Workspace) -> None:
-        self.workspace = workspace
+    LOGS = "slurm/*/*.log"
+    PAUSE_S = 0.05
 
     def queue(self, run_id: str, script: str, *needs: str, **resources: object) -> str:
         job = PrepareJob(corpora=(Corpus(name="script", source=script),), tokenizer=Tokenizer(model="none"))
@@ -61,43 +58,10 @@ class Bench:
     def dispatcher(self, timing: Timing | None = None) -> Dispatcher:
         return Dispatcher(self.workspace, [Slot("cpu0", None, 1)], timing=timing or Timing())
 
-    def state(self, run_id: str) -> str:
-        return self.workspace.run(run_id).state().state
-
-    def reason(self, run_id: str) -> str:
-        return self.workspace.run(run_id).state().reason
-
-    def attempt(self, run_id: str) -> int:
-        return self.workspace.run(run_id).state().attempt
-
-    def running_as(self, run_id: str, attempt: int) -> bool:
-        return (self.state(run_id), self.attempt(run_id)) == ("running", attempt)
-
-    def events(self, run_id: str, attempt: int = 0) -> list[dict[str, object]]:
-        """Those of an attempt; 0 is the control journal."""
-        run = self.workspace.run(run_id)
-        return read_events(run.attempt(attempt).events if attempt else run.control)[0]
-
-    def said(self, run_id: str) -> list[str]:
-        return [event["event"] for event in self.events(run_id)]
-
     def job(self, run_id: str) -> str:
         """``1234_5``: the job that has the run, according to its newest attempt."""
         events = self.events(run_id, self.attempt(run_id))
         return next(event["slurm"]["job"] for event in events if event["event"] == "starting")
-
-    def until(self, condition: Callable[[], bool], *dispatchers: Dispatcher) -> None:
-        """Tick until the condition holds; fail at the deadline with everything there is to know."""
-        deadline, pause = time.monotonic() + DEADLINE_S, threading.Event()
-        while not condition():
-            for dispatcher in dispatchers:
-                dispatcher.tick()
-            if time.monotonic() > deadline:
-                runs = self.workspace.run_ids()
-                told = "\n".join(f"{run_id}: {self.workspace.run(run_id).state()}" for run_id in runs)
-                logs = "\n".join(log.read_text() for log in self.workspace.root.glob("slurm/*/*.log"))
-                pytest.fail(f"waited {DEADLINE_S} s in vain\n{told}\n{logs}")
-            pause.wait(0.05)
 
 
 @pytest.fixture

@@ -7,8 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,19 +18,15 @@ from engine.launch.mailbox import Slot
 from engine.launch.status import pause_reason
 from engine.launch.tickets import Ticket, write_ticket
 from engine.spec.run import Corpus, PrepareJob, Resources, RunSpec, Tokenizer
-from store.journal import read_events
 from store.run_dir import create_run
 from store.workspace import Workspace
+from tests.support.scripting import ScriptedQueue
 
 COMMAND = (sys.executable, str(Path(__file__).with_name("scripted_worker.py")))
-DEADLINE_S = 60.0
 
 
-class Bench:
+class Bench(ScriptedQueue):
     """Queue scripted runs, turn a dispatcher over until something is so."""
-
-    def __init__(self, workspace: Workspace) -> None:
-        self.workspace = workspace
 
     def queue(
         self,
@@ -55,37 +49,9 @@ class Bench:
         named = [Slot(f"cpu{index}", None, 1) for index in range(slots)]
         return Dispatcher(self.workspace, named, command=COMMAND, timing=Timing(**timing))
 
-    def state(self, run_id: str) -> str:
-        return self.workspace.run(run_id).state().state
-
-    def reason(self, run_id: str) -> str:
-        return self.workspace.run(run_id).state().reason
-
     def pause_reason(self) -> str | None:
         """Why the queue is paused, as its file says."""
         return pause_reason(self.workspace)
-
-    def running_as(self, run_id: str, attempt: int) -> bool:
-        """Whether the run runs in its ``attempt``."""
-        state = self.workspace.run(run_id).state()
-        return (state.state, state.attempt) == ("running", attempt)
-
-    def said(self, run_id: str) -> list[str]:
-        """Events of the control journal."""
-        return [event["event"] for event in read_events(self.workspace.run(run_id).control)[0]]
-
-    def until(self, condition: Callable[[], bool], *dispatchers: Dispatcher) -> None:
-        """Tick until the condition holds; fail at the deadline with everything there is to know."""
-        deadline, pause = time.monotonic() + DEADLINE_S, threading.Event()
-        while not condition():
-            for dispatcher in dispatchers:
-                dispatcher.tick()
-            if time.monotonic() > deadline:
-                runs = self.workspace.run_ids()
-                told = "\n".join(f"{run_id}: {self.workspace.run(run_id).state()}" for run_id in runs)
-                logs = "\n".join(log.read_text() for log in self.workspace.workers.glob("*/console.log"))
-                pytest.fail(f"waited {DEADLINE_S} s in vain\n{told}\n{logs}")
-            pause.wait(0.01)
 
 
 @pytest.fixture
