@@ -23,11 +23,11 @@ def run_checks(workspace: Workspace, *, deep: bool = False) -> Iterator[tuple[st
     try:
         news = tuple(_bring_in(workspace))
         with lease(workspace) as con:
-            scene = Scene(workspace, con)
+            scene, damage = Scene(workspace, con), set[str]()
             yield READABLE, news
             for check in CHECKS:
                 if deep or not check.deep:
-                    yield check.name, _found_by(check, scene)
+                    yield check.name, _found_by(check, scene, damage)
     except OdysseyError as error:
         yield READABLE, (Finding("problem", error.message, error.hint),)
 
@@ -41,13 +41,17 @@ def _bring_in(workspace: Workspace) -> Iterator[Finding]:
         yield Finding("warning", f"what came since the last look is not in it: {error.message}", error.hint)
 
 
-def _found_by(check: Check, scene: Scene) -> tuple[Finding, ...]:
+def _found_by(check: Check, scene: Scene, damage: set[str]) -> tuple[Finding, ...]:
+    """What a check finds. ``damage`` remembers what DuckDB said: one broken block stops many checks."""
     import duckdb
 
     try:
         return tuple(check.find(scene))
     except duckdb.Error as error:
         words = str(error).splitlines()[0]
+        if words in damage:
+            return (Finding("warning", "not looked at, because of the damage above"),)
+        damage.add(words)
         return (Finding("problem", f"the database is damaged: {words}", check_rows.REBUILD),)
     except OdysseyError as error:
         return (Finding("problem", error.message, error.hint),)
