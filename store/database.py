@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from store import schema
 from store.errors import WorkspaceError
-from store.files import cannot_write, temporary_name
+from store.files import cannot_write, put_in_place, temporary_name
 from store.location import check_location, host_name, note_location
 from store.shards import GROUP_ROWS
 
@@ -136,7 +136,7 @@ def back_up(workspace: Workspace, label: str) -> Path:
     staged = target.with_name(temporary_name(target.name))
     try:
         shutil.copy2(source, staged)
-        os.replace(staged, target)
+        put_in_place(staged, target)
     except OSError as error:
         raise cannot_write(target, error) from error
     finally:

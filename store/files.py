@@ -64,6 +64,22 @@ def read_json(path: Path) -> Any:
         raise cannot_read(path, error) from error
 
 
+def put_in_place(successor: Path, path: Path) -> None:
+    """Rename ``successor`` to ``path``, both file and name on the disk when this returns."""
+    sync(successor)
+    os.replace(successor, path)
+    sync(path.parent)
+
+
+def sync(path: Path) -> None:
+    """Wait until a file or folder is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def temporary_name(name: str) -> str:
     """A hidden name beside ``name`` that no other process uses."""
     return f".{name}.{os.getpid()}.{os.urandom(4).hex()}.tmp"

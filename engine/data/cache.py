@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from store.errors import DataError
-from store.files import cannot_write
+from store.files import cannot_write, sync
 
 ABANDONED_S = 7 * 86_400.0
 """Longer than any build and any step of the clock."""
@@ -60,11 +60,7 @@ def reading(folder: Path) -> Iterator[None]:
 
 def _sync(folder: Path) -> None:
     for path in (*folder.rglob("*"), folder):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync(path)
 
 
 def _sweep(folder: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 from store.database import lease
 from store.errors import ConfigError, DataError, WorkspaceError
 from store.exchange.token_export import TOKEN_LOSSES, write_token_losses
-from store.files import cannot_write, temporary_name
+from store.files import cannot_write, put_in_place, temporary_name
 from store.names import suggest
 from store.workspace import Workspace
 
@@ -94,9 +93,7 @@ def export(workspace: Workspace, item: Wanted) -> Exported:
     try:
         item.file.parent.mkdir(parents=True, exist_ok=True)
         rows = write(workspace, item, temporary, form)
-        with open(temporary, "rb") as written:
-            os.fsync(written.fileno())
-        os.replace(temporary, item.file)
+        put_in_place(temporary, item.file)
     except OSError as error:
         raise cannot_write(item.file, error) from error
     finally:

@@ -21,7 +21,7 @@ from pathlib import Path, PurePosixPath
 from store import schema
 from store.database import hold_alone, lease, open_file
 from store.errors import DataError, WorkspaceError
-from store.files import cannot_write, read_json, temporary_name
+from store.files import cannot_write, put_in_place, read_json, temporary_name
 from store.ingest import ingest
 from store.upkeep.tables import count_rows
 from store.workspace import Workspace
@@ -82,7 +82,7 @@ def write_backup(workspace: Workspace, target: Path, *, full: bool = False, wait
                         tar.add(workspace.root / name, name, filter=_small)
                 _add_runs(tar, workspace, full)
         _verify(staged, manifest)
-        os.replace(staged, target)
+        put_in_place(staged, target)
     except OSError as error:
         raise cannot_write(target, error) from error
     finally:
@@ -183,11 +183,6 @@ def _packing(path: Path) -> Iterator[tarfile.TarFile]:
         tarfile.open(fileobj=stream, mode="w|", format=tarfile.PAX_FORMAT) as tar,
     ):
         yield tar
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _add_runs(tar: tarfile.TarFile, workspace: Workspace, full: bool) -> None:

@@ -10,6 +10,7 @@ from store.upkeep.losses import list_without_losses
 from store.upkeep.tables import REFERENCES, UNIQUE, list_tables
 
 REBUILD = "`odyssey store rebuild` makes the database anew."
+AGAIN = "`odyssey store rebuild --from BACKUP` takes them from a backup; else delete the run and launch it again."
 _EARLY = frozenset({"token_losses", "type_losses", "document_losses", "eval_tokens"})
 _TOLERANCE = 1e-6
 """Relative error of sums made in another order."""
@@ -64,7 +65,7 @@ def _partial(scene: Scene) -> Iterator[Finding]:
     if untexted:
         yield Finding("problem", f"the texts of {len(untexted)} evaluations are missing: {names(untexted)}", REBUILD)
     if short:
-        yield Finding("problem", f"blocks of {len(short)} evaluations are missing: {names(short)}", _again())
+        yield Finding("problem", f"blocks of {len(short)} evaluations are missing: {names(short)}", AGAIN)
 
 
 def _texts(scene: Scene) -> Iterator[Finding]:
@@ -106,7 +107,7 @@ def _aligned(scene: Scene) -> Iterator[Finding]:
     )
     if rows:
         told = names([f"{name} ({blocks} blocks)" for name, blocks in rows])
-        yield Finding("problem", f"losses of {len(rows)} evaluations do not align with their text: {told}", _again())
+        yield Finding("problem", f"losses of {len(rows)} evaluations do not align with their text: {told}", AGAIN)
 
 
 def _added_up(scene: Scene) -> Iterator[Finding]:
@@ -120,7 +121,7 @@ def _added_up(scene: Scene) -> Iterator[Finding]:
     )
     if rows:
         told = names([f"{name} ({n} losses, Σ {total:.6g}; said {p}, {s:.6g})" for name, n, p, total, s in rows])
-        yield Finding("problem", f"losses of {len(rows)} evaluations are not what was evaluated: {told}", _again())
+        yield Finding("problem", f"losses of {len(rows)} evaluations are not what was evaluated: {told}", AGAIN)
 
 
 def _sums_agree(scene: Scene) -> Iterator[Finding]:
@@ -132,11 +133,7 @@ def _sums_agree(scene: Scene) -> Iterator[Finding]:
         )
         found = [name for (name,) in rows]
         if found:
-            yield Finding("problem", f"{table} of {len(found)} evaluations do not add up: {names(found)}", _again())
-
-
-def _again() -> str:
-    return "`odyssey store rebuild --from BACKUP` takes them from a backup; else delete the run and launch it again."
+            yield Finding("problem", f"{table} of {len(found)} evaluations do not add up: {names(found)}", AGAIN)
 
 
 CHECKS = (

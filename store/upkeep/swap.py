@@ -12,7 +12,7 @@ from pathlib import Path
 
 from store.database import hold_alone, open_file
 from store.errors import DataError
-from store.files import cannot_write, temporary_name
+from store.files import cannot_write, put_in_place, temporary_name
 from store.upkeep.tables import count_rows
 from store.workspace import Workspace
 
@@ -73,21 +73,6 @@ def replace_database(workspace: Workspace, successor: Path) -> Path | None:
             os.rename(log_of(path), log_of(kept))
     put_in_place(successor, path)
     return kept
-
-
-def put_in_place(successor: Path, path: Path) -> None:
-    """Rename durably."""
-    _sync(successor)
-    os.replace(successor, path)
-    _sync(path.parent)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def compact(workspace: Workspace, wait_s: float = 60.0) -> tuple[int, int]:
