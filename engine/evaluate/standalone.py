@@ -1,27 +1,22 @@
 """A stand-alone evaluation in a process of its own: ``python -m engine.evaluate.standalone``.
 
-Reads a ``Scoring`` as JSON from stdin and answers with lines of JSON on stdout: ``{"progress": …}`` when there is news,
-at last ``{"result": …}``, ``{"error": …}`` or ``{"bug": …}``. Texts are read before anything slow is imported.
+Reads a ``Scoring`` as JSON from stdin and answers as ``engine.speaker`` says. Texts are read before anything slow is
+imported.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import math
-import os
 import resource
-import signal
-import sys
 import tempfile
 import time
-import traceback
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from engine.evaluate.texts import read_texts
+from engine.speaker import Say, serve
 from engine.spec.run import Scheme, Tokenizer
 from engine.spec.scoring import Scoring
 from store.errors import OdysseyError
@@ -35,8 +30,6 @@ if TYPE_CHECKING:
     from engine.evaluate.token_table import TokenTable
     from engine.models.decoder import Decoder
 
-Say = Callable[[str, int, int], None]
-SAY_EVERY_S = 0.1
 MEMORY_HINT = "Lower --batch-tokens or --window, or use --precision bf16."
 
 
@@ -187,46 +180,9 @@ def _recognise(folder: Path, decoder: Decoder, canary: Canary) -> None:
         canary.check_weights(decoder, facts.canary_loss, facts.model_id)
 
 
-class Speaker:
-    """Lines of JSON on the stdout this process was given; whatever else writes there goes to stderr."""
-
-    def __init__(self) -> None:
-        self._lines = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
-        os.dup2(2, 1)
-        self._said = (-math.inf, "")
-
-    def say(self, phase: str, done: int, total: int) -> None:
-        """Pass progress on, at most every ``SAY_EVERY_S``."""
-        now = time.monotonic()
-        if phase != self._said[1] or now - self._said[0] >= SAY_EVERY_S or (total and done >= total):
-            self._said = (now, phase)
-            self.send(progress={"phase": phase, "done": done, "total": total})
-
-    def send(self, **message: Any) -> None:
-        self._lines.write(json.dumps(message) + "\n")
-
-
 def main() -> None:
-    """Evaluate what stdin asks for. Ends at once, without leaving files, when told to or when nobody listens."""
-    # The parent decides what an interrupt means, and ends this process with SIGTERM.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    for ending in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(ending, _leave)
-    speaker = Speaker()
-    try:
-        speaker.send(result=score(Scoring.model_validate_json(sys.stdin.read()), speaker.say))
-    except BrokenPipeError:
-        raise SystemExit(1) from None
-    except OdysseyError as error:
-        speaker.send(error={"message": error.message, "hint": error.hint, "exit_code": error.exit_code})
-    except MemoryError:
-        speaker.send(error={"message": "memory ran out", "hint": MEMORY_HINT, "exit_code": 1})
-    except Exception as error:
-        speaker.send(bug={"message": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()})
-
-
-def _leave(number: int, _frame: object) -> NoReturn:
-    raise SystemExit(128 + number)
+    """Evaluate what stdin asks for."""
+    serve(lambda asked, say: score(Scoring.model_validate_json(asked), say), memory_hint=MEMORY_HINT)
 
 
 if __name__ == "__main__":

@@ -2,33 +2,21 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
-from engine.launch.workers import MALLOC
 from engine.spec.run import Model
-from store.errors import DataError, OdysseyError, WorkspaceError
+from odyssey_tui.services.asking import Hear, ask
+from store.errors import DataError, WorkspaceError
 from store.names import suggest
 
 if TYPE_CHECKING:
     from engine.spec.scoring import Scoring
     from store.workspace import Workspace
 
-COMMAND = (sys.executable, "-m", "engine.evaluate.standalone")
 FACTS = "odyssey.json"
 """In the folder of every saved state."""
-LEAVE_S = 5.0
-"""What a process that was told to end gets to take its temporary files away."""
-
-
-class EvaluationBug(Exception):
-    """The process met an unexpected error; its traceback is a note."""
 
 
 def name_model(name: str, revision: str | None, workspace: Callable[[], Workspace]) -> tuple[Model, Workspace | None]:
@@ -82,76 +70,12 @@ def _find_run(name: str, workspace: Workspace) -> str:
     )
 
 
-def score(scoring: Scoring, hear: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
-    """Have a process evaluate; ``hear`` gets its progress (``phase``, ``done``, ``total``). Returns its result.
-
-    The process ends with this call, however it ends. OdysseyError for what it found wrong and for its sudden death.
-    """
-    with (
-        tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as console,
-        subprocess.Popen(
-            COMMAND,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=console,
-            text=True,
-            encoding="utf-8",
-            env={**os.environ, **MALLOC},
-        ) as process,
-    ):
-        try:
-            _ask(process, scoring)
-            result = _listen(process, hear)
-            process.wait()
-        except BaseException:
-            _end(process)
-            raise
-        if result is None:
-            raise _explain_death(process.returncode, console)
-        return result
-
-
-def _ask(process: subprocess.Popen[str], scoring: Scoring) -> None:
-    assert process.stdin is not None
-    process.stdin.write(scoring.model_dump_json())
-    process.stdin.close()
-
-
-def _listen(process: subprocess.Popen[str], hear: Callable[[dict[str, Any]], None]) -> dict[str, Any] | None:
-    assert process.stdout is not None
-    for line in process.stdout:
-        message = json.loads(line)
-        if "progress" in message:
-            hear(message["progress"])
-        elif "error" in message:
-            error = OdysseyError(message["error"]["message"], message["error"]["hint"])
-            error.exit_code = message["error"]["exit_code"]
-            raise error
-        elif "bug" in message:
-            bug = EvaluationBug(message["bug"]["message"])
-            bug.add_note(message["bug"]["traceback"])
-            raise bug
-        else:
-            result: dict[str, Any] = message["result"]
-            return result
-    return None
-
-
-def _end(process: subprocess.Popen[str]) -> None:
-    process.terminate()
-    try:
-        process.wait(LEAVE_S)
-    except (subprocess.TimeoutExpired, KeyboardInterrupt):
-        process.kill()
-
-
-def _explain_death(status: int, console: IO[str]) -> OdysseyError:
-    console.seek(0)
-    said = [line for line in console.read().splitlines() if line.strip()]
-    if status == -9:
-        return OdysseyError(
-            "the evaluation was killed, most likely because memory ran out",
-            "Lower --batch-tokens or --window, or use a smaller model.",
-        )
-    words = f"; its last words: {said[-1].strip()}" if said else ""
-    return OdysseyError(f"the evaluation died with status {status}{words}", "Try again; if it dies again, report it.")
+def score(scoring: Scoring, hear: Hear) -> dict[str, Any]:
+    """Have a process evaluate; errors and ``hear`` as of ``asking.ask``."""
+    return ask(
+        "engine.evaluate.standalone",
+        scoring.model_dump_json(),
+        hear,
+        noun="evaluation",
+        killed_hint="Lower --batch-tokens or --window, or use a smaller model.",
+    )
