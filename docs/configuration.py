@@ -43,7 +43,8 @@ INTRODUCTION = """\
 An experiment is one YAML file. `odyssey launch FILE --dry-run` says what it expands into and what that takes; every
 mistake in it is reported with its line and what to do. `--set a.b=value` overrides a key for one launch. Paths are
 relative to the file. "or several" means that a value and a list of values are both understood; all axes of an `adapt`
-block are crossed. `required` keys have no default.
+block are crossed. `required` keys have no default. Paths may begin with a variable of the environment
+(`$DATA/law.jsonl`).
 
 *This page is written by `python docs/configuration.py` from the models in `engine/spec`.*
 
@@ -165,6 +166,7 @@ _SHOWN = {
     "object": _mapping,
 }
 LINKS = {model.__name__: f"[{title}](#{_anchor(title)})" for title, model in SECTIONS}
+LINKS["TrainingChanges"] = f"keys of {LINKS['Training']}"
 
 
 def _default(value: Any) -> str:

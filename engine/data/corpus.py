@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from engine.data.reading import ReadCorpus, ReadDocument, read_corpus
 from engine.data.sources import paths
 from engine.data.sources.base import SPLITS, Split, hash_order
 from engine.data.sources.registry import is_path
-from engine.data.split import assign_splits, cut_points
+from engine.data.split import assign_splits, choose_part, cut_points
 from engine.spec.run import Corpus
 from store.errors import DataError
 from store.files import read_json, write_json
@@ -111,6 +111,8 @@ def _build(corpus: Corpus, folder: Path) -> None:
     import pyarrow.parquet as pq
 
     read = read_corpus(corpus)
+    if corpus.part is not None:
+        read = replace(read, documents=_part(corpus, read))
     rows = _split(corpus, read)
     if corpus.newlines == "strip":
         rows = [(split, document.with_text(_strip(document.text))) for split, document in rows]
@@ -152,6 +154,30 @@ def _split(corpus: Corpus, read: ReadCorpus) -> list[tuple[Split, ReadDocument]]
     splits = assign_splits(sizes, test_share=corpus.test_share, valid_share=corpus.valid_share, seed=corpus.split_seed)
     _note_shares(corpus, splits, sizes, read)
     return [(splits[group], document) for group, document in zip(groups, documents, strict=True)]
+
+
+def _part(corpus: Corpus, read: ReadCorpus) -> list[ReadDocument]:
+    """The documents of the part that is asked for: whole groups, or documents where one group is all there is."""
+    number, parts = map(int, (corpus.part or "1/1").split("/"))
+    alone = len({document.group for document in read.documents}) == 1
+
+    def unit(document: ReadDocument) -> str:
+        return document.doc_id if alone else document.group
+
+    sizes: dict[Split | None, Counter[str]] = {}
+    for document in read.documents:
+        sizes.setdefault(document.split, Counter())[unit(document)] += document.n_bytes
+    # Each of the splits that a published dataset brings is divided by itself.
+    chosen = {split: choose_part(of_split, number, parts) for split, of_split in sizes.items()}
+    kept = [document for document in read.documents if unit(document) in chosen[document.split]]
+    read.notes.append(f"part {corpus.part}: {len(kept)} of {len(read.documents)} documents")
+    if not kept:
+        held = f"{len({unit(document) for document in read.documents})} {'documents' if alone else 'groups'}"
+        raise DataError(
+            f"corpus '{corpus.name}': part {corpus.part} is empty: there are {held}",
+            "Divide it into fewer parts, or give it more text.",
+        )
+    return kept
 
 
 def _by_position(corpus: Corpus, document: ReadDocument) -> list[tuple[Split, ReadDocument]]:

@@ -99,13 +99,27 @@ def tokenise_eval_set(spec: EvalSet, tokenizer: LoadedTokenizer, workspace: Work
     Raises DataError when a corpus has no text in the split.
     """
     sources = [snapshot(corpus, workspace) for corpus in spec.corpora]
-    content = [EVAL_SET_FORMAT, [source.fingerprint for source in sources], spec.split, tokenizer.tokenizer_id]
+    content = [EVAL_SET_FORMAT, _texts(spec, sources), spec.split, tokenizer.tokenizer_id]
     key = content_key([*content, spec.max_tokens])
     folder = cached_folder(
         workspace.cache / "eval_sets" / key, lambda temporary: _build(spec, key, sources, tokenizer, temporary)
     )
     with reading(folder):
         return _load(folder)
+
+
+def join_lines(text: str) -> str:
+    """The lines that hold anything, stripped and joined by one space; a line end at the very end becomes one, too.
+
+    Documents that are consecutive pieces of one text stay apart that way.
+    """
+    joined = " ".join(line for line in map(str.strip, text.split("\n")) if line)
+    return f"{joined} " if joined and text.endswith("\n") else joined
+
+
+def _texts(spec: EvalSet, sources: list[CorpusSnapshot]) -> list[str]:
+    """What identifies the text, whatever the tokenizer and the cut."""
+    return [source.fingerprint for source in sources] + ([] if spec.join == "newline" else [spec.join])
 
 
 @dataclass(frozen=True)
@@ -139,7 +153,7 @@ def _build(spec: EvalSet, key: str, sources: list[CorpusSnapshot], tokenizer: Lo
         byte_end=np.concatenate([document.ends for document in documents]),
         n_bytes=int(sum(document.ends[-1] for document in documents)),
         documents=tuple((document.corpus, document.doc_id, int(document.ends[-1])) for document in documents),
-        fingerprint=content_key([source.fingerprint for source in sources]),
+        fingerprint=content_key(_texts(spec, sources)),
     )
     pq.write_table(result.table(), folder / "eval_set.parquet", compression="zstd")
     pq.write_table(result.documents_table(), folder / "documents.parquet", compression="zstd")
@@ -183,7 +197,7 @@ def _tokenise(source: CorpusSnapshot, spec: EvalSet, tokenizer: LoadedTokenizer,
     found: list[_Tokenised] = []
     held = 0
     for document in source.documents(spec.split):
-        ids, ends = encoder.encode(document.text)
+        ids, ends = encoder.encode(join_lines(document.text) if spec.join == "space" else document.text)
         if len(ids):
             found.append(_Tokenised(source.name, document.doc_id, ids, ends))
             held += len(ids)

@@ -29,6 +29,21 @@ def assign_splits(
     return splits
 
 
+def choose_part(sizes: Mapping[str, int], number: int, parts: int) -> set[str]:
+    """The units (groups or documents) of part ``number`` of ``parts`` (from 1), of about the same bytes each.
+
+    In the order of a hash that has nothing to do with ``assign_splits``, each unit joins the part that holds least.
+    """
+    held = [0] * parts
+    chosen = set()
+    for unit in sorted(sizes, key=lambda unit: hash_order(f"part:{unit}")):
+        part = held.index(min(held))
+        held[part] += sizes[unit]
+        if part == number - 1:
+            chosen.add(unit)
+    return chosen
+
+
 def cut_points(text: str, *, test_share: float, valid_share: float) -> tuple[int, int]:
     """Where to cut one document into train, valid and test: two character positions, each after a line end if any."""
     valid_at = _line_end(text, round(len(text) * (1 - test_share - valid_share)))

@@ -8,7 +8,7 @@ from itertools import product
 
 from engine.spec.experiment import AdaptBlock, Experiment, PretrainedBase
 from engine.spec.methods import takes
-from engine.spec.run import Method
+from engine.spec.run import Method, Newlines, Training
 
 _KEEPS = ("none", "final", "all")
 
@@ -25,13 +25,22 @@ class Cell:
     ptpp: float | None
     size: str | None
     method: Method
-    lr: float
+    training: Training
+    """With the cell's own rate."""
     seed: int
     atpp: tuple[float, ...]
     adapt_tokens: tuple[int, ...]
     keep: str
     wise_ft: tuple[float, ...] = ()
     share: bool = True
+    variant: str | None = None
+    newlines: Newlines = "keep"
+    """Of the domain's training text."""
+
+    @property
+    def lr(self) -> float:
+        """Peak learning rate."""
+        return self.training.lr
 
     @property
     def budgets(self) -> tuple[str, tuple[float, ...]]:
@@ -51,6 +60,8 @@ class Cell:
             "rank": rank,
             "lr": self.lr,
             "seed": self.seed,
+            **({"variant": self.variant} if self.variant else {}),
+            **({"newlines": self.newlines} if self.newlines != "keep" else {}),
         }
 
 
@@ -84,23 +95,26 @@ def _cross_block(experiment: Experiment, block: AdaptBlock) -> Iterator[Cell]:
         block.ptpp or (base.ptpp if pretrained else (None,)),
         block.replay_ratio,
         _tuned(experiment, block),
+        block.newlines or (None,),
         experiment.seeds,
         _budgets(block),
     )
-    for domain, size, ptpp, replay_ratio, (method, lr), seed, (atpp, adapt_tokens) in axes:
+    for domain, size, ptpp, replay_ratio, (method, training), newlines, seed, (atpp, adapt_tokens) in axes:
         yield Cell(
             domain=domain,
             replay_ratio=replay_ratio,
             ptpp=ptpp,
             size=size,
             method=method,
-            lr=lr,
+            training=training,
             seed=seed,
             atpp=atpp,
             adapt_tokens=adapt_tokens,
             keep=block.keep,
             wise_ft=tuple(sorted(block.wise_ft)),
             share=block.share,
+            variant=block.variant,
+            newlines=newlines or experiment.corpora[domain].newlines,
         )
 
 
@@ -112,14 +126,15 @@ def _budgets(block: AdaptBlock) -> list[tuple[tuple[float, ...], tuple[int, ...]
     return [((budget,), ()) for budget in atpp] + [((), (budget,)) for budget in adapt_tokens]
 
 
-def _tuned(experiment: Experiment, block: AdaptBlock) -> list[tuple[Method, float]]:
-    """Methods with each of their learning rates."""
-    training = experiment.training
-    default = (training.lr,) if training else ()
+def _tuned(experiment: Experiment, block: AdaptBlock) -> list[tuple[Method, Training]]:
+    """Methods with the training at each of their learning rates."""
+    training = experiment.training_of(block)
+    if training is None:
+        return []
     found = []
     for method in dict.fromkeys(_methods(block)):
         rates = block.lr.get(method.name) if isinstance(block.lr, dict) else block.lr
-        found += [(method, rate) for rate in rates or default]
+        found += [(method, training.model_copy(update={"lr": rate})) for rate in rates or (training.lr,)]
     return found
 
 

@@ -30,7 +30,9 @@ from engine.spec.run import (
     EvaluateJob,
     FitJob,
     Job,
+    Method,
     Model,
+    Newlines,
     PrepareJob,
     PretrainJob,
     Resources,
@@ -91,15 +93,17 @@ class _Builder:
 
     def __post_init__(self) -> None:
         self.parts = Parts(self.experiment, self.known.base, self.known.vocabulary)
+        self.cells = cross(self.experiment)
 
     def add_prepare(self) -> None:
         experiment = self.experiment
         similar = experiment.similarity.domains or () if experiment.similarity else ()
         trained_on = (corpus.name for corpus in self.parts.tokenizer.train_on)
         names = dict.fromkeys((*trained_on, *experiment.base.corpora, *experiment.domains, *similar))
+        corpora = (*self.parts.corpora(tuple(names)), *(self.parts.trained_on(cell) for cell in self.cells))
         sequences = [self.parts.scheme.window, *(training.sequence for training in self._trainings())]
         job = PrepareJob(
-            corpora=self.parts.corpora(tuple(names)),
+            corpora=tuple({corpus.key(): corpus for corpus in corpora}.values()),
             tokenizer=self.parts.tokenizer,
             sets=(*self.parts.base_sets, *self.parts.domain_sets(experiment.domains, "other")),
             separators=tuple(sorted({training.separator for training in self._trainings()})) or ("eos",),
@@ -108,9 +112,9 @@ class _Builder:
         self.prepare_id = self._add("prepare", job)
 
     def _trainings(self) -> tuple[Training, ...]:
-        base, adapting = self.experiment.base, self.experiment.training if self.experiment.adapt else None
-        found = (base.training if isinstance(base, PretrainedBase) else None, adapting)
-        return tuple(training for training in found if training is not None)
+        base = self.experiment.base
+        own = (base.training,) if isinstance(base, PretrainedBase) else ()
+        return (*own, *(cell.training for cell in self.cells))
 
     def add_bases(self) -> None:
         """Only base text is scored here: what is adapted to later must not change what a base model is."""
@@ -157,11 +161,10 @@ class _Builder:
         )
 
     def add_adaptations(self) -> None:
-        cells = cross(self.experiment)
         rates: dict[str, set[float]] = {}
-        for cell in cells:
+        for cell in self.cells:
             rates.setdefault(self._cell_name(cell), set()).add(cell.lr)
-        for cell in cells:
+        for cell in self.cells:
             apart = [f"lr{cell.lr:g}"] if len(rates[self._cell_name(cell)]) > 1 else []
             apart += [] if cell.share else [state_name(cell.budgets[0], cell.budgets[1][0])]
             self.adapted.append((cell, self._add_adaptation(cell, "-".join(apart))))
@@ -181,13 +184,13 @@ class _Builder:
         job = AdaptJob(
             base=base,
             tokenizer=self.parts.tokenizer,
-            target=experiment.corpora[cell.domain],
+            target=self.parts.trained_on(cell),
             replay=self.parts.base_corpora if cell.replay_ratio else (),
             replay_ratio=cell.replay_ratio,
             atpp=cell.atpp,
             adapt_tokens=cell.adapt_tokens,
             method=cell.method,
-            training=experiment.training.model_copy(update={"lr": cell.lr}),
+            training=cell.training,
             evaluation=evaluation,
             wise_ft=cell.wise_ft,
             keep=cell.keep,
@@ -308,11 +311,25 @@ class _Builder:
                 )
 
     def _fitted_runs(self, domain: str) -> tuple[str, ...]:
-        """One population for the law: one method at one rate; full fine-tuning and the experiment's rate come first."""
+        """One population for the law: one method trained in one way, on one form of the text; full fine-tuning, the
+        experiment's own training and the corpus's own text come first."""
         of_domain = [(cell, run_id) for cell, run_id in self.adapted if cell.domain == domain]
-        lr = self.experiment.training.lr if self.experiment.training else None
-        chosen, _ = min(of_domain, key=lambda found: (found[0].method.name != "full", found[0].lr != lr))
-        return tuple(run_id for cell, run_id in of_domain if (cell.method, cell.lr) == (chosen.method, chosen.lr))
+        own = self.experiment.training
+        text = self.experiment.corpora[domain].newlines
+
+        def population(cell: Cell) -> tuple[Method, Training, Newlines]:
+            return cell.method, cell.training, cell.newlines
+
+        def oddity(cell: Cell) -> tuple[bool, ...]:
+            return (
+                cell.method.name != "full",
+                cell.training != own,
+                cell.newlines != text,
+                own is None or cell.lr != own.lr,
+            )
+
+        chosen = population(min((cell for cell, _ in of_domain), key=oddity))
+        return tuple(run_id for cell, run_id in of_domain if population(cell) == chosen)
 
     def _add(
         self,
@@ -367,4 +384,6 @@ class _Builder:
         parts += [f"p{cell.ptpp:g}"] if cell.ptpp is not None else []
         parts += [cell.size or self.parts.base_label]
         parts += [f"{cell.method.name}{cell.method.rank}"] if cell.method.name != "full" else []
+        parts += [] if cell.newlines == self.experiment.corpora[cell.domain].newlines else [f"nl-{cell.newlines}"]
+        parts += [cell.variant] if cell.variant else []
         return "-".join(parts) + _seed_suffix(cell.seed)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from functools import cached_property
 
 from engine.plan.bases import BaseFacts
+from engine.plan.cells import Cell
 from engine.plan.cost import count_parameters, count_vocabulary
 from engine.plan.ladders import tokens_seen
 from engine.plan.shape import Shape, shape_of, shape_of_base
 from engine.spec.experiment import Experiment, PretrainedBase
-from engine.spec.run import Architecture, Corpus, EvalSet, Evaluation, Model, Scheme, Tokenizer
+from engine.spec.run import Architecture, Corpus, EvalSet, Evaluation, Join, Model, Scheme, Tokenizer
 
 DEFAULT_WINDOW = 1024
 BASE_SET = "base"
@@ -63,15 +64,30 @@ class Parts:
     @cached_property
     def base_sets(self) -> tuple[EvalSet, ...]:
         """The base corpora together, as one set; none for a base without corpora."""
-        return (self._set(BASE_SET, "base", self.base_corpora),) if self.base_corpora else ()
+        return (self._set(BASE_SET, "base", self.base_corpora, self._joins[0]),) if self.base_corpora else ()
 
     def domain_sets(self, names: tuple[str, ...], role: str) -> tuple[EvalSet, ...]:
-        """One set for each domain: the same for every run, whatever the role."""
-        return tuple(self._set(name, role, self.corpora((name,))) for name in names)
+        """The sets of each domain: the same for every run, whatever the role; only the first join has that role."""
+        first, *further = self._joins
+        own = [self._set(name, role, self.corpora((name,)), first) for name in names]
+        return (
+            *own,
+            *(self._set(f"{name}+{join}", "other", self.corpora((name,)), join) for name in names for join in further),
+        )
 
-    def _set(self, name: str, role: str, corpora: tuple[Corpus, ...]) -> EvalSet:
+    @property
+    def _joins(self) -> tuple[Join, ...]:
+        return self._experiment.evaluate.join
+
+    def _set(self, name: str, role: str, corpora: tuple[Corpus, ...], join: Join) -> EvalSet:
         chosen = self._experiment.evaluate
-        return EvalSet(name=name, role=role, corpora=corpora, split=chosen.split, max_tokens=chosen.max_tokens)
+        return EvalSet(
+            name=name, role=role, corpora=corpora, split=chosen.split, max_tokens=chosen.max_tokens, join=join
+        )
+
+    def trained_on(self, cell: Cell) -> Corpus:
+        """The domain's corpus as a cell's training reads it."""
+        return self._experiment.corpora[cell.domain].model_copy(update={"newlines": cell.newlines})
 
     def evaluation(self, sets: tuple[EvalSet, ...]) -> Evaluation:
         return Evaluation(sets=sets, scheme=self.scheme, batch_tokens=self._experiment.evaluate.batch_tokens)

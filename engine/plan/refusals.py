@@ -26,6 +26,9 @@ def refuse_unfitting(experiment: Experiment, known: Known) -> None:
     lengths = {"evaluate.window": experiment.evaluate.window}
     if experiment.adapt and experiment.training:
         lengths["adapt_training.sequence"] = experiment.training.sequence
+    for index, block in enumerate(experiment.adapt):
+        if block.training and "sequence" in block.training.model_fields_set:
+            lengths[f"adapt.{index}.training.sequence"] = block.training.sequence
     for key, length in lengths.items():
         if length and facts.context and length > facts.context:
             raise ConfigError(

@@ -27,7 +27,8 @@ def check_methods(experiment: Experiment, block: AdaptBlock, path: KeyPath) -> I
             if not PEFT_METHODS[name].conv1d:
                 text = f"= {name} cannot adapt the layers of the family gpt2 (Conv1D)"
                 yield Problem((*path, "method"), text, "Use another method, or base.family: llama.")
-    if block.wise_ft and experiment.training and experiment.training.sharding == "full":
+    training = experiment.training_of(block)
+    if block.wise_ft and training and training.sharding == "full":
         yield Problem((*path, "wise_ft"), "needs whole weights", "Use sharding: none, or leave wise_ft out.")
     if block.quantize != "none":
         yield from _check_quantized(experiment, block, path)

@@ -25,6 +25,7 @@ def check(experiment: Experiment, written: Any) -> list[Problem]:
         *check_cluster(experiment),
         *check_validation(experiment),
         *_check_evaluate(experiment),
+        *_check_groups(experiment, written),
     ]
     for index, block in enumerate(experiment.adapt):
         found += _check_block(experiment, block, ("adapt", index), written)
@@ -171,7 +172,9 @@ def _check_evaluate(experiment: Experiment) -> Iterator[Problem]:
 
 def _check_block(experiment: Experiment, block: AdaptBlock, path: KeyPath, written: Any) -> Iterator[Problem]:
     base = experiment.base
-    training = experiment.training
+    training = experiment.training_of(block)
+    if block.training:
+        yield from _check_changes(experiment, block, path)
     if training and block.share:
         yield from check_shared(training, path, len(block.atpp or block.adapt_tokens), "its budget")
     if bool(block.atpp) == bool(block.adapt_tokens):
@@ -193,6 +196,32 @@ def _check_block(experiment: Experiment, block: AdaptBlock, path: KeyPath, writt
     for axis, values in ("ptpp", block.ptpp), ("size", block.size):
         if values:
             yield Problem((*path, axis), "has no meaning for an existing base", "Remove it.")
+
+
+def _check_changes(experiment: Experiment, block: AdaptBlock, path: KeyPath) -> Iterator[Problem]:
+    """What a block does otherwise than ``adapt_training``: it has a name, and makes sense as a whole."""
+    base, here = experiment.base, (*path, "training")
+    training = experiment.training_of(block)
+    if not block.variant:
+        yield Problem(here, "has no name to tell its runs apart by", "Add variant: …, like variant: kl-newline.")
+    if training is None or block.training is None:
+        return
+    yield from check_training(training, here)
+    if "lr" in block.training.model_fields_set and block.lr:
+        yield Problem((*here, "lr"), "is given, and so is lr of the block", "Keep one of them.")
+    if isinstance(base, PretrainedBase) and training.sequence > base.context:
+        text = f"is {training.sequence}, longer than base.context {base.context}"
+        yield Problem((*here, "sequence"), text, "Shorten the sequence or raise the context.")
+
+
+def _check_groups(experiment: Experiment, written: Any) -> Iterator[Problem]:
+    group_of: dict[str, str] = {}
+    for group, names in experiment.groups.items():
+        path: KeyPath = ("groups", group)
+        yield from _unknown(names, list(experiment.corpora), path, written, "is no corpus of this experiment")
+        for name in names:
+            if (other := group_of.setdefault(name, group)) != group:
+                yield Problem(path, f"holds {name}, which is in the group {other}, too", "A domain has one group.")
 
 
 def _check_similarity(experiment: Experiment, chosen: SimilarityChoice) -> Iterator[Problem]:

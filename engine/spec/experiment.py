@@ -20,7 +20,18 @@ from pydantic import (
     Tag,
 )
 
-from engine.spec.run import Corpus, Method, MethodName, PerParameter, Quantization, Ratio, Slurm, Training
+from engine.spec.run import (
+    Corpus,
+    Join,
+    Method,
+    MethodName,
+    Newlines,
+    PerParameter,
+    Quantization,
+    Ratio,
+    Slurm,
+    Training,
+)
 from engine.spec.strict import Strict
 
 _BYTES = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*([kKMG]i?)?B\s*$")
@@ -165,6 +176,18 @@ Base = Annotated[
 ]
 
 
+class TrainingChanges(Training):
+    """What a block of adaptations does otherwise than ``adapt_training``: any of its keys."""
+
+    lr: PositiveFloat | None = None  # type: ignore[assignment]
+    """The rate, where the block lists none under ``lr``."""
+
+    def of(self, training: Training) -> Training:
+        """``training`` with what was written here."""
+        changed = {name: getattr(self, name) for name in self.model_fields_set}
+        return training.model_copy(update={name: value for name, value in changed.items() if value is not None})
+
+
 class AdaptBlock(Written):
     """One grid of adaptations: every axis is a value or a list, and all of them are crossed."""
 
@@ -205,6 +228,13 @@ class AdaptBlock(Written):
     ] = None
     """Peak learning rates, for all methods or ``{full: 5e-5, lora: [2e-4, 5e-4]}``; by default ``adapt_training``'s,
     also for a method that is not named."""
+    variant: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    """A word for what this block does otherwise, to name, group and compare its runs by."""
+    newlines: Annotated[tuple[Newlines, ...] | None, *AllOr] = None
+    """Line ends of the domain's training text, kept or stripped; by default as the corpus says. What is scored stays
+    the text of the corpus."""
+    training: TrainingChanges | None = None
+    """Keys of ``adapt_training`` that differ here, such as masks or anneal_share; needs a ``variant``."""
     share: bool = True
     """One trajectory through all budgets; false trains each from the base."""
     wise_ft: Annotated[tuple[Ratio, ...], BeforeValidator(_as_items), AfterValidator(_distinct)] = ()
@@ -230,6 +260,9 @@ class EvaluateChoice(Written):
     """Which split is scored."""
     max_tokens: PositiveInt | None = None
     """Tokens of each evaluation set; by default all of the split."""
+    join: Annotated[tuple[Join, ...], *Several] = ("newline",)
+    """How lines of the scored text are joined: as they are, or by spaces. Of several the first is the domain's own
+    score, the others are further sets, named like ``law+space``."""
     other_domains: bool = False
     """Score every adapted state on all domains of the experiment."""
     batch_tokens: PositiveInt = 8192
@@ -323,6 +356,8 @@ class Experiment(Written):
     """Each repeats everything that is random: weights, data order, adapters."""
     evaluate: EvaluateChoice = EvaluateChoice()
     """How states are scored."""
+    groups: dict[str, Names] = Field(default_factory=dict)
+    """Groups of domains, like ``{wiki: [art, logic], s2orc: [cs]}``: similarity is correlated within them, too."""
     similarity: SimilarityChoice | None = None
     """Leave out for none."""
     laws: LawsChoice | None = None
@@ -341,3 +376,8 @@ class Experiment(Written):
     def training(self) -> Training | None:
         """Optimisation of the adaptations; None when an existing base is adapted without any given."""
         return self.adapt_training or (self.base.training if isinstance(self.base, PretrainedBase) else None)
+
+    def training_of(self, block: AdaptBlock) -> Training | None:
+        """Optimisation of a block's adaptations."""
+        common = self.training
+        return block.training.of(common) if common and block.training else common

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,14 @@ from engine.spec.problems import Problem, from_validation, nearest, raise_proble
 from store.errors import ConfigError
 
 SCHEMES = ("installation", "hf", "m2d2")
+VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 
 
 def load_experiment(path: Path | str, overrides: Sequence[str] = ()) -> Experiment:
     """The experiment in a YAML file, with ``a.b=value`` overrides applied.
 
-    Paths inside are relative to the file, those of an override to the working directory; sizes may be written ``3MB``.
+    Paths inside are relative to the file, those of an override to the working directory, and may begin with a variable
+    of the environment (``$DATA/law``); sizes may be written ``3MB``.
     Raises ``ConfigError``.
     """
     path = Path(path).expanduser()
@@ -92,6 +95,10 @@ def _resolve_corpus(entry: Any, path: tuple[str, ...], located: Located, folder:
     source = entry.get("source")
     if isinstance(source, str) and source.partition(":")[0] not in SCHEMES:
         place = (*path, "source")
+        if unset := _unset_variables(source):
+            text = f"names {source!r}, and ${unset[0]} is not set in the environment"
+            problems.append(Problem(place, text, f"export {unset[0]}=… to the folder that it stands for."))
+            return entry
         file = _absolute(source, place, located, folder)
         if not os.path.exists(file):
             around = sorted(item.name for item in file.parent.glob("[!.]*")) if os.path.isdir(file.parent) else []
@@ -126,4 +133,9 @@ def _resolve_model(model: str, path: tuple[str, ...], located: Located, folder: 
 
 def _absolute(written: str, path: tuple[str, ...], located: Located, folder: Path) -> Path:
     start = Path.cwd() if located.place(path).startswith("--set") else folder
-    return (start / Path(written).expanduser()).resolve()
+    return (start / Path(os.path.expandvars(written)).expanduser()).resolve()
+
+
+def _unset_variables(written: str) -> list[str]:
+    """Variables in a path that the environment does not know."""
+    return [name for pair in VARIABLE.findall(written) if (name := "".join(pair)) not in os.environ]

@@ -28,9 +28,9 @@ def check_validation(experiment: Experiment) -> Iterator[Problem]:
     base = experiment.base
     if isinstance(base, PretrainedBase) and base.training.validate_every:
         yield from _without_valid(experiment, base.corpora, ("base", "training", "validate_every"))
-    if experiment.training and experiment.training.validate_every:
-        own: KeyPath = ("adapt_training",) if experiment.adapt_training else ("base", "training")
-        yield from _without_valid(experiment, experiment.domains, (*own, "validate_every"))
+    for path, training, domains in _adapting(experiment):
+        if training.validate_every:
+            yield from _without_valid(experiment, domains, (*path, "validate_every"))
 
 
 def _without_valid(experiment: Experiment, names: Sequence[str], path: KeyPath) -> Iterator[Problem]:
@@ -63,3 +63,17 @@ def _trainings(experiment: Experiment) -> Iterator[tuple[KeyPath, Training]]:
         yield ("base", "training"), experiment.base.training
     if experiment.adapt_training:
         yield ("adapt_training",), experiment.adapt_training
+    for index, block in enumerate(experiment.adapt):
+        if block.training and (training := experiment.training_of(block)):
+            yield ("adapt", index, "training"), training
+
+
+def _adapting(experiment: Experiment) -> Iterator[tuple[KeyPath, Training, Sequence[str]]]:
+    """Where the training of adaptations is written, and the domains it serves."""
+    own: KeyPath = ("adapt_training",) if experiment.adapt_training else ("base", "training")
+    common = tuple(dict.fromkeys(name for block in experiment.adapt if not block.training for name in block.domain))
+    if experiment.training and common:
+        yield own, experiment.training, common
+    for index, block in enumerate(experiment.adapt):
+        if block.training and (training := experiment.training_of(block)):
+            yield ("adapt", index, "training"), training, block.domain

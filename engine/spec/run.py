@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import AfterValidator, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from engine.spec.strict import Strict
 
@@ -21,7 +21,16 @@ PerParameter = Annotated[PositiveFloat, Field(le=1e9)]
 TokenClass = Literal["newline", "whitespace", "punctuation", "digits", "function", "word", "special", "other"]
 Separator = Literal["eos", "newline", "none"]
 Quantization = Literal["none", "8bit", "4bit"]
+Join = Literal["newline", "space"]
+Newlines = Literal["keep", "strip"]
 Decay = Annotated[float, Field(ge=0.0, lt=1.0)]
+
+
+def _check_part(value: str) -> str:
+    number, _, parts = value.partition("/")
+    if number.isdecimal() and parts.isdecimal() and 1 <= int(number) <= int(parts) <= 1000:
+        return f"{int(number)}/{int(parts)}"
+    raise ValueError(f"is {value!r}; write which of how many parts, like 1/2")
 
 
 class Corpus(Strict):
@@ -46,10 +55,13 @@ class Corpus(Strict):
     """Documents of one group never cross a split; without it the group is the document's file or package."""
     where: dict[str, str] = Field(default_factory=dict)
     """Keep only records whose fields have these values (JSONL, Parquet and hub sources)."""
-    newlines: Literal["keep", "strip"] = "keep"
+    newlines: Newlines = "keep"
     """Keep line ends, or strip the lines and join them, after splitting."""
     max_bytes: PositiveInt | None = None
     """Read no more than this (a number, or like ``3MB``, ``1GiB``)."""
+    part: Annotated[str, AfterValidator(_check_part)] | None = None
+    """One of several disjoint parts of about the same bytes, like ``1/2``: whole groups, the same whatever is asked of
+    the other parts. Half of a text can so be pretrained on and the other half adapted to."""
     test_share: Ratio = 0.1
     """Share of the bytes held out for evaluation."""
     valid_share: Ratio = 0.02
@@ -76,6 +88,8 @@ class EvalSet(Strict):
     corpora: tuple[Corpus, ...]
     split: Literal["valid", "test"] = "test"
     max_tokens: PositiveInt | None = None
+    join: Join = "newline"
+    """How the lines of a document are joined: as they are, or stripped and by one space."""
 
 
 class Scheme(Strict):

@@ -22,6 +22,12 @@ class AdaptationPoint:
     method: str | None
     size: str | None
     seed: int | None
+    lr: float | None
+    rank: int | None
+    variant: str | None
+    """What its block of the experiment calls itself."""
+    newlines: str
+    """Line ends of the domain's training text: ``keep`` or ``strip``."""
     n_params: int | None
     ptpp: float | None
     """None when the tokens the base model has seen are unknown."""

@@ -183,3 +183,29 @@ def test_documents_file_has_the_documented_columns(workspace: Workspace, corpora
     taken = snapshot(corpora[0], workspace)
     names = pq.read_schema(taken.path / "documents.parquet").names
     assert names == ["split", "group", "doc_id", "path", "text", "n_bytes", "digest"]
+
+
+def test_parts_of_a_corpus_share_no_group(tmp_path: Path, workspace: Workspace) -> None:
+    records = [{"id": str(n), "group": f"g{n % 9}", "text": f"text number {n} " * (n % 7 + 1)} for n in range(90)]
+    source = write(tmp_path / "a.jsonl", records)
+    whole = Corpus(name="c", source=source, group_field="group", **SHARES)
+    halves = [snapshot(whole.model_copy(update={"part": f"{n}/2"}), workspace) for n in (1, 2)]
+    groups = [{document.group for split in SPLITS for document in half.documents(split)} for half in halves]
+    assert not groups[0] & groups[1]
+    assert len(groups[0] | groups[1]) == 9
+    assert sum(half.manifest["n_documents"] for half in halves) == 90
+    assert all(half.manifest["bytes"]["test"] for half in halves)
+
+
+def test_a_text_of_one_group_is_divided_by_document(tmp_path: Path, workspace: Workspace) -> None:
+    source = write(tmp_path / "a.jsonl", [{"id": str(n), "text": f"text number {n}"} for n in range(40)])
+    halves = [snapshot(Corpus(name="c", source=source, part=f"{n}/2"), workspace) for n in (1, 2)]
+    ids = [{document.doc_id for split in SPLITS for document in half.documents(split)} for half in halves]
+    assert not ids[0] & ids[1]
+    assert {len(found) for found in ids} == {20}
+
+
+def test_more_parts_than_groups_is_a_message(tmp_path: Path, workspace: Workspace) -> None:
+    source = write(tmp_path / "a.jsonl", [{"id": str(n), "text": f"text number {n}"} for n in range(3)])
+    with pytest.raises(DataError, match="part 4/4 is empty: there are 3 documents"):
+        snapshot(Corpus(name="c", source=source, part="4/4"), workspace)

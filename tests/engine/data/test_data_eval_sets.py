@@ -10,7 +10,7 @@ import pytest
 import tokenizers
 
 from engine.data.corpus import snapshot
-from engine.data.eval_sets import TokenisedEvalSet, tokenise_eval_set
+from engine.data.eval_sets import TokenisedEvalSet, join_lines, tokenise_eval_set
 from engine.data.tokenizer import LoadedTokenizer, load_tokenizer
 from engine.spec.run import Corpus, EvalSet, Tokenizer
 from store.errors import DataError
@@ -154,3 +154,31 @@ def test_a_tokenizer_that_is_not_byte_level_covers_every_byte_too(
         assert text[made.byte_start[place] : made.byte_end[place]].strip() == b"the"
     assert tokenizer.token_bytes[the] == b" the"
     assert tokenizer.token_bytes[tokenizer.fast.token_to_id("<0x0A>")] == b"\n"
+
+
+def test_lines_joined_by_spaces_are_another_set_of_the_same_words(
+    workspace: Workspace, corpora: tuple[Corpus, Corpus], tokenizer: LoadedTokenizer
+) -> None:
+    as_it_is = EvalSet(name="t", role="target", corpora=corpora[:1])
+    made = [
+        tokenise_eval_set(spec, tokenizer, workspace)
+        for spec in (as_it_is, as_it_is.model_copy(update={"join": "space"}))
+    ]
+    text = [b"".join(tokenizer.token_bytes[token] for token in one.tokens).decode() for one in made]
+    assert "\n" in text[0]
+    assert "\n" not in text[1]
+    assert [len(one.documents) for one in made] == [made[0].n_documents] * 2
+    by_document = [
+        b"".join(tokenizer.token_bytes[token] for token in one.tokens[one.document == 0]).decode() for one in made
+    ]
+    assert by_document[1].split() == by_document[0].split()
+    assert made[0].eval_set_id != made[1].eval_set_id
+    assert made[0].fingerprint != made[1].fingerprint
+
+
+@pytest.mark.parametrize(
+    ("text", "joined"),
+    [(" a \n\n b\n", "a b "), ("a\nb", "a b"), ("\n", ""), ("one", "one")],
+)
+def test_joining_lines(text: str, joined: str) -> None:
+    assert join_lines(text) == joined

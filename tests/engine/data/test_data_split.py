@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.data.split import assign_splits, cut_points
+from engine.data.split import assign_splits, choose_part, cut_points
 
 SIZES = st.lists(st.integers(1, 10_000), min_size=1, max_size=60)
 SHARES = st.floats(0.0, 0.3)
@@ -56,3 +56,15 @@ def test_a_document_is_cut_at_line_ends() -> None:
     assert text[valid_at - 1] == text[test_at - 1] == "\n"
     assert 0.15 < (len(text) - test_at) / len(text) < 0.25
     assert cut_points("no line end at all", test_share=0.5, valid_share=0.0) == (9, 9)
+
+
+@settings(max_examples=100, deadline=None)
+@given(SIZES, st.integers(1, 5))
+def test_parts_are_disjoint_cover_everything_and_differ_by_no_more_than_one_unit(sizes: list[int], parts: int) -> None:
+    units = {f"u{number}": size for number, size in enumerate(sizes)}
+    chosen = [choose_part(units, number, parts) for number in range(1, parts + 1)]
+    assert sum(map(len, chosen)) == len(units)
+    assert set().union(*chosen) == set(units)
+    held = [sum(units[unit] for unit in part) for part in chosen]
+    assert max(held) - min(held) <= max(sizes)
+    assert chosen[0] == choose_part(dict(reversed(units.items())), 1, parts)

@@ -273,3 +273,49 @@ def test_cells_that_differ_in_rate_or_budget_only_have_names_of_their_own():
     assert {"adapt-law-r0-p8-s-lr0.001", "adapt-law-r0-p8-s-lr0.002-atpp2", "adapt-law-r0-p8-s-lora2"} <= set(names)
     ids = {run.run_id for run in plan().runs} & {run.run_id for run in plan(TEXT, "adapt.0.lr=[3e-3, 1e-3]").runs}
     assert sum(run_id.startswith("adapt-law-r0.5") for run_id in ids) == 4
+
+
+def test_the_training_text_with_and_without_newlines_is_scored_on_one_text():
+    found = plan(TEXT.replace("size: s, ptpp: 8, atpp: 4}", "size: s, ptpp: 8, atpp: 4, newlines: [keep, strip]}", 1))
+    kept, stripped = (run for run in only(found, "adapt") if run.labels["domain"] == "code")
+    assert (kept.job.target.newlines, stripped.job.target.newlines) == ("keep", "strip")
+    assert kept.job.evaluation == stripped.job.evaluation
+    assert stripped.labels["newlines"] == "strip"
+    assert stripped.name == "adapt-code-r0-p8-s-nl-strip"
+    assert kept.run_id in {run.run_id for run in only(plan(), "adapt")}
+    (prepare,) = only(found, "prepare")
+    assert {(c.name, c.newlines) for c in prepare.job.corpora} >= {("code", "keep"), ("code", "strip")}
+
+
+def test_a_variant_trains_otherwise_and_is_a_run_of_its_own():
+    masks = "{masks: [{classes: [newline], treat: kl}]}"
+    block = f"  - {{domain: code, size: s, ptpp: 8, atpp: 4, variant: kl, training: {masks}}}"
+    found = plan(TEXT.replace("similarity:", f"{block}\nsimilarity:"))
+    plain, variant = (run for run in only(found, "adapt") if run.labels["domain"] == "code")
+    assert variant.job.training.masks[0].treat == "kl"
+    assert variant.job.training.model_copy(update={"masks": ()}) == plain.job.training
+    assert variant.labels["variant"] == "kl"
+    assert variant.name == "adapt-code-r0-p8-s-kl"
+    assert variant.run_id != plain.run_id
+    assert plain.run_id in {run.run_id for run in only(plan(), "adapt")}
+
+
+def test_a_law_is_fitted_on_one_form_of_the_text_and_one_training():
+    block = "  - {domain: law, size: s, ptpp: 8, atpp: 4, newlines: strip, variant: x, training: {anneal_share: 0}}"
+    found = plan(TEXT.replace("similarity:", f"{block}\nsimilarity:"))
+    names = {run.run_id: run.name for run in found.runs}
+    (fit,) = only(found, "fit")
+    assert not [need for need in fit.needs if "strip" in names[need]]
+    assert fit.needs == only(plan(), "fit")[0].needs
+
+
+def test_scoring_with_lines_joined_in_both_ways_keeps_the_first_as_the_target():
+    found = plan(f"{TEXT}evaluate: {{join: [newline, space]}}\n")
+    adapt = next(run for run in only(found, "adapt") if run.labels["domain"] == "law")
+    assert [(one.name, one.role, one.join) for one in adapt.job.evaluation.sets] == [
+        ("base", "base", "newline"),
+        ("law", "target", "newline"),
+        ("law+space", "other", "space"),
+    ]
+    zero_shot = {one.name for run in only(found, "evaluate") for one in run.job.evaluation.sets}
+    assert {"law", "law+space", "code", "code+space"} <= zero_shot

@@ -334,3 +334,30 @@ def test_replay_needs_base_corpora():
 def test_samples_load_and_say_what_they_are(sample):
     assert load_experiment(sample).name == sample.stem
     assert sample.read_text().startswith("# ")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("atpp: [1, 2]", "atpp: [1, 2], training: {anneal_share: 0}", r"adapt.0.training has no name .*variant"),
+        ("atpp: [1, 2]", "atpp: 1, variant: x, training: {aneal_share: 0}", "aneal_share.*Did you mean anneal_share"),
+        ("atpp: [1, 2]", "atpp: 1, variant: x, training: {sequence: 64}", "longer than base.context 32"),
+        ("atpp: [1, 2]", "atpp: 1, variant: x, lr: 1e-3, training: {lr: 1e-4}", "so is lr of the block"),
+        ("atpp: [1, 2]", "atpp: 1, newlines: stripped", "newlines.*Did you mean strip"),
+        ("adapt:", "groups: {far: [lawn]}\nadapt:", "lawn is no corpus of this experiment.*Did you mean law"),
+        ("adapt:", "groups: {far: [law], near: [law]}\nadapt:", "which is in the group far, too"),
+        ("max_bytes: 1.5MB", "part: 3/2", "write which of how many parts, like 1/2"),
+        ("books.txt", "$ODYSSEY_NOWHERE/books.txt", r"\$ODYSSEY_NOWHERE is not set.*export ODYSSEY_NOWHERE"),
+    ],
+)
+def test_bad_variants_groups_parts_and_variables(load, old, new, message):
+    with pytest.raises(ConfigError) as refused:
+        load(TEXT.replace(old, new))
+    assert re.search(message, f"{refused.value.message} {refused.value.hint}".replace("\n", " ")), refused.value
+    assert "voyage.yaml:" in refused.value.message
+
+
+def test_a_path_may_begin_with_a_variable(load, tmp_path, monkeypatch):
+    monkeypatch.setenv("ODYSSEY_TEXTS", str(tmp_path))
+    for written in ("$ODYSSEY_TEXTS/books.txt", '"${ODYSSEY_TEXTS}/books.txt"'):
+        assert load(TEXT.replace("books.txt", written)).corpora["books"].source == str(tmp_path / "books.txt")
