@@ -41,6 +41,7 @@ class Correlation:
     p: float | None
     n: int
     kind: str = "pearson"
+    """pearson, spearman; of :mod:`engine.clustered` also within (groups) and partial (given controls)."""
     exact: bool = False
     """All pairings were enumerated; otherwise p is a Monte Carlo estimate."""
     degenerate: int = 0
@@ -52,19 +53,9 @@ class Correlation:
         """``r = .41 [−.02, .71], p = .36, n = 7``, or ``no correlation: …``."""
         if self.r is None:
             return f"no correlation: {self.reason}"
-        symbol = {"pearson": "r", "spearman": "ρ", "partial": "partial r"}[self.kind]
+        symbol = {"spearman": "ρ", "partial": "partial r"}.get(self.kind, "r")
         interval = "" if self.low is None else f" [{format_share(self.low)}, {format_share(self.high)}]"
         return f"{symbol} = {format_share(self.r)}{interval}, p {format_p(self.p)}, n = {self.n}"
-
-
-@dataclass(frozen=True, slots=True)
-class Influence:
-    """What the correlation would be without one unit; ``r`` is None where it would be undefined."""
-
-    index: int
-    r: float | None
-    change: float | None
-    """``r`` without the unit minus ``r`` with all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,76 +95,6 @@ def spearman(
 ) -> Correlation:
     """Spearman's ρ: Pearson's r of the ranks, ties sharing their mean rank; every resample is ranked anew."""
     return _correlate("spearman", x, y, resamples, seed, level)
-
-
-def partial_correlation(
-    x: ArrayLike, y: ArrayLike, controls: ArrayLike, *, resamples: int = RESAMPLES, seed: int = 0, level: float = LEVEL
-) -> Correlation:
-    """Pearson's r of what is left of ``x`` and ``y`` after a linear fit on ``controls`` (shape [n] or [n, k]).
-
-    The p-value permutes residuals (Kennedy 1995), the interval refits within every resample. Needs n ≥ k + 3.
-    """
-    x, y = _series(x, y)
-    z = np.asarray(controls, dtype=np.float64)
-    z = z.reshape(len(x), -1)
-    n, k = z.shape
-    if n < k + 3:
-        return _undefined("partial", n, f"{n} units, {k} controls; {k + 3} units are the fewest")
-    keep = np.isfinite(x) & np.isfinite(y) & np.isfinite(z).all(axis=1)
-    if not keep.all():
-        return _undefined("partial", n, f"{int((~keep).sum())} of {n} values are not finite")
-    rx, ry = _residuals(x, z), _residuals(y, z)
-    for name, residual, original in (("x", rx, x), ("y", ry, y)):
-        if np.ptp(residual) <= 1e-9 * max(np.ptp(original), TIE):
-            return _undefined("partial", n, f"the controls explain all of {name}")
-    r = float(_rows_pearson(rx[None], ry[None])[0])
-    p, exact = _permutation_p(_rows_pearson, rx, ry, r, resamples, seed)
-    rng = np.random.default_rng(seed)
-    draws = []
-    for index in rng.integers(0, n, size=(resamples, n)):
-        if len(np.unique(index)) < k + 3:
-            continue
-        draws.append(_rows_pearson(_residuals(x[index], z[index])[None], _residuals(y[index], z[index])[None])[0])
-    low, high, degenerate = _interval(np.asarray(draws), level)
-    return Correlation(r, low, high, p, n, "partial", exact, degenerate + resamples - len(draws))
-
-
-def leave_one_out(x: ArrayLike, y: ArrayLike, *, kind: str = "pearson") -> tuple[Influence, ...]:
-    """The correlation without each unit in turn: one ``Influence`` per unit, in the given order."""
-    x, y = _series(x, y)
-    statistic = STATISTICS[kind]
-
-    def value(keep: NDArray[np.bool_]) -> float | None:
-        return None if _obstacle(x[keep], y[keep]) else float(statistic(x[keep][None], y[keep][None])[0])
-
-    everything = value(np.ones(len(x), dtype=bool))
-    influences = []
-    for i in range(len(x)):
-        without = value(np.arange(len(x)) != i)
-        change = None if without is None or everything is None else without - everything
-        influences.append(Influence(i, without, change))
-    return tuple(influences)
-
-
-def bootstrap_line(
-    x: ArrayLike, y: ArrayLike, at: ArrayLike, *, resamples: int = RESAMPLES, seed: int = 0, level: float = LEVEL
-) -> tuple[Array, Array, Array] | None:
-    """Least-squares line and its pointwise band at ``at``: ``(low, mid, high)``, each of ``at``'s shape.
-
-    The band is the percentile bootstrap over units. None where :func:`pearson` would be undefined.
-    """
-    x, y = _series(x, y)
-    at = np.asarray(at, dtype=np.float64)
-    if _obstacle(x, y, constant_y_is_fine=True):
-        return None
-    index = np.random.default_rng(seed).integers(0, len(x), size=(resamples, len(x)))
-    index = index[np.ptp(x[index], axis=1) > 0]
-    slope, intercept = _rows_line(x[index], y[index])
-    lines = intercept[:, None] + slope[:, None] * at.reshape(1, -1)
-    tail = 100 * (1 - level) / 2
-    low, high = np.percentile(lines, (tail, 100 - tail), axis=0)
-    slope, intercept = _rows_line(x[None], y[None])
-    return low.reshape(at.shape), intercept[0] + slope[0] * at, high.reshape(at.shape)
 
 
 def paired_bootstrap(
@@ -249,7 +170,7 @@ def _series(x: ArrayLike, y: ArrayLike) -> tuple[Array, Array]:
     return x, y
 
 
-def _obstacle(x: Array, y: Array, constant_y_is_fine: bool = False) -> str:
+def _obstacle(x: Array, y: Array) -> str:
     """Why two series have no correlation, or an empty string."""
     if len(x) < 3:
         return f"{len(x)} point{'' if len(x) == 1 else 's'}, three are the fewest"
@@ -258,7 +179,7 @@ def _obstacle(x: Array, y: Array, constant_y_is_fine: bool = False) -> str:
         return f"{int(bad.sum())} of {len(x)} points are not finite"
     if _constant(x):
         return "x is the same at every point"
-    if _constant(y) and not constant_y_is_fine:
+    if _constant(y):
         return "y is the same at every point"
     return ""
 
@@ -304,11 +225,6 @@ def _permutation_p(
     return (extreme / len(order) if exact else (extreme + 1) / (len(order) + 1)), exact
 
 
-def _residuals(values: Array, controls: Array) -> Array:
-    design = np.column_stack([np.ones(len(values)), controls])
-    return values - design @ np.linalg.lstsq(design, values, rcond=None)[0]
-
-
 def _rows_pearson(x: Array, y: Array) -> Array:
     """Pearson's r of each row; NaN where a row of either is constant."""
     constant = (np.ptp(x, axis=1) == 0) | (np.ptp(y, axis=1) == 0)
@@ -321,14 +237,6 @@ def _rows_pearson(x: Array, y: Array) -> Array:
 
 def _rows_spearman(x: Array, y: Array) -> Array:
     return _rows_pearson(np.apply_along_axis(ranks, 1, x), np.apply_along_axis(ranks, 1, y))
-
-
-def _rows_line(x: Array, y: Array) -> tuple[Array, Array]:
-    """Slope and intercept of the least-squares line of each row."""
-    mean_x, mean_y = x.mean(axis=1), y.mean(axis=1)
-    centred = x - mean_x[:, None]
-    slope = (centred * (y - mean_y[:, None])).sum(axis=1) / (centred * centred).sum(axis=1)
-    return slope, mean_y - slope * mean_x
 
 
 STATISTICS: dict[str, Statistic] = {"pearson": _rows_pearson, "spearman": _rows_spearman}

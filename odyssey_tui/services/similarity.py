@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from engine.stats import Correlation, bootstrap_line, format_share, leave_one_out, pearson, spearman
+from engine.clustered import Sample, correlate, fit_line, leave_one_out
+from engine.stats import Correlation, format_share
 from odyssey_tui.services.scatter_cells import Cell, Wanted, choose_cell, group_by_cell
 from odyssey_tui.services.scatter_views import ZERO_SHOT, Placed, Placement, View, choose_view, place_all
 
@@ -201,10 +202,10 @@ def assemble(
         cell,
         make_points(by_domain, placement.domains),
         explain_missing(domains, by_domain, placement),
-        pearson(x, y),
-        spearman(x, y),
+        correlate(sample_of(x, y)),
+        correlate(sample_of(x, y), kind="spearman"),
         draw_line(x, y),
-        tuple(Agreement(view, pearson(*series(by_domain, place.domains))) for view, place in placements.items()),
+        tuple(Agreement(view, correlate(sample_of(*series(by_domain, place.domains)))) for view, place in placements.items()),
         COUPLING if chosen.measure == ZERO_SHOT else "",
     )
 
@@ -231,7 +232,7 @@ def on_one_text(points: Sequence[AdaptationPoint]) -> list[AdaptationPoint]:
 def make_points(by_domain: Mapping[str, Sequence[AdaptationPoint]], placed: Mapping[str, Placed]) -> tuple[Point, ...]:
     """One point per domain that has both, most similar first."""
     domains = shared(by_domain, placed)
-    influence = leave_one_out(*series(by_domain, placed))
+    influence = leave_one_out(Sample(*series(by_domain, placed)))
     points = []
     for domain, left_out in zip(domains, influence, strict=True):
         runs, place = by_domain[domain], placed[domain]
@@ -272,13 +273,18 @@ def series(
     return [placed[d].oriented for d in domains], [fmean(run.delta for run in by_domain[d]) for d in domains]
 
 
+def sample_of(x: Sequence[float], y: Sequence[float]) -> Sample:
+    """The points of one model, with the names that sentences give to their axes."""
+    return Sample(x, y, x_name="similarity", y_name="ΔL")
+
+
 def draw_line(x: Sequence[float], y: Sequence[float]) -> Line | None:
     """The regression over the range of the points; None where there is none."""
     if not x:
         return None
     step = (max(x) - min(x)) / (LINE_POINTS - 1)
     at = [min(x) + step * i for i in range(LINE_POINTS)]
-    band = bootstrap_line(x, y, at)
+    band = fit_line(Sample(x, y), at)
     return None if band is None else Line(tuple(at), *(tuple(part.tolist()) for part in band))
 
 

@@ -96,38 +96,6 @@ def test_sentence_is_readable() -> None:
     assert stats.format_share(-0.001) == ".00"
 
 
-def test_partial_correlation_removes_what_the_control_explains() -> None:
-    rng = np.random.default_rng(5)
-    z = rng.standard_normal(60)
-    x, y = z + 0.3 * rng.standard_normal(60), z + 0.3 * rng.standard_normal(60)
-    rxy, rxz, ryz = (np.corrcoef(a, b)[0, 1] for a, b in ((x, y), (x, z), (y, z)))
-    by_formula = (rxy - rxz * ryz) / np.sqrt((1 - rxz**2) * (1 - ryz**2))
-    result = stats.partial_correlation(x, y, z, resamples=200)
-    assert rxy > 0.8
-    assert result.r == pytest.approx(by_formula, abs=1e-10)
-    assert result.low < result.r < result.high
-    assert "fewest" in stats.partial_correlation(x[:3], y[:3], z[:3]).sentence
-    assert "explain all of x" in stats.partial_correlation(2 * z, y, z).sentence
-
-
-def test_leave_one_out_names_the_point_that_carries_the_correlation() -> None:
-    x, y = np.array([0.0, 0.1, 0.2, 0.1, 5.0]), np.array([0.2, 0.1, 0.2, 0.3, 6.0])
-    influence = stats.leave_one_out(x, y)
-    assert max(influence, key=lambda i: abs(i.change)).index == 4
-    assert influence[4].r == pytest.approx(np.corrcoef(x[:4], y[:4])[0, 1])
-    assert stats.leave_one_out([1, 2, 3], [1, 2, 3])[0].r is None
-
-
-def test_line_is_least_squares_inside_its_band() -> None:
-    at = np.linspace(0, 1, 9)
-    low, mid, high = stats.bootstrap_line(X, Y, at, seed=2)
-    slope, intercept = np.polyfit(X, Y, 1)
-    assert mid == pytest.approx(intercept + slope * at)
-    assert (low <= mid).all()
-    assert (mid <= high).all()
-    assert stats.bootstrap_line([1, 1, 1], [1, 2, 3], at) is None
-
-
 def test_paired_bootstrap_weights_documents_by_tokens() -> None:
     delta, tokens = np.array([0.1, -0.2, 0.4, 0.0]), np.array([10, 30, 5, 55])
     result = stats.paired_bootstrap(delta, tokens, seed=1)
@@ -147,6 +115,6 @@ def test_paired_bootstrap_of_many_documents_matches_the_standard_error() -> None
 
 def test_module_needs_numpy_only() -> None:
     heavy = ("torch", "scipy", "pandas", "sklearn", "duckdb", "textual")
-    code = f"import engine.stats, sys; print([name for name in {heavy} if name in sys.modules])"
+    code = f"import engine.clustered, engine.stats, sys; print([name for name in {heavy} if name in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"

@@ -114,7 +114,7 @@ def test_the_cell_is_the_one_most_domains_share() -> None:
     only = assemble([*grid, *POINTS], ROWS, Wanted(replay_ratio=0.5))
     assert [p.domain for p in only.points] == ["code"]
     assert only.cell.atpp == 8.0
-    assert "no correlation: 1 point" in only.sentence
+    assert "no correlation: 1 domain" in only.sentence
     assert "law: not adapted to in this cell" in only.missing
 
 
@@ -134,7 +134,7 @@ def test_lora_is_another_cell() -> None:
     lora = [replace(p, method="lora", delta=0.0) for p in POINTS]
     assert assemble([*lora, *POINTS], ROWS, Wanted()).cell.method == "full"
     assert assemble([*lora, *POINTS], ROWS, Wanted(method="lora")).cell.method == "lora"
-    assert "y is the same at every point" in assemble(lora, ROWS, Wanted(method=None)).sentence
+    assert "ΔL is the same at every point" in assemble(lora, ROWS, Wanted(method=None)).sentence
 
 
 def test_views_keep_references_and_encoders_apart() -> None:
