@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from itertools import groupby
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
+from engine.evaluate.batches import Batch, plan_batches
 from engine.evaluate.windows import Window, plan_windows
 from engine.models.decoder import Decoder
 from engine.models.device import compute_in, explain_out_of_memory
@@ -43,9 +43,9 @@ def per_token_losses(
     """
     decoder = model if isinstance(model, Decoder) else Decoder.of(model)
     windows = plan_windows(len(tokens), scheme)
-    _check(decoder, tokens, windows, scheme, bos_id)
+    check_feasible(decoder, tokens, windows, scheme, bos_id)
     found = np.zeros(len(tokens), dtype=np.float32)
-    batches = list(_batches(windows, batch_tokens))
+    batches = list(plan_batches(windows, batch_tokens))
     hint = "Lower evaluation.batch_tokens, or use precision: bf16."
     # Not inference mode: a sharded model would keep buffers that it cannot train with.
     with torch.no_grad(), compute_in(decoder.device, scheme.precision), explain_out_of_memory(hint):
@@ -56,7 +56,7 @@ def per_token_losses(
             batch = together[group.rank if own else 0]
             _score(decoder, tokens, batch, bos_id, found if own else np.empty_like(found))
             if pulse is not None:
-                pulse(sum(window.last - window.first for each in together for window in each))
+                pulse(sum(each.n_predicted for each in together))
     found = group.total(torch.from_numpy(found)).numpy()
     predicted = np.zeros(len(tokens), dtype=bool)
     for window in windows:
@@ -65,39 +65,26 @@ def per_token_losses(
 
 
 def _score(
-    decoder: Decoder, tokens: NDArray[np.integer], batch: list[Window], bos_id: int | None, losses: NDArray[np.float32]
+    decoder: Decoder, tokens: NDArray[np.integer], batch: Batch, bos_id: int | None, losses: NDArray[np.float32]
 ) -> None:
-    length = batch[0].length
-    inputs = np.empty((len(batch), length), dtype=np.int64)
-    for row, window in enumerate(batch):
-        if window.bos:
-            inputs[row, 0] = bos_id
-        inputs[row, int(window.bos) :] = tokens[window.start : window.stop]
-    predicted = np.concatenate([np.arange(window.first, window.last) for window in batch])
-    rows = np.concatenate(
-        [np.arange(window.last - window.first) + (row * length + window.first_row) for row, window in enumerate(batch)]
-    )
     device = decoder.device
-    hidden = decoder.hidden(torch.from_numpy(inputs).to(device)).flatten(0, 1)
-    picked = hidden[torch.from_numpy(rows).to(device)]
+    hidden = decoder.hidden(torch.from_numpy(batch.inputs(tokens, bos_id)).to(device)).flatten(0, 1)
+    picked = hidden[torch.from_numpy(batch.rows).to(device)]
+    predicted = batch.predicted
     targets = torch.from_numpy(tokens[predicted].astype(np.int64)).to(device)
     found = row_losses(picked, decoder.weight, decoder.bias, targets).cpu().numpy()
-    if not np.isfinite(found).all():
-        worst = int(predicted[~np.isfinite(found)][0])
-        raise DataError(
-            f"the model's loss of token {worst} is {found[~np.isfinite(found)][0]}",
-            "Its weights are not finite: training diverged, or the files are damaged.",
-        )
+    require_finite(found, predicted)
     losses[predicted] = found
 
 
-def _batches(windows: list[Window], batch_tokens: int) -> Iterator[list[Window]]:
-    """Consecutive windows of one length, as many as fit."""
-    for length, group in groupby((w for w in windows if w.last > w.first), key=lambda window: window.length):
-        alike = list(group)
-        size = max(1, batch_tokens // length)
-        for first in range(0, len(alike), size):
-            yield alike[first : first + size]
+def require_finite(losses: NDArray[np.float32], predicted: NDArray[np.int64]) -> None:
+    """``DataError`` when a loss of the tokens at the places ``predicted`` is not finite."""
+    wrong = ~np.isfinite(losses)
+    if wrong.any():
+        raise DataError(
+            f"the model's loss of token {int(predicted[wrong][0])} is {losses[wrong][0]}",
+            "Its weights are not finite: training diverged, or the files are damaged.",
+        )
 
 
 def check_window(decoder: Decoder, scheme: Scheme) -> None:
@@ -109,9 +96,10 @@ def check_window(decoder: Decoder, scheme: Scheme) -> None:
         )
 
 
-def _check(
+def check_feasible(
     decoder: Decoder, tokens: NDArray[np.integer], windows: list[Window], scheme: Scheme, bos_id: int | None
 ) -> None:
+    """``ConfigError`` and ``DataError`` as of ``per_token_losses``, but for losses that are not finite."""
     check_window(decoder, scheme)
     if bos_id is None and any(window.bos for window in windows):
         raise ConfigError(
