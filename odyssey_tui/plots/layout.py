@@ -51,7 +51,7 @@ def draw(figure: Figure, width: int, height: int, *, dark: bool, view: View) -> 
     footed = framed and bool(figure.x_label) and height >= 11
     bottom = 2 * framed + footed
     rows = max(1, height - top - bottom)
-    y_ticks = _ticks(y, max(1, rows // 3)) if framed else []
+    y_ticks = axis_ticks(y, max(1, rows // 3)) if framed else []
     gutter = max((len(tick.label) for tick in y_ticks), default=0)
     if gutter + 9 > width or gutter > width // 2:
         y_ticks, gutter = [], 0
@@ -66,12 +66,13 @@ def draw(figure: Figure, width: int, height: int, *, dark: bool, view: View) -> 
         page.put(left + max(0, (columns - len(label)) // 2), height - 1, label, muted)
     draw_marks(plot, figure)
     if titled:
-        notes = [figure.note, _counted(points_reduced(figure, columns), "points"), _counted(dropped, "not drawable")]
+        notes = [figure.note, counted(points_reduced(figure, columns), "points"), counted(dropped, "not drawable")]
         _draw_title(page, single_width(figure.title), " · ".join(note for note in notes if note), text, muted)
     return page
 
 
-def _counted(count: int, what: str) -> str:
+def counted(count: int, what: str) -> str:
+    """``3 points``; empty for none."""
     return f"{count:,} {what}" if count else ""
 
 
@@ -156,7 +157,8 @@ def _legend_entries(figure: Figure, *, dark: bool) -> list[Entry]:
     return list(entries.values())
 
 
-def _ticks(axis: Axis, count: int) -> list[Tick]:
+def axis_ticks(axis: Axis, count: int) -> list[Tick]:
+    """About ``count`` round ticks of an axis."""
     return (log_ticks if axis.log else linear_ticks)(axis.low, axis.high, count)
 
 
@@ -179,7 +181,7 @@ def _draw_x_ticks(page: Page, plot: Plot, muted: Ink) -> None:
     axis_row = plot.top + plot.rows
     count = max(1, plot.columns // 11)
     free_from = 0
-    for tick in _ticks(plot.x, count):
+    for tick in axis_ticks(plot.x, count):
         column = plot.column_of(tick.at)
         if column is None:
             continue

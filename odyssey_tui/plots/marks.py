@@ -83,7 +83,7 @@ def points_reduced(figure: Figure, columns: int) -> int:
 
 
 def _is_reduced(line: Line, columns: int) -> bool:
-    return len(line.x) > 2 * columns and _rises(line.x)
+    return len(line.x) > 2 * columns and rises(line.x)
 
 
 def draw_marks(plot: Plot, figure: Figure) -> None:
@@ -111,7 +111,8 @@ def _drawable(x: np.ndarray, y: np.ndarray, log_x: bool, log_y: bool) -> np.ndar
     return np.isfinite(transform(x, log_x)) & np.isfinite(transform(y, log_y))
 
 
-def _rises(x: np.ndarray) -> bool:
+def rises(x: np.ndarray) -> bool:
+    """Whether values never fall, those aside that are not finite."""
     finite = x[np.isfinite(x)]
     return bool(np.all(np.diff(finite) >= 0))
 

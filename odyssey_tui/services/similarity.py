@@ -205,7 +205,10 @@ def assemble(
         correlate(sample_of(x, y)),
         correlate(sample_of(x, y), kind="spearman"),
         draw_line(x, y),
-        tuple(Agreement(view, correlate(sample_of(*series(by_domain, place.domains)))) for view, place in placements.items()),
+        tuple(
+            Agreement(view, correlate(sample_of(*series(by_domain, place.domains))))
+            for view, place in placements.items()
+        ),
         COUPLING if chosen.measure == ZERO_SHOT else "",
     )
 
