@@ -100,7 +100,8 @@ class CompareScreen(OdysseyScreen):
         curves_empty = "Curves of different tokenizers are not overlaid." if not snapshot.curves else "No curve yet."
         labels = {run.run_id: str(position) for position, run in enumerate(snapshot.runs, 1)}
         self.query_one("#curves", Chart).show(draw_curves(snapshot, labels), empty=curves_empty, keep_view=same)
-        self.query_one("#plane", Chart).show(draw_plane(snapshot, labels), keep_view=same)
+        named = {run.run_id: f"{labels[run.run_id]} {run.variant}".rstrip() for run in snapshot.runs}
+        self.query_one("#plane", Chart).show(draw_plane(snapshot, named), keep_view=same)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         return self._found is not None if action in ("open", "tokens", "chart") else True
@@ -154,7 +155,7 @@ class CompareScreen(OdysseyScreen):
             index = indices[run.run_id]
             red, green, blue = color_of(index, dark=dark)
             entry = Text(f"{SeriesStyle(index).marker} ", style=f"#{red:02x}{green:02x}{blue:02x}")
-            entry.append(f"{position} ", style="bold").append(run.label, style="default")
+            entry.append(f"{position} ", style="bold").append(run.full_label, style="default")
             last = lines.plain.rpartition("\n")[2]
             if last and len(last) + 3 + entry.cell_len > room:
                 lines.append("\n")

@@ -15,11 +15,18 @@ from odyssey_tui.screens.base import following
 from odyssey_tui.screens.deletion import ask_delete
 from odyssey_tui.screens.filtered import FilteredScreen
 from odyssey_tui.screens.requests import FINISHED, RETRIABLE, as_asked, ask_cancel, hold_or_release, retry_runs
-from odyssey_tui.services.runs import TRAINED, parse
+from odyssey_tui.services.runs import TRAINED, compare_losses, parse
 from odyssey_tui.widgets.filter_line import FilterLine
 from odyssey_tui.widgets.keyed_table import KeyedTable, TableRow
 from odyssey_tui.widgets.preview import Preview
-from odyssey_tui.widgets.run_columns import fit_columns, heading_row, table_columns, table_row
+from odyssey_tui.widgets.run_columns import (
+    BYTE_COLUMNS,
+    RUN_COLUMNS,
+    fit_columns,
+    heading_row,
+    table_columns,
+    table_row,
+)
 
 if TYPE_CHECKING:
     from odyssey_tui.services.curves import Curve
@@ -104,6 +111,7 @@ class RunsScreen(FilteredScreen):
         yield FilterLine("domain=tests and replay>=0.1 · tag:x · ~text", parse)
         yield Static(WELCOME, id="welcome")
         yield Static("No run passes the filter; Esc clears it.", id="nothing", classes="hint")
+        yield Static("", id="fair", classes="hint", markup=False)
         yield KeyedTable(id="runs")
         yield Preview()
 
@@ -125,7 +133,7 @@ class RunsScreen(FilteredScreen):
         return Request(self._filter, self._sort, self._group, self._asked_preview, left_out)
 
     def load(self, request: Request) -> Snapshot:
-        from odyssey_tui.services.run_detail import read_curves
+        from odyssey_tui.services.overlays import read_overlay
         from odyssey_tui.services.runs import arrange, list_runs
 
         workspace = self.odyssey.workspace
@@ -133,8 +141,9 @@ class RunsScreen(FilteredScreen):
         rows = list_runs(workspace)
         shown = [row for row in rows if chosen.accepts(row.record())]
         groups = arrange(shown, sort=request.sort, group=request.group)
-        curves = read_curves(workspace, request.preview, "loss", "tokens") if request.preview else []
-        return Snapshot(groups, len(rows), len(shown), tuple(curves), request.note)
+        curves, left_out = read_overlay(workspace, request.preview, "loss", "tokens")
+        note = ", ".join(part for part in (request.note, left_out) if part)
+        return Snapshot(groups, len(rows), len(shown), curves, note)
 
     def show(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
@@ -145,7 +154,10 @@ class RunsScreen(FilteredScreen):
         grouped = self._group != "none"
         open_groups = [group for group in snapshot.groups if not (grouped and self._is_folded(group))]
         rows = [row for group in open_groups or snapshot.groups for row in group.rows]
-        name_width, columns = fit_columns(self.size.width - 1, rows)
+        fair = compare_losses([row for group in snapshot.groups for row in group.rows])
+        self.query_one("#fair", Static).update("" if fair.per_token else fair.sentence)
+        self.query_one("#fair").display = not fair.per_token
+        name_width, columns = fit_columns(self.size.width - 1, rows, RUN_COLUMNS if fair.per_token else BYTE_COLUMNS)
         lines: list[TableRow] = []
         for group in snapshot.groups:
             if grouped:

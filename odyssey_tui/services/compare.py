@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from odyssey_tui.services.curves import axis_of
 from odyssey_tui.services.evaluations import bootstrap_changes, of_last_state, reached
+from odyssey_tui.services.tokenizer_fair import Fairness, text_of, weigh
 
 if TYPE_CHECKING:
     from engine.stats import MeanDifference
@@ -24,7 +25,6 @@ IGNORED = ("format", "run_id", "name", "needs", "cost_flops")
 LABELS = ("size",)
 """Labels that a job does not repeat."""
 ROLES = ("target", "base", "other")
-TOKEN_UNIT, BYTE_UNIT = "nats/token", "bits/byte"
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,19 @@ class Outcome:
     evaluation_id: str
     zero_shot_evaluation_id: str | None
 
+    @property
+    def delta_bits(self) -> float | None:
+        """The change in bits per byte."""
+        return None if self.bits is None or self.bits_before is None else self.bits - self.bits_before
+
+    def in_bits(self, change: MeanDifference | None) -> MeanDifference | None:
+        """A change of this evaluation's loss in bits per byte: the same positions, so the same tokens per byte."""
+        if change is None or self.bits is None or not self.loss:
+            return None
+        factor = self.bits / self.loss
+        mean, low, high = (None if end is None else end * factor for end in (change.mean, change.low, change.high))
+        return replace(change, mean=mean, low=low, high=high)
+
 
 @dataclass(frozen=True)
 class Step:
@@ -87,6 +100,13 @@ class Subject:
     label: str
     kind: str
     state: str
+    variant: str = ""
+    """What it does otherwise: its variant, newlines stripped from its training text."""
+
+    @property
+    def full_label(self) -> str:
+        """The label, and the variant where that is not in it."""
+        return f"{self.label} ({self.variant})" if self.variant and self.variant not in self.label else self.label
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,6 +132,7 @@ def compare(workspace: Workspace, wanted: Sequence[str]) -> Comparison:
     from store.queries.curves import read_curves
     from store.queries.evaluations import list_evaluations
     from store.queries.runs import find_runs, read_spec
+    from store.queries.tokenizers import find_tokenizers, list_texts, name_tokenizers
 
     with lease(workspace) as con:
         rows = list({row.run_id: row for row in find_runs(con, wanted)}.values())
@@ -120,8 +141,12 @@ def compare(workspace: Workspace, wanted: Sequence[str]) -> Comparison:
         evaluations = list_evaluations(con, run_ids)
         outcomes = tuple(read_outcomes(con, run_ids, evaluations))
         series = read_curves(con, run_ids, "loss", branch="trunk")
-    tokenizers = {outcome.tokenizer_id for outcome in outcomes}
-    comparable = len(tokenizers) <= 1
+        shown = {one.run_id for one in series}
+        curve_tokenizers = find_tokenizers(con, [run_id for run_id in run_ids if run_id in shown])
+        tokenizers = [*(outcome.tokenizer_id for outcome in outcomes), *curve_tokenizers.values()]
+        fair = weigh(tokenizers, name_tokenizers(con))
+        texts = {text.eval_set_id: text_of(text) for text in list_texts(con)}
+    comparable = fair.per_token
     axis = axis_of(series, "tokens")
     curves = tuple(Curve(one.run_id, {"tokens": one.tokens, "step": one.step}[axis], one.value, axis) for one in series)
     return Comparison(
@@ -130,8 +155,8 @@ def compare(workspace: Workspace, wanted: Sequence[str]) -> Comparison:
         outcomes,
         curves if comparable else (),
         {run_id: trace_plane(run_id, evaluations, comparable) for run_id in run_ids},
-        TOKEN_UNIT if comparable else BYTE_UNIT,
-        tuple(tell_notes(rows, outcomes, comparable)),
+        fair.unit,
+        tuple(tell_notes(rows, outcomes, fair, texts)),
     )
 
 
@@ -139,9 +164,21 @@ def name_runs(rows: Sequence[RunRow]) -> list[Subject]:
     """Runs with labels that tell them apart."""
     names = [row.name for row in rows]
     return [
-        Subject(row.run_id, row.name if names.count(row.name) == 1 else row.run_id, row.kind or "–", row.state)
+        Subject(
+            row.run_id,
+            row.name if names.count(row.name) == 1 else row.run_id,
+            row.kind or "–",
+            row.state,
+            name_variant(row.labels),
+        )
         for row in rows
     ]
+
+
+def name_variant(labels: Mapping[str, Any]) -> str:
+    """``kl-newline, newlines stripped``; empty for a plain run."""
+    stripped = "newlines stripped" if labels.get("newlines") == "strip" else ""
+    return ", ".join(part for part in (labels.get("variant"), stripped) if part)
 
 
 def find_differences(specs: Sequence[Mapping[str, Any]]) -> list[Difference]:
@@ -286,17 +323,16 @@ def trace_plane(run_id: str, evaluations: Sequence[StateEvaluation], comparable:
     )
 
 
-def tell_notes(rows: Sequence[RunRow], outcomes: Sequence[Outcome], comparable: bool) -> list[str]:
-    """What the reader must know before comparing."""
-    notes = []
-    if not comparable:
-        notes.append(
-            "The runs use different tokenizers: losses per token and perplexities cannot be compared, so curves are "
-            "not overlaid and changes are in bits per byte."
-        )
+def tell_notes(
+    rows: Sequence[RunRow], outcomes: Sequence[Outcome], fair: Fairness, texts: Mapping[str, object]
+) -> list[str]:
+    """What the reader must know before comparing. ``texts``: what tells the texts of evaluation sets apart."""
+    notes = [fair.sentence] if fair.sentence else []
+    if not fair.per_token:
+        notes[0] += " Curves are not overlaid, changes are in bits per byte."
     for role in ("target", "base"):
         sets = {outcome.eval_set_id: outcome.eval_set for outcome in outcomes if outcome.role == role}
-        if len(sets) > 1:
+        if len({texts.get(one, one) for one in sets}) > 1:
             names = ", ".join(sorted(set(sets.values())))
             notes.append(f"The {role} sets differ ({names}): compare changes, not levels.")
     unfinished = [row.name for row in rows if row.state != "done"]

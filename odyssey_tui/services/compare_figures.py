@@ -22,10 +22,13 @@ def draw_curves(found: Comparison, labels: Mapping[str, str] | None = None) -> F
 
 
 def draw_plane(found: Comparison, labels: Mapping[str, str] | None = None) -> Figure:
-    """Each run's path over its adaptation budgets: left is learning, up is forgetting; its last state is marked."""
+    """Each run's path over its adaptation budgets: left is learning, up is forgetting; its last state is marked.
+
+    The legend says of each run which variant it is; ``labels``, by run, stand there instead.
+    """
     figure = Figure("Learning and forgetting", f"target ΔL ({found.unit})", f"base ΔL ({found.unit})")
     colors = RUNS.indices([run.run_id for run in found.runs])
-    labels = labels or {run.run_id: run.label for run in found.runs}
+    labels = labels or {run.run_id: run.full_label for run in found.runs}
     drawn = {run_id: steps for run_id, steps in found.planes.items() if steps}
     if drawn:
         figure.vline(0.0).hline(0.0)

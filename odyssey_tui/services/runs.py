@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from odyssey_tui.services.filter import Filter, parse_filter
 from odyssey_tui.services.format import perplexity
+from odyssey_tui.services.tokenizer_fair import Fairness, weigh
 
 if TYPE_CHECKING:
     from store.queries.runs import RunRow as StoredRun
@@ -35,6 +36,10 @@ FIELDS: Mapping[str, type] = {
     "ppl": float,
     "delta": float,
     "delta_base": float,
+    "bits": float,
+    "delta_bits": float,
+    "delta_base_bits": float,
+    "tokenizer": str,
     "reason": str,
 }
 """What a filter may name, and as what its values are compared."""
@@ -66,6 +71,11 @@ class RunRow:
     """On the target set after adaptation; before there is one, the newest training loss."""
     delta_target: float | None = None
     delta_base: float | None = None
+    bits: float | None = None
+    """Target loss in bits per byte, and its changes likewise: what runs of different tokenizers are compared in."""
+    delta_bits: float | None = None
+    delta_base_bits: float | None = None
+    tokenizer: str | None = None
     reason: str = ""
     tags: tuple[str, ...] = ()
     pinned: bool = False
@@ -99,6 +109,10 @@ class RunRow:
             "ppl": self.ppl,
             "delta": self.delta_target,
             "delta_base": self.delta_base,
+            "bits": self.bits,
+            "delta_bits": self.delta_bits,
+            "delta_base_bits": self.delta_base_bits,
+            "tokenizer": self.tokenizer,
             "reason": self.reason,
             "tags": list(self.tags),
             "pinned": self.pinned,
@@ -127,6 +141,13 @@ SORT_KEYS: Mapping[str, Callable[[RunRow], Any]] = {
     "target": lambda row: _last(row.delta_target),
     "base": lambda row: _last(row.delta_base),
 }
+BYTE_SORT_KEYS: Mapping[str, Callable[[RunRow], Any]] = {
+    **SORT_KEYS,
+    "loss": lambda row: _last(row.bits),
+    "target": lambda row: _last(row.delta_bits),
+    "base": lambda row: _last(row.delta_base_bits),
+}
+"""Where tokenizers differ."""
 
 
 def _last(value: float | None) -> tuple[bool, float]:
@@ -136,10 +157,11 @@ def _last(value: float | None) -> tuple[bool, float]:
 def arrange(rows: Sequence[RunRow], *, sort: str = "plan", group: str = "experiment") -> tuple[RunGroup, ...]:
     """Rows in groups, groups in the order in which they first appear; ``plan`` keeps the order given.
 
-    An experiment that adapts has two groups: its adaptations, and all that they rest on. Pinned runs are a group of
-    their own, which comes first.
+    Runs of different tokenizers are sorted by bits per byte. An experiment that adapts has two groups: its adaptations,
+    and all that they rest on. Pinned runs are a group of their own, which comes first.
     """
-    ordered = sorted(rows, key=SORT_KEYS[sort]) if sort in SORT_KEYS else list(rows)
+    keys = SORT_KEYS if compare_losses(rows).per_token else BYTE_SORT_KEYS
+    ordered = sorted(rows, key=keys[sort]) if sort in keys else list(rows)
     adapting = {row.experiment for row in rows if row.kind == ADAPTATION} if group == "experiment" else set()
     pinned = [row for row in ordered if row.pinned]
     groups: dict[tuple[str, bool], list[RunRow]] = {(PINNED, False): pinned} if pinned else {}
@@ -163,24 +185,32 @@ def _group_name(row: RunRow, group: str) -> str:
     return value if group in ("experiment", "kind") else f"{group} {value:g}" if FIELDS[group] is float else f"{value}"
 
 
+def compare_losses(rows: Sequence[RunRow]) -> Fairness:
+    """What the losses of these runs may be compared in; runs that other tools recorded name no tokenizer."""
+    return weigh(row.tokenizer for row in rows if row.loss is not None)
+
+
 def list_runs(workspace: Workspace) -> list[RunRow]:
     """All runs in the order of their experiments' plans, oldest launch first; as current as the files are."""
     from engine.launch.experiments import read_launches
     from store.database import lease
     from store.ingest import ingest
     from store.queries import runs
+    from store.queries.tokenizers import find_tokenizers
 
     ingest(workspace)
     with lease(workspace) as con:
         found = runs.list_runs(con)
+        unsaid = [run.run_id for run in found if run.tokenizer_id is None and run.train_loss is not None]
+        tokenizers = find_tokenizers(con, unsaid) if unsaid else {}
     planned = [run_id for launched in reversed(read_launches(workspace)) for run_id in launched.runs]
     place = {run_id: index for index, run_id in reversed(list(enumerate(planned)))}
     found.sort(key=lambda run: place.get(run.run_id, len(place)))
-    return [as_row(run) for run in found]
+    return [as_row(run, tokenizers.get(run.run_id)) for run in found]
 
 
-def as_row(run: StoredRun) -> RunRow:
-    """A stored run as lists show it."""
+def as_row(run: StoredRun, tokenizer: str | None = None) -> RunRow:
+    """A stored run as lists show it; ``tokenizer`` where no state of its own names one."""
     labels = run.labels
     return RunRow(
         run_id=run.run_id,
@@ -203,6 +233,10 @@ def as_row(run: StoredRun) -> RunRow:
         loss=run.target_loss if run.target_loss is not None else run.train_loss,
         delta_target=run.target_delta,
         delta_base=run.base_delta,
+        bits=run.target_bits,
+        delta_bits=run.target_delta_bits,
+        delta_base_bits=run.base_delta_bits,
+        tokenizer=run.tokenizer_id or tokenizer,
         reason=run.reason,
         tags=tuple(run.tags),
         pinned=run.pinned,

@@ -25,7 +25,7 @@ def outcome_table(found: Comparison, width: int) -> Table:
 
     ΔL in nats per token, or in bits per byte where tokenizers differ; perplexities only where they can be compared.
     """
-    from odyssey_tui.services.compare import TOKEN_UNIT
+    from odyssey_tui.services.tokenizer_fair import TOKEN_UNIT
 
     comparable = found.unit == TOKEN_UNIT
     numbers = {run.run_id: position for position, run in enumerate(found.runs, 1)}
@@ -40,7 +40,7 @@ def outcome_table(found: Comparison, width: int) -> Table:
         TableColumn("first", " vs 1st", 8),
     ]
     if not comparable:
-        columns = [column for column in columns if column.key not in ("interval", "bits", "first")]
+        columns = [column for column in columns if column.key != "bits"]
     kept: list[TableColumn] = []
     for column in columns:
         if sum(known.width + 1 for known in kept) + column.width + 1 <= width or len(kept) < 4:
@@ -56,16 +56,17 @@ def outcome_table(found: Comparison, width: int) -> Table:
 def outcome_values(outcome: Outcome, position: int, comparable: bool) -> dict[str, str]:
     """What the columns say of one outcome."""
     interval, against = outcome.interval, outcome.against_first
+    if not comparable:
+        interval, against = outcome.in_bits(interval), outcome.in_bits(against)
     before = perplexity(outcome.loss_before) if outcome.loss_before is not None else None
     bits = (outcome.bits_before, outcome.bits)
-    change = bits[1] - bits[0] if bits[0] is not None and bits[1] is not None else None
     levels = f"{number(before, 2)} → {number(perplexity(outcome.loss), 2)}"
     bounds = (interval.low, interval.high) if interval is not None else (None, None)
     return {
         "run": str(position),
         "role": outcome.role,
         "set": outcome.eval_set,
-        "delta": signed(outcome.delta if comparable else change, 4),
+        "delta": signed(outcome.delta if comparable else outcome.delta_bits, 4),
         "interval": "–" if bounds[0] is None else f"{signed(bounds[0], 4)} … {signed(bounds[1], 4)}",
         "ppl": levels if comparable else f"{number(bits[0], 4)} → {number(bits[1], 4)}",
         "bits": number(bits[1], 4),

@@ -87,12 +87,21 @@ RUN_COLUMNS: tuple[RunColumn, ...] = (
     RunColumn("delta_target", "ΔL tgt", 7, 1, lambda row: change(row.delta_target), right=True),
     RunColumn("delta_base", "ΔL base", 7, 2, lambda row: change(row.delta_base), right=True),
 )
+BYTE_COLUMNS: tuple[RunColumn, ...] = (
+    *RUN_COLUMNS[:-3],
+    RunColumn("bits", "bits/B", 6, 7, lambda row: "" if row.bits is None else number(row.bits), right=True),
+    RunColumn("delta_bits", "Δb tgt", 7, 1, lambda row: change(row.delta_bits), right=True),
+    RunColumn("delta_base_bits", "Δb base", 7, 2, lambda row: change(row.delta_base_bits), right=True),
+)
+"""Where tokenizers differ: losses in bits per byte."""
 ESSENTIAL = 6
 """Columns kept at the price of a longer name, down to READABLE_NAME cells; for ΔL down to SHORTEST_NAME."""
 
 
-def fit_columns(width: int, rows: Sequence[RunRow]) -> tuple[int, tuple[RunColumn, ...]]:
-    """The width of the name column and the other columns that fit ``width`` cells beside the mark.
+def fit_columns(
+    width: int, rows: Sequence[RunRow], columns: Sequence[RunColumn] = RUN_COLUMNS
+) -> tuple[int, tuple[RunColumn, ...]]:
+    """The width of the name column and those of ``columns`` that fit ``width`` cells beside the mark.
 
     Columns are as wide as what is in them; those with nothing in them are left out.
     """
@@ -101,7 +110,7 @@ def fit_columns(width: int, rows: Sequence[RunRow]) -> tuple[int, tuple[RunColum
     least_names = {1: SHORTEST_NAME, 2: SHORTEST_NAME}
     kept: dict[str, RunColumn] = {}
     room = width - 2
-    for column in sorted(RUN_COLUMNS, key=lambda column: column.keep):
+    for column in sorted(columns, key=lambda column: column.keep):
         filled = max((len(str(column.draw(row))) for row in rows), default=0)
         if not filled and column.key != "state":
             continue
@@ -113,7 +122,7 @@ def fit_columns(width: int, rows: Sequence[RunRow]) -> tuple[int, tuple[RunColum
         kept[column.key] = replace(column, width=cells)
         room -= cells + 1
     name_width = max(SHORTEST_NAME, min(wanted_name, room - 1))
-    return name_width, tuple(kept[column.key] for column in RUN_COLUMNS if column.key in kept)
+    return name_width, tuple(kept[column.key] for column in columns if column.key in kept)
 
 
 def table_columns(name_width: int, columns: Sequence[RunColumn]) -> list[TableColumn]:

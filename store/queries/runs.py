@@ -69,6 +69,12 @@ class RunRow:
     """Adapted minus zero-shot loss on the target set at the largest ATPP measured."""
     base_delta: float | None
     """The same on the base set: forgetting."""
+    target_bits: float | None
+    """Loss on the target set there in bits per byte, and the changes likewise."""
+    target_delta_bits: float | None
+    base_delta_bits: float | None
+    tokenizer_id: str | None
+    """Of the target set, or of the run's own states; None before there is either."""
     tags: list[str]
     pinned: bool
     n_notes: int
@@ -88,12 +94,24 @@ class RunRow:
 
 
 _LIST = """
-WITH finals AS (
+WITH scored AS (
+    SELECT evaluation_id, e.sum_loss / ln(2) / nullif(coalesce(e.n_bytes, s.n_bytes), 0) AS bits, s.tokenizer_id
+    FROM evaluations e LEFT JOIN eval_sets s USING (eval_set_id)
+), points AS (
+    SELECT a.*, e.bits, e.bits - z.bits AS delta_bits, e.tokenizer_id FROM adaptation_points a
+    LEFT JOIN scored e USING (evaluation_id) LEFT JOIN scored z ON z.evaluation_id = a.zero_shot_evaluation_id
+), finals AS (
     SELECT run_id, max(atpp) FILTER (role = 'target') AS atpp,
         arg_max(loss, atpp) FILTER (role = 'target') AS target_loss,
         arg_max(delta, atpp) FILTER (role = 'target') AS target_delta,
-        arg_max(delta, atpp) FILTER (role = 'base') AS base_delta
-    FROM adaptation_points GROUP BY run_id
+        arg_max(delta, atpp) FILTER (role = 'base') AS base_delta,
+        arg_max(bits, atpp) FILTER (role = 'target') AS target_bits,
+        arg_max(delta_bits, atpp) FILTER (role = 'target') AS target_delta_bits,
+        arg_max(delta_bits, atpp) FILTER (role = 'base') AS base_delta_bits,
+        any_value(tokenizer_id) FILTER (role = 'target') AS tokenizer_id
+    FROM points GROUP BY run_id
+), owned AS (
+    SELECT run_id, any_value(tokenizer_id) AS tokenizer_id FROM models GROUP BY run_id
 ), marks AS (
     SELECT run_id, event, text,
         arg_max(event, seq) OVER (PARTITION BY run_id, event IN ('tag', 'untag'), text) AS newest
@@ -109,10 +127,12 @@ SELECT r.run_id, r.name, r.experiment, r.kind, r.domain, r.size, r.method, r.rep
     r.labels::VARCHAR AS labels_json, r.state, r.attempt, r.reason, r.hint, r.done, r.total, r.unit, r.phase, r.eta_s,
     r.queued, r.started, r.ended, r.heartbeat, r.host, r.pid, r.device, r.cost_flops,
     r.train_loss, r.valid_loss, r.tokens_per_s, r.flops, r.mfu, r.memory_bytes, r.step, r.tokens,
-    f.atpp, f.target_loss, f.target_delta, f.base_delta,
+    f.atpp, f.target_loss, f.target_delta, f.base_delta, f.target_bits, f.target_delta_bits, f.base_delta_bits,
+    coalesce(f.tokenizer_id, o.tokenizer_id) AS tokenizer_id,
     coalesce(n.tags, []) AS tags, coalesce(n.pinned, false) AS pinned, coalesce(n.n_notes, 0) AS n_notes,
     coalesce(w.n_warnings, 0) AS n_warnings
-FROM runs r LEFT JOIN finals f USING (run_id) LEFT JOIN noted n USING (run_id) LEFT JOIN warned w USING (run_id)
+FROM runs r LEFT JOIN finals f USING (run_id) LEFT JOIN owned o USING (run_id)
+LEFT JOIN noted n USING (run_id) LEFT JOIN warned w USING (run_id)
 """
 _ORDER = " ORDER BY coalesce(r.queued, r.started) NULLS LAST, r.run_id"
 

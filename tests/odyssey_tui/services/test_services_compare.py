@@ -6,9 +6,10 @@ import math
 
 import pytest
 
-from odyssey_tui.services.compare import BYTE_UNIT, TOKEN_UNIT, compare, find_differences
+from odyssey_tui.services.compare import compare, find_differences
 from odyssey_tui.services.compare_figures import draw_curves, draw_plane
 from odyssey_tui.services.evaluations import bootstrap_change
+from odyssey_tui.services.tokenizer_fair import BYTE_UNIT, TOKEN_UNIT
 from store.database import lease
 from store.errors import OdysseyError
 from store.queries.tokens import open_pair
