@@ -114,27 +114,40 @@ def paired_bootstrap(
     weight = np.ones_like(delta) if weights is None else np.asarray(weights, dtype=np.float64).ravel()
     if len(weight) != len(delta):
         raise ValueError(f"{len(delta)} differences, {len(weight)} weights")
-    keep = weight > 0
-    delta, weight = delta[keep], weight[keep]
-    n = len(delta)
+    return bootstrap_ratios((delta * weight)[:, None], weight, resamples=resamples, seed=seed, level=level)[0]
+
+
+def bootstrap_ratios(
+    sums: ArrayLike, counts: ArrayLike, *, resamples: int = RESAMPLES, seed: int = 0, level: float = LEVEL
+) -> list[MeanDifference]:
+    """Mean difference Σ sum / Σ count of each column, resampling documents; every column sees the same resamples.
+
+    ``sums`` (documents, columns): sums of differences in nats; ``counts`` (documents,): the positions that all columns
+    are divided by. Documents without positions are left out.
+    """
+    total, count = np.asarray(sums, dtype=np.float64), np.asarray(counts, dtype=np.float64)
+    keep = count > 0
+    total, count = total[keep], count[keep]
+    n, columns = total.shape
     if n == 0:
-        return MeanDifference(None, None, None, 0, "no document with a predicted token")
-    if not np.isfinite(delta).all():
-        return MeanDifference(
-            None, None, None, n, f"{int((~np.isfinite(delta)).sum())} of {n} differences are not finite"
-        )
-    mean = float(delta @ weight / weight.sum())
-    if n == 1:
-        return MeanDifference(mean, None, None, 1, "one document: no interval")
-    rng = np.random.default_rng(seed)
-    draws = np.concatenate(
-        [
-            (delta[index] * weight[index]).sum(axis=1) / weight[index].sum(axis=1)
-            for index in _resampled(rng, resamples, n)
-        ]
-    )
-    low, high, _ = _interval(draws, level)
-    return MeanDifference(mean, low, high, n)
+        return [MeanDifference(None, None, None, 0, "no document with a predicted token")] * columns
+    bad = (~np.isfinite(total)).sum(axis=0)
+    means = total.sum(axis=0) / count.sum()
+    if n > 1:
+        table = np.column_stack([np.where(np.isfinite(total), total, 0.0), count])
+        drawn = np.concatenate([draws @ table for draws in _draw_counts(np.random.default_rng(seed), resamples, n)])
+        ratios = drawn[:, :-1] / drawn[:, -1:]
+    found = []
+    for column in range(columns):
+        if bad[column]:
+            reason = f"{int(bad[column])} of {n} differences are not finite"
+            found.append(MeanDifference(None, None, None, n, reason))
+        elif n == 1:
+            found.append(MeanDifference(float(means[column]), None, None, 1, "one document: no interval"))
+        else:
+            low, high, _ = _interval(ratios[:, column], level)
+            found.append(MeanDifference(float(means[column]), low, high, n))
+    return found
 
 
 def bootstrap_interval(draws: ArrayLike, level: float = LEVEL) -> tuple[float | None, float | None]:
@@ -198,6 +211,14 @@ def _resampled(rng: np.random.Generator, resamples: int, n: int) -> Iterator[NDA
     rows = max(1, CHUNK_CELLS // n)
     for start in range(0, resamples, rows):
         yield rng.integers(0, n, size=(min(rows, resamples - start), n))
+
+
+def _draw_counts(rng: np.random.Generator, resamples: int, n: int) -> Iterator[Array]:
+    """How often each of ``n`` units is in a resample, [rows, n]: a sum over a resample is then a matrix product."""
+    for index in _resampled(rng, resamples, n):
+        rows = len(index)
+        index += n * np.arange(rows)[:, None]
+        yield np.bincount(index.ravel(), minlength=rows * n).reshape(rows, n).astype(np.float64)
 
 
 def _interval(draws: Array, level: float) -> tuple[float | None, float | None, int]:

@@ -18,8 +18,10 @@ from bench.storing.sum_queries import read_class_sums, read_perplexities
 from bench.storing.words import say
 from store.database import lease
 from store.ingest import ingest
+from store.queries.passages import rank_passages, read_block
+from store.queries.positions import read_position_curve
 from store.queries.sums import read_type_changes
-from store.queries.tokens import open_pair, rank_passages, read_block, read_documents, read_ledger, read_position_curve
+from store.queries.tokens import open_pair, read_documents, read_ledger
 from store.workspace import Workspace
 
 if TYPE_CHECKING:

@@ -27,6 +27,8 @@ class Setting:
 
     rows: int
     root: str = ""
+    sweep: bool = True
+    """Whether there is a sweep; without it all of the rows are the pair's."""
 
     @property
     def path(self) -> Path:
@@ -35,7 +37,7 @@ class Setting:
     @property
     def long_tokens(self) -> int:
         """Tokens of the text of the pair."""
-        return self.rows // (2 * PAIR)
+        return self.rows // (2 * PAIR if self.sweep else PAIR)
 
     @property
     def short_tokens(self) -> int:
@@ -43,10 +45,12 @@ class Setting:
         return self.rows // (2 * SWEEP)
 
     @property
-    def texts(self) -> tuple[Text, Text]:
-        return Text("long", 0, self.long_tokens, ("before", "after")), Text(
-            "short", 1, self.short_tokens, tuple(f"sweep{number:03d}" for number in range(SWEEP))
-        )
+    def texts(self) -> tuple[Text, ...]:
+        """The pair's, then the sweep's if there is one."""
+        long = Text("long", 0, self.long_tokens, ("before", "after"))
+        if not self.sweep:
+            return (long,)
+        return long, Text("short", 1, self.short_tokens, tuple(f"sweep{number:03d}" for number in range(SWEEP)))
 
     @property
     def losses(self) -> int:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from store.queries.tokens import BlockTokens
-    from store.queries.tokens import Passage as Place
+    from store.queries.passages import BlockTokens
+    from store.queries.passages import Passage as Place
 
 CONTEXT_BEFORE, CONTEXT_AFTER = 16, 192
 """Tokens shown around a passage, as far as its block reaches."""

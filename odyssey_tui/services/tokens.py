@@ -16,8 +16,8 @@ from store.errors import ConfigError, DataError, OdysseyError
 if TYPE_CHECKING:
     from store.database import Connection
     from store.queries.evaluations import StateEvaluation
+    from store.queries.passages import Passage as Place
     from store.queries.runs import RunRow
-    from store.queries.tokens import Passage as Place
     from store.workspace import Workspace
 
 PASSAGES = 200
@@ -79,7 +79,8 @@ def read_tokens(workspace: Workspace, before: str, after: str | None = None, *, 
     (target, base) or the name of an evaluation set. Raises OdysseyError where there is no such pair.
     """
     from store.database import lease
-    from store.queries.tokens import open_pair, rank_passages, read_ledger
+    from store.queries.passages import rank_passages
+    from store.queries.tokens import open_pair, read_ledger
 
     with lease(workspace) as con:
         name = choose_pair(con, before, after, on)
@@ -102,7 +103,8 @@ def read_tokens(workspace: Workspace, before: str, after: str | None = None, *, 
 def read_passage(workspace: Workspace, name: PairName, place: Place) -> Passage:
     """The text of one of the pair's passages, token by token."""
     from store.database import lease
-    from store.queries.tokens import open_pair, read_block
+    from store.queries.passages import read_block
+    from store.queries.tokens import open_pair
 
     with lease(workspace) as con:
         block = read_block(con, open_pair(con, name.before_id, name.after_id), place.block)

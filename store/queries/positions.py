@@ -1,22 +1,53 @@
 """How much context each predicted token had, from the scheme alone: what a loss by position is grouped by.
 
-Mirrors ``engine.evaluate.windows`` in SQL; a test compares the two token by token.
+Mirrors ``engine.evaluate.windows``; a test compares the two token by token.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from store.errors import DataError
-from store.shards import BLOCK_TOKENS
+from store.queries.pieces import read_pieces
 
-TOKEN = f"(block::BIGINT * {BLOCK_TOKENS} + i)"
-"""Number of a token within the stream."""
+if TYPE_CHECKING:
+    import duckdb
+    import numpy as np
+
+    from store.queries.tokens import Pair
+
+    Context = Callable[[np.ndarray], np.ndarray]
+
+BUCKETS = 64
 
 
-def context_of(scheme: Mapping[str, Any], n_tokens: int) -> str:
-    """SQL over ``block`` and ``i``: tokens, BOS included, that the model had read before it predicted that token.
+def read_position_curve(con: duckdb.DuckDBPyConnection, pair: Pair, *, buckets: int = BUCKETS) -> dict[str, np.ndarray]:
+    """Mean losses by how many tokens the model had read, BOS included: ``position`` (start of bucket), ``count``,
+    ``before``, ``after``."""
+    from store.pair_sums import PositionSums, scan
+
+    sums = PositionSums(context_in(con, pair), bucket_width(pair.window, buckets))
+    scan(read_pieces(con, pair), sums)
+    return sums.columns()
+
+
+def bucket_width(window: int, buckets: int = BUCKETS) -> int:
+    """Tokens of context in one bucket, so that a window has at most ``buckets``."""
+    return max(1, -(-window // buckets))
+
+
+def context_in(con: duckdb.DuckDBPyConnection, pair: Pair) -> Context:
+    """``context_of`` for the pair's scheme and text."""
+    pair.need_tokens()
+    (n_tokens,) = con.execute(
+        "SELECT coalesce(sum(len(token_ids)), 0) FROM eval_tokens WHERE eval_set_id = ?", [pair.eval_set_id]
+    ).fetchall()[0]
+    return context_of(pair.before.scheme, n_tokens)
+
+
+def context_of(scheme: Mapping[str, Any], n_tokens: int) -> Context:
+    """Function of the numbers of tokens within the stream: tokens, BOS included, that the model had read before each.
 
     ``n_tokens`` is the length of the stream. ``DataError`` for a scheme this does not know.
     """
@@ -31,23 +62,30 @@ def context_of(scheme: Mapping[str, Any], n_tokens: int) -> str:
     return _KINDS[kind](payload, stride, bos, n_tokens)
 
 
-def _blocks(payload: int, stride: int, bos: int, n_tokens: int) -> str:
-    return f"({TOKEN} % {payload} + {bos})"
+def _blocks(payload: int, stride: int, bos: int, n_tokens: int) -> Context:
+    return lambda token: token % payload + bos
 
 
-def _strided(payload: int, stride: int, bos: int, n_tokens: int) -> str:
-    # The first window that reaches a token predicts it.
-    later = f"{TOKEN} - (({TOKEN} - {payload}) // {stride} + 1) * {stride}"
-    return f"(CASE WHEN {TOKEN} < {payload} THEN {TOKEN} ELSE {later} END + {bos})"
+def _strided(payload: int, stride: int, bos: int, n_tokens: int) -> Context:
+    def context(token: np.ndarray) -> np.ndarray:
+        # The first window that reaches a token predicts it.
+        windows = ((token - payload) // stride + 1).clip(0)
+        return token - windows * stride + bos
+
+    return context
 
 
-def _rolling(payload: int, stride: int, bos: int, n_tokens: int) -> str:
-    # The last window reaches back to full length.
-    end = f"least(({TOKEN} // {payload} + 1) * {payload}, {n_tokens})"
-    return f"(CASE WHEN {TOKEN} < {payload} THEN {TOKEN} + 1 ELSE {TOKEN} - {end} + {payload + 1} END)"
+def _rolling(payload: int, stride: int, bos: int, n_tokens: int) -> Context:
+    def context(token: np.ndarray) -> np.ndarray:
+        # The last window reaches back to full length; the first has nothing to reach back to.
+        end = ((token // payload + 1) * payload).clip(max=n_tokens)
+        later = token >= payload
+        return token + 1 + later * (payload - end)
+
+    return context
 
 
-_KINDS: Mapping[str, Callable[[int, int, int, int], str]] = {
+_KINDS: Mapping[str, Callable[[int, int, int, int], Context]] = {
     "blocks": _blocks,
     "strided": _strided,
     "rolling": _rolling,

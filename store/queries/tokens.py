@@ -1,12 +1,11 @@
-"""The token ledger: which token types, classes, positions and passages carry the change of loss of a pair.
+"""Pairs of evaluations and their token ledger: which token types and documents carry the change of loss.
 
 A pair is two evaluations of the same evaluation set by the same scheme. ℓ0 and ℓ1 are the losses of one position before
 and after; only positions predicted in both count, T of them. A type's contribution is c_v = Σ(ℓ1 − ℓ0) / T over its
 positions, so that the contributions add up to ΔL in nats per token.
 
 Ledgers and documents are read from sums made when the losses came in. Where two evaluations did not predict the same
-positions, and for passages and positions, the losses themselves are: one list per block of 1,024 tokens, unnested side
-by side.
+positions the losses themselves are: one list per block of 1,024 tokens, unnested side by side.
 """
 
 from __future__ import annotations
@@ -17,16 +16,13 @@ from typing import TYPE_CHECKING
 
 from store.errors import DataError, OdysseyError
 from store.queries.evaluations import StateEvaluation, find_evaluation
-from store.queries.positions import context_of
-from store.queries.rows import fetch, fetch_columns
+from store.queries.rows import fetch_columns
 from store.queries.sums import agree, read_document_changes, read_type_changes
 from store.shards import BLOCK_TOKENS
 
 if TYPE_CHECKING:
     import duckdb
     import numpy as np
-
-PASSAGE_TOKENS = 64
 
 
 @dataclass(frozen=True)
@@ -55,6 +51,16 @@ class Pair:
         """Whether the sums cover everything that either predicted, and that is the same number of positions."""
         both = self.before.has_sums and self.after.has_sums
         return both and self.before.predicted == self.after.predicted
+
+    def need_tokens(self) -> None:
+        """``OdysseyError`` where the losses of single tokens are not stored."""
+        for evaluation in (self.before, self.after):
+            if not evaluation.has_tokens:
+                raise OdysseyError(
+                    f"of the evaluation {evaluation.evaluation_id} only sums by token type and document are stored",
+                    "Passages and positions need the losses of single tokens, which `odyssey store gc` dropped: "
+                    "`odyssey store rebuild --from BACKUP` takes them from a backup.",
+                )
 
     @property
     def window(self) -> int:
@@ -86,36 +92,6 @@ class Ledger:
         return self.loss_after - self.loss_before
 
 
-@dataclass(frozen=True)
-class Passage:
-    """``PASSAGE_TOKENS`` consecutive tokens of a block; ``start`` and ``stop`` are positions within it."""
-
-    block: int
-    start: int
-    stop: int
-    document: int | None
-    count: int
-    sum_delta: float
-
-
-@dataclass(frozen=True)
-class BlockTokens:
-    """The tokens of one block in order, arrays of shape (tokens,); losses are NaN where nothing was predicted."""
-
-    block: int
-    token_id: np.ndarray
-    text: np.ndarray
-    token_class: np.ndarray
-    document: np.ndarray
-    before: np.ndarray
-    after: np.ndarray
-
-    @property
-    def delta(self) -> np.ndarray:
-        """ℓ1 − ℓ0 in nats."""
-        return self.after - self.before
-
-
 def open_pair(con: duckdb.DuckDBPyConnection, before: str, after: str) -> Pair:
     """The pair of these evaluations (identifiers or their beginnings).
 
@@ -128,12 +104,12 @@ def make_pair(con: duckdb.DuckDBPyConnection, before: StateEvaluation, after: St
     """The pair of evaluations that were read already; errors as of ``open_pair``."""
     pair = Pair(before, after)
     a, b = before, after
-    if a.eval_set_id != b.eval_set_id:
+    if a.evaluation_id == b.evaluation_id:
         raise OdysseyError(
-            f"{a.evaluation_id} and {b.evaluation_id} were computed on different texts: {a.eval_set} and {b.eval_set}"
-            f" ({a.eval_set_id}, {b.eval_set_id})",
-            "Choose two evaluations of one evaluation set, with one tokenizer.",
+            f"the evaluation {a.evaluation_id} is given twice", "Give one before and one after adaptation."
         )
+    if a.eval_set_id != b.eval_set_id:
+        raise _of_other_texts(con, pair)
     if a.scheme_json != b.scheme_json:
         differing = [name for name in sorted({*a.scheme, *b.scheme}) if a.scheme.get(name) != b.scheme.get(name)]
         values = ", ".join(f"{name} {a.scheme.get(name)} and {b.scheme.get(name)}" for name in differing)
@@ -149,9 +125,32 @@ def make_pair(con: duckdb.DuckDBPyConnection, before: StateEvaluation, after: St
                 "(`odyssey store check` tells).",
             )
     if not pair.has_sums:
-        _need_tokens(pair)
+        pair.need_tokens()
         _check_alignment(con, pair)
     return pair
+
+
+def _of_other_texts(con: duckdb.DuckDBPyConnection, pair: Pair) -> OdysseyError:
+    """Why evaluations of two sets are no pair, and what can be compared all the same."""
+    a, b = pair.before, pair.after
+    ids = [a.eval_set_id, b.eval_set_id]
+    (texts,) = con.execute(
+        "SELECT count(DISTINCT coalesce(fingerprint, eval_set_id) || coalesce(split, '')) FROM eval_sets "
+        "WHERE eval_set_id IN (SELECT unnest(?))",
+        [ids],
+    ).fetchall()[0]
+    if a.tokenizer_id != b.tokenizer_id and texts == 1:
+        bits = [f"{one.bits_per_byte:.4f}" if one.bits_per_byte is not None else "unknown" for one in (a, b)]
+        return OdysseyError(
+            f"{a.evaluation_id} and {b.evaluation_id} were computed with different tokenizers on one text, "
+            f"{a.eval_set} ({a.tokenizer_id}, {b.tokenizer_id}): their tokens do not correspond",
+            f"Only bits per byte can be compared: {bits[0]} before, {bits[1]} after.",
+        )
+    return OdysseyError(
+        f"{a.evaluation_id} and {b.evaluation_id} were computed on different texts: {a.eval_set} and {b.eval_set}"
+        f" ({a.eval_set_id}, {b.eval_set_id})",
+        "Choose two evaluations of one evaluation set, with one tokenizer.",
+    )
 
 
 def read_ledger(con: duckdb.DuckDBPyConnection, pair: Pair) -> Ledger:
@@ -160,7 +159,9 @@ def read_ledger(con: duckdb.DuckDBPyConnection, pair: Pair) -> Ledger:
 
     columns = read_type_changes(con, [pair.ids]) if pair.has_sums else {}
     if not columns or not agree(columns):
-        columns = fetch_columns(con, _common("token_ids") + _TYPES, [*_parameters(pair), pair.before.tokenizer_id])
+        columns = fetch_columns(
+            con, _common("token_ids", "token_id") + _TYPES, [pair.eval_set_id, *pair.ids, pair.before.tokenizer_id]
+        )
     positions = int(columns["count"].sum())
     if positions == 0:
         raise DataError("no position was predicted in both evaluations")
@@ -171,26 +172,6 @@ def read_ledger(con: duckdb.DuckDBPyConnection, pair: Pair) -> Ledger:
         contribution=(sums[1] - sums[0]) / positions,
         loss_before=float(np.sum(sums[0])) / positions,
         loss_after=float(np.sum(sums[1])) / positions,
-    )
-
-
-def read_position_curve(con: duckdb.DuckDBPyConnection, pair: Pair, *, buckets: int = 64) -> dict[str, np.ndarray]:
-    """Mean losses by how many tokens the model had read, BOS included: ``position`` (start of bucket), ``count``,
-    ``before``, ``after``."""
-    _need_tokens(pair)
-    width = max(1, -(-pair.window // buckets))
-    (n_tokens,) = con.execute(
-        "SELECT coalesce(sum(len(token_ids)), 0) FROM eval_tokens WHERE eval_set_id = ?", [pair.eval_set_id]
-    ).fetchall()[0]
-    return fetch_columns(
-        con,
-        _common()
-        + f"""
-        SELECT {context_of(pair.before.scheme, n_tokens)} // $4 * $4 AS position, count(*) AS count,
-            avg(before) AS before, avg(after) AS after
-        FROM positions GROUP BY position ORDER BY position
-        """,
-        [*_parameters(pair), width],
     )
 
 
@@ -210,52 +191,11 @@ def read_documents_of(con: duckdb.DuckDBPyConnection, pairs: Sequence[Pair]) -> 
             mine = columns["pair"] == summed.index(pair)
             own = {name: values[mine] for name, values in columns.items()}
         if not own or not agree(own):
-            own = fetch_columns(con, _common("document") + _DOCUMENTS, _parameters(pair))
+            own = fetch_columns(con, _common("document", "document") + _DOCUMENTS, [pair.eval_set_id, *pair.ids])
         found.append({name: own[name] for name in ("document", "count", "sum_before", "sum_after", "sum_delta")})
     return found
 
 
-def rank_passages(con: duckdb.DuckDBPyConnection, pair: Pair, *, limit: int = 100) -> list[Passage]:
-    """The passages whose loss rises most, in sum, the worst first."""
-    _need_tokens(pair)
-    return fetch(
-        con,
-        Passage,
-        _common()
-        + """
-        , worst AS (
-            SELECT block, i // $4 * $4 AS start, count(*) AS count, sum(after) - sum(before) AS sum_delta
-            FROM positions GROUP BY block, start ORDER BY sum_delta DESC, block, start LIMIT $5
-        )
-        SELECT w.*, start + $4 AS stop,
-            (SELECT list_min(document[start + 1 : start + $4]) FROM eval_tokens t
-             WHERE t.eval_set_id = $1 AND t.block = w.block) AS document
-        FROM worst w ORDER BY sum_delta DESC, block, start
-        """,
-        [*_parameters(pair), PASSAGE_TOKENS, limit],
-    )
-
-
-def read_block(con: duckdb.DuckDBPyConnection, pair: Pair, block: int) -> BlockTokens:
-    """The tokens of one block with their losses before and after; ``OdysseyError`` when there is no such block."""
-    _need_tokens(pair)
-    columns = fetch_columns(
-        con,
-        _tokens("token_ids", "document")
-        + """
-        SELECT token_id, coalesce(v.text, '#' || token_id) AS text, coalesce(v.token_class, 'other') AS token_class,
-            document, before, after
-        FROM tokens LEFT JOIN (SELECT * FROM vocabulary WHERE tokenizer_id = $4) v USING (token_id)
-        WHERE block = $5 ORDER BY i
-        """,
-        [*_parameters(pair), pair.before.tokenizer_id, block],
-    )
-    if not len(columns["token_id"]):
-        raise OdysseyError(f"the evaluation set {pair.before.eval_set} has no block {block}")
-    return BlockTokens(block, **columns)
-
-
-_NAMES = {"token_ids": "token_id", "document": "document"}
 _TYPES = """
 , sums AS (
     SELECT token_id, count(*) AS count, sum(before) AS sum_before, sum(after) AS sum_after
@@ -273,38 +213,17 @@ FROM positions GROUP BY document ORDER BY document
 """
 
 
-def _tokens(*lists: str) -> str:
-    """The tokens of a pair with their losses, and of the set only the lists that are needed: unnesting costs most."""
-    columns = "".join(f"unnest(t.{name}) AS {_NAMES[name]}, " for name in lists)
+def _common(name: str, column: str) -> str:
+    """The positions that both evaluations of a pair predicted, with one list of the set's: unnesting costs most."""
     return f"""
     WITH tokens AS (
-        SELECT t.block, unnest(range(len(t.token_ids))) AS i, {columns}
-            unnest(b.losses)::DOUBLE AS before, unnest(a.losses)::DOUBLE AS after
+        SELECT unnest(t.{name}) AS {column}, unnest(b.losses)::DOUBLE AS before, unnest(a.losses)::DOUBLE AS after
         FROM eval_tokens t
         JOIN token_losses b ON b.block = t.block AND b.evaluation_id = $2
         JOIN token_losses a ON a.block = t.block AND a.evaluation_id = $3
         WHERE t.eval_set_id = $1
-    )
+    ), positions AS (SELECT * FROM tokens WHERE before IS NOT NULL AND after IS NOT NULL)
     """
-
-
-def _common(*lists: str) -> str:
-    """The positions that both evaluations of a pair predicted."""
-    return _tokens(*lists) + ", positions AS (SELECT * FROM tokens WHERE before IS NOT NULL AND after IS NOT NULL)\n"
-
-
-def _parameters(pair: Pair) -> list[str | int]:
-    return [pair.eval_set_id, pair.before.evaluation_id, pair.after.evaluation_id]
-
-
-def _need_tokens(pair: Pair) -> None:
-    for evaluation in (pair.before, pair.after):
-        if not evaluation.has_tokens:
-            raise OdysseyError(
-                f"of the evaluation {evaluation.evaluation_id} only sums by token type and document are stored",
-                "Passages and positions need the losses of single tokens, which `odyssey store gc` dropped: "
-                "`odyssey store rebuild --from BACKUP` takes them from a backup.",
-            )
 
 
 def _check_alignment(con: duckdb.DuckDBPyConnection, pair: Pair) -> None:
@@ -316,7 +235,7 @@ def _check_alignment(con: duckdb.DuckDBPyConnection, pair: Pair) -> None:
         FROM token_losses l LEFT JOIN eval_tokens t ON t.eval_set_id = $1 AND t.block = l.block
         WHERE l.evaluation_id IN ($2, $3) GROUP BY l.evaluation_id
         """,
-        _parameters(pair),
+        [pair.eval_set_id, *pair.ids],
     ).fetchall()
     for evaluation_id, wrong in counted:
         if wrong:

@@ -118,3 +118,35 @@ def test_module_needs_numpy_only() -> None:
     code = f"import engine.clustered, engine.stats, sys; print([name for name in {heavy} if name in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+def test_ratios_of_several_columns_are_those_of_each_and_add_up() -> None:
+    rng = np.random.default_rng(5)
+    counts = rng.integers(0, 40, 60)
+    sums = rng.normal(0, 1, (60, 3)) * counts[:, None]
+    parts = stats.bootstrap_ratios(sums, counts, resamples=400)
+    kept = counts > 0
+    for column, part in enumerate(parts):
+        alone = stats.paired_bootstrap(sums[kept, column] / counts[kept], counts[kept], resamples=400)
+        assert (part.mean, part.low, part.high) == pytest.approx((alone.mean, alone.low, alone.high))
+        assert part.mean == pytest.approx(sums[:, column].sum() / counts.sum())
+        assert part.low < part.mean < part.high
+        assert part.n == kept.sum()
+    assert sum(part.mean for part in parts) == pytest.approx(sums.sum() / counts.sum())
+
+
+def test_ratios_resample_documents_by_hand() -> None:
+    sums, counts = np.array([[3.0], [-1.0], [4.0]]), np.array([2, 1, 5])
+    (found,) = stats.bootstrap_ratios(sums, counts, resamples=500, seed=9)
+    index = np.random.default_rng(9).integers(0, 3, size=(500, 3))
+    draws = [sums[row, 0].sum() / counts[row].sum() for row in index]
+    assert (found.low, found.high) == pytest.approx(tuple(np.percentile(draws, (2.5, 97.5))))
+
+
+def test_ratios_without_documents_with_one_and_with_infinite_sums_say_why() -> None:
+    assert "no document" in stats.bootstrap_ratios(np.zeros((2, 1)), [0, 0])[0].reason
+    (one,) = stats.bootstrap_ratios([[2.0], [9.0]], [4, 0])
+    assert (one.mean, one.low, one.n) == (0.5, None, 1)
+    whole, broken = stats.bootstrap_ratios([[1.0, 1.0], [2.0, np.nan], [0.0, 3.0]], [1, 1, 1])
+    assert whole.low is not None
+    assert broken.reason == "1 of 3 differences are not finite"

@@ -12,7 +12,8 @@ from engine.evaluate.windows import plan_windows
 from engine.spec.run import Scheme
 from store.errors import DataError, OdysseyError
 from store.queries import evaluations, sums, tokens
-from store.queries.positions import context_of
+from store.queries.passages import rank_passages
+from store.queries.positions import context_of, read_position_curve
 from store.queries.tokens import open_pair
 
 SCHEMES = [
@@ -35,9 +36,7 @@ def test_positions_are_those_of_the_windows(scheme: Scheme, n_tokens: int) -> No
         for window in plan_windows(n_tokens, scheme)
         for token in range(window.first, window.last)
     }
-    sql = context_of(scheme.content(), n_tokens)
-    places = f"(SELECT t // 1024 AS block, t % 1024 AS i FROM range({n_tokens}) r(t))"
-    found = dict(duckdb.sql(f"SELECT block * 1024 + i, {sql} FROM {places}").fetchall())
+    found = context_of(scheme.content(), n_tokens)(np.arange(n_tokens)).tolist()
     assert {token: found[token] for token in expected} == expected
 
 
@@ -86,7 +85,7 @@ def test_a_ledger_outlives_the_losses_of_single_tokens(con: duckdb.DuckDBPyConne
         pair = open_pair(copy, after.zero_shot_evaluation_id or "", after.evaluation_id)
         assert not pair.has_tokens
         assert tokens.read_ledger(copy, pair).delta == pytest.approx(after.delta, abs=1e-9)
-        for read in (tokens.rank_passages, tokens.read_position_curve):
+        for read in (rank_passages, read_position_curve):
             with pytest.raises(OdysseyError, match="only sums by token type and document are stored"):
                 read(copy, pair)
 

@@ -13,7 +13,10 @@ from store import schema
 from store.bulk import insert_rows, registered
 from store.errors import DataError, OdysseyError
 from store.ingest_losses import LOSS_STEP
+from store.pair_sums import PASSAGE_TOKENS
 from store.queries import evaluations, runs, tokens
+from store.queries.passages import rank_passages, read_block
+from store.queries.positions import read_position_curve
 from store.queries.tokens import Pair, open_pair
 from tests.support.synthetic_text import WINDOW, make_losses, make_text
 
@@ -41,32 +44,32 @@ def test_sums_by_document_position_and_passage_are_the_same_total(con: duckdb.Du
     documents = tokens.read_documents(con, pair)
     assert documents["sum_delta"].sum() == pytest.approx(total)
     assert (np.diff(documents["document"]) > 0).all()
-    curve = tokens.read_position_curve(con, pair, buckets=8)
+    curve = read_position_curve(con, pair, buckets=8)
     assert curve["position"].tolist() == list(range(0, WINDOW, 32))
     # Losses of single tokens are rounded, sums are not.
     rounding = LOSS_STEP * pair.after.predicted**0.5
     assert ((curve["after"] - curve["before"]) * curve["count"]).sum() == pytest.approx(total, abs=rounding)
-    passages = tokens.rank_passages(con, pair, limit=10_000)
+    passages = rank_passages(con, pair, limit=10_000)
     assert sum(passage.sum_delta for passage in passages) == pytest.approx(total, abs=rounding)
-    assert all(passage.stop - passage.start == tokens.PASSAGE_TOKENS for passage in passages)
+    assert all(passage.stop - passage.start == PASSAGE_TOKENS for passage in passages)
     rises = [passage.sum_delta for passage in passages]
     assert rises == sorted(rises, reverse=True)
 
 
 def test_a_block_shows_its_tokens_in_order(con: duckdb.DuckDBPyConnection, pair: Pair) -> None:
     text = make_text("docs", "target", 2_500, 1)
-    last = tokens.read_block(con, pair, 2)
+    last = read_block(con, pair, 2)
     assert last.token_id.tolist() == text.tokens[2048:].tolist()
-    first = tokens.read_block(con, pair, 0)
+    first = read_block(con, pair, 0)
     assert len(first.text) == 1024
     assert np.flatnonzero(np.isnan(first.delta)).tolist() == [0, 256, 512, 768]
     expected = make_losses(text, pair.before.loss, seed=0).values[:1024]
     np.testing.assert_allclose(first.before, expected, rtol=0, atol=LOSS_STEP / 2 + 1e-6)
-    worst = tokens.rank_passages(con, pair, limit=1)[0]
-    inside = tokens.read_block(con, pair, worst.block).delta[worst.start : worst.stop]
+    worst = rank_passages(con, pair, limit=1)[0]
+    inside = read_block(con, pair, worst.block).delta[worst.start : worst.stop]
     assert np.nansum(inside) == pytest.approx(worst.sum_delta)
     with pytest.raises(OdysseyError, match="no block 3"):
-        tokens.read_block(con, pair, 3)
+        read_block(con, pair, 3)
 
 
 def test_identifiers_may_be_shortened(con: duckdb.DuckDBPyConnection, pair: Pair) -> None:
@@ -137,9 +140,9 @@ def test_only_positions_predicted_in_both_count(small: duckdb.DuckDBPyConnection
     assert ledger.count.tolist() == [2, 1, 1]
     documents = tokens.read_documents(small, pair)
     assert (documents["count"].tolist(), documents["sum_delta"].tolist()) == ([2, 2], [0.0, 0.5])
-    curve = tokens.read_position_curve(small, pair)
+    curve = read_position_curve(small, pair)
     assert curve["position"].tolist() == [0, 1, 2]
-    np.testing.assert_array_equal(np.isnan(tokens.read_block(small, pair, 0).delta), [1, 0, 0, 1, 0, 1, 0])
+    np.testing.assert_array_equal(np.isnan(read_block(small, pair, 0).delta), [1, 0, 0, 1, 0, 1, 0])
 
 
 def test_other_schemes_are_refused_with_what_differs(small: duckdb.DuckDBPyConnection) -> None:

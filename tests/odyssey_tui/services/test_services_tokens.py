@@ -13,7 +13,8 @@ from odyssey_tui.services.tokens import list_pairs, pair_ids, read_passage, read
 from store.database import lease
 from store.errors import OdysseyError
 from store.queries.evaluations import find_evaluation
-from store.queries.tokens import open_pair, read_block
+from store.queries.passages import read_block
+from store.queries.tokens import open_pair
 from store.workspace import Workspace
 
 
