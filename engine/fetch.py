@@ -282,6 +282,8 @@ def _reach(corpus: Corpus, workspace: Workspace) -> Item | None:
 
         HfApi().auth_check(dataset, repo_type="dataset")
         HfApi().dataset_info(dataset, revision=corpus.revision)
+        if dataset == m2d2.REPOSITORY:
+            m2d2.require(corpus, corpus.source.partition(":")[2])
     except Exception as error:
         name = _dataset(corpus) or corpus.name
         return _failure("corpus", name, corpus.revision, error)

@@ -52,10 +52,19 @@ def cautions(experiment: Experiment) -> tuple[str, ...]:
             found.append(f"laws: {len(base.sizes)} model sizes; below three the size term is merged into the constant")
         if not scored and len(base.ptpp) >= 2:
             found.append("laws: no PTPP is held out, so nothing is scored")
-    found += [*_caution_about_tokens_seen(experiment), *caution_methods(experiment), *caution_machine(experiment)]
+    found += [*_caution_about_corpora(experiment), *_caution_about_tokens_seen(experiment)]
+    found += [*caution_methods(experiment), *caution_machine(experiment)]
     if experiment.adapt and not base.corpora:
         found.append("base: no corpora, so forgetting is not measured")
     return tuple(found)
+
+
+def _caution_about_corpora(experiment: Experiment) -> Iterator[str]:
+    from engine.data.sources.registry import caution
+
+    for name, corpus in experiment.corpora.items():
+        if found := caution(corpus):
+            yield f"corpora.{name}: {found}"
 
 
 def _caution_about_tokens_seen(experiment: Experiment) -> Iterator[str]:

@@ -1,4 +1,7 @@
-"""Enough of the Hugging Face hub's API, on this machine, to download small repositories or be refused them."""
+"""Enough of the Hugging Face hub's API, on this machine, to download small repositories or be refused them.
+
+Models and datasets have one name space here.
+"""
 
 from __future__ import annotations
 
@@ -57,22 +60,24 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
         def _answer(self, *, body: bool) -> None:
             parts = unquote(urlsplit(self.path).path).strip("/").split("/")
             api = parts[0] == "api"
+            if parts[0] == "datasets":
+                parts = parts[1:]
             name = "/".join(parts[2:4] if api else parts[:2])
             rest = parts[4:] if api else parts[2:]
             if name not in hub.repositories:
                 self._refuse(401, "RepoNotFound", "Repository not found", body)
             elif rest[:1] != ["auth-check"] and len(rest) > 1 and rest[1] not in ("main", COMMIT):
                 self._refuse(404, "RevisionNotFound", "Invalid rev id", body)
-            elif name in hub.gated and rest[0] in ("auth-check", "resolve") and not self._allowed():
+            elif name in hub.gated and rest[:1] in (["auth-check"], ["resolve"]) and not self._allowed():
                 self._refuse(401, "GatedRepo", "Access to this model is restricted", body)
             else:
                 self._serve(name, rest, body)
 
         def _serve(self, name: str, rest: list[str], body: bool) -> None:
             files = hub.repositories[name]
-            if rest[0] == "auth-check":
+            if rest[:1] == ["auth-check"]:
                 self._send(200, b"{}", {}, body)
-            elif rest[0] == "revision":
+            elif not rest or rest[0] == "revision":
                 listed = [{"rfilename": file} for file in files]
                 self._send(200, json.dumps({"id": name, "sha": COMMIT, "siblings": listed}).encode(), {}, body)
             elif rest[0] == "tree":

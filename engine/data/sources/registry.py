@@ -48,6 +48,14 @@ def objection(corpus: Corpus) -> Objection | None:
     )
 
 
+def caution(corpus: Corpus) -> str | None:
+    """What only reading ``corpus.source`` will tell, where its module knows of such a thing; nothing is read."""
+    prefix, _, name = corpus.source.partition(":")
+    module = None if is_path(corpus) or prefix not in PREFIXES else importlib.import_module(PREFIXES[prefix])
+    found: str | None = module.caution(name) if hasattr(module, "caution") else None
+    return found
+
+
 def is_path(corpus: Corpus) -> bool:
     """Whether the source is a file or folder rather than something with a prefix."""
     prefix, colon, _ = corpus.source.partition(":")

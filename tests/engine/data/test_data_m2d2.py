@@ -13,9 +13,12 @@ import pytest
 
 from engine.data.corpus import snapshot
 from engine.data.reading import read_corpus
-from engine.data.sources.m2d2_names import KNOWN, S2ORC_EXAMPLES, is_domain
+from engine.data.sources.m2d2 import caution
+from engine.data.sources.m2d2_names import KNOWN, NO_DOMAINS, S2ORC_L1, WIKI, WIKI_L2, is_domain
 from engine.data.tokenizer import load_tokenizer
 from engine.data.tokens import token_stream
+from engine.spec.check import cautions
+from engine.spec.load import parse_experiment
 from engine.spec.run import Corpus, Tokenizer
 from store.errors import ConfigError, DataError
 from store.workspace import Workspace
@@ -87,29 +90,62 @@ def test_max_bytes_limits_each_split_at_a_line_end(hub: Path, prose: Callable[[i
 
 
 def test_names_are_those_of_the_published_files() -> None:
-    assert len(KNOWN) == 11 + 38 + 13
-    assert all(map(is_domain, (*KNOWN, *S2ORC_EXAMPLES, "math.AT", "quant-ph", "cond-mat.mes-hall", "physics.ao-ph")))
-    for wrong in ("Human_activities", "General_reference", "cs", "biology.AB", "Logic"):
+    assert (len(WIKI_L2), len(WIKI) - len(WIKI_L2), len(S2ORC_L1)) == (11, 38, 13)
+    assert len(set(KNOWN)) == len(KNOWN) == 239 - len(NO_DOMAINS)
+    assert {"General_referece", "Human_activites", "Human_activites__Human_activities"} < set(KNOWN)
+    # Of the stand-in for the study's twenty domains, and archives that arXiv has closed.
+    assert {"cs.CL", "astro-ph.GA", "cond-mat.str-el", "physics.optics", "hep-th", "cmp-lg", "q-bio"} < set(KNOWN)
+    assert all(map(is_domain, KNOWN))
+    for wrong in ("Human_activities", "General_reference", "cs", "biology.AB", "Logic", "stat.ml", "physics.AO"):
         assert not is_domain(wrong)
 
 
 @pytest.mark.parametrize(
     ("wrong", "hint"),
     [
-        ("Human_activities", "Human_activites"),
-        ("General_reference", "General_referece"),
-        ("Visual_arts", "Culture_and_the_arts__Visual_arts"),
-        ("cs_CL", "cs.CL"),
+        ("Human_activities", "Nearest: Human_activites__Human_activities, Human_activites."),
+        ("General_reference", "Nearest: General_referece, "),
+        ("General_reference__Reference_works", "Nearest: General_referece__Reference_works, "),
+        ("Visual_arts", "Nearest: Culture_and_the_arts__Visual_arts."),
+        ("logic", "Nearest: Mathematics_and_logic__Logic."),
+        ("cs_CL", "Nearest: cs.CL, "),
+        ("cs", "Nearest: cs_l1."),
+        ("stat.ml", "Nearest: stat.ML, "),
+        ("hepth", "Nearest: hep-th, "),
+        ("dox", "Names are those of the published files"),
+        ("eval_sets", "Names are those of the published files"),
     ],
 )
 def test_a_wrong_name_is_met_with_the_nearest(wrong: str, hint: str) -> None:
-    with pytest.raises(ConfigError, match=f"no domain '{wrong}'") as error:
+    with pytest.raises(ConfigError, match=f"no domain '{wrong}'|'{wrong}' is no domain") as error:
         read_corpus(Corpus(name="c", source=f"m2d2:{wrong}"))
-    assert hint in error.value.hint
+    assert error.value.hint.startswith(hint)
+
+
+def test_a_wrong_name_in_an_experiment_has_its_file_line_and_key(tmp_path: Path) -> None:
+    text = (
+        "name: voyage\ncorpora:\n  a: {source: 'm2d2:Human_activities'}\n  b: {source: 'm2d2:only_text'}\n"
+        "base: {model: gpt2, corpora: a}\n"
+    )
+    with pytest.raises(ConfigError) as error:
+        parse_experiment(text, file="voyage.yaml", folder=tmp_path)
+    first, second = error.value.message.splitlines()
+    assert first.startswith("voyage.yaml:3: corpora.a.source = m2d2:Human_activities: M2D2 has no domain")
+    assert "Nearest: Human_activites__Human_activities, Human_activites." in first
+    assert second.startswith("voyage.yaml:4: corpora.b.source = m2d2:only_text: 'only_text' is no domain of M2D2")
+
+
+def test_a_name_that_only_a_download_confirms_is_said_to_be_one(tmp_path: Path) -> None:
+    text = "name: voyage\ncorpora: {a: {source: 'm2d2:cs.QQ'}, b: {source: 'm2d2:cs.CL'}}\nbase: {model: gpt2}\n"
+    (said,) = (one for one in cautions(parse_experiment(text, file="v.yaml", folder=tmp_path)) if "corpora" in one)
+    assert said.startswith("corpora.a: 'cs.QQ' is not among M2D2's published names")
+    assert "confirmed at download. cs has AI, AR, " in said
+    assert [caution(name) for name in (*KNOWN, "no domain at all")] == [None] * (len(KNOWN) + 1)
 
 
 def test_an_archive_that_cannot_be_had_or_read(hub: Path) -> None:
-    with pytest.raises(DataError, match=r"data/cs\.LG\.tar\.gz could not be downloaded") as error:
+    missing = r"data/cs\.LG\.tar\.gz could not be downloaded: it is not in the local cache"
+    with pytest.raises(DataError, match=missing) as error:
         read_corpus(Corpus(name="c", source="m2d2:cs.LG"))
     assert "machelreid/m2d2" in error.value.hint
     (hub / "cs.CV.tar.gz").write_bytes(b"not an archive")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
 import sys
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -105,3 +107,50 @@ def test_offline_what_is_not_in_the_cache_is_named(hub: Hub, config: Path) -> No
     ended = fetch(hub, config, HF_HUB_OFFLINE="1")
     assert "org/small: it is not in the local cache and offline mode is on" in ended.stderr
     assert ended.returncode == 1
+
+
+def archive(name: str) -> bytes:
+    """A domain of M2D2 as it is published."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as tar:
+        for number, split in enumerate(("train", "valid", "test")):
+            text = "".join(f"{split} line {number} {line}\n" for line in range(400)).encode()
+            info = tarfile.TarInfo(f"{name}/{split}.txt")
+            info.size = len(text)
+            tar.addfile(info, io.BytesIO(text))
+    return packed.getvalue()
+
+
+def test_a_domain_of_m2d2_is_confirmed_before_anything_is_downloaded(hub: Hub, config: Path) -> None:
+    hub.repositories["machelreid/m2d2"] = {"data/cs.CL.tar.gz": archive("cs.CL")}
+    domain = "corpora.poems.source"
+    absent = fetch(hub, config, "--set", f"{domain}=m2d2:cs.QQ")
+    assert absent.returncode == 1
+    assert absent.stderr.count("error:") == 1
+    said = " ".join(absent.stderr.split())
+    assert "M2D2 has no domain 'cs.QQ': there is no data/cs.QQ.tar.gz in machelreid/m2d2" in said
+    assert "cs has AI, AR, CC, CE, CG, CL," in said
+    assert not list(config.parent.glob("hf/**/model.safetensors"))
+    there = fetch(hub, config, "--json", "--set", f"{domain}=m2d2:cs.CL")
+    assert there.returncode == 0, there.stderr
+    assert [(item["state"], item["name"]) for item in json.loads(there.stdout)][1] == ("fetched", "poems")
+
+
+def test_a_domain_that_a_revision_of_m2d2_does_not_have_is_named_where_it_is_read(hub: Hub, config: Path) -> None:
+    """Without ``odyssey fetch`` first: the preparation meets it."""
+    hub.repositories["machelreid/m2d2"] = {"data/cs.CL.tar.gz": archive("cs.CL")}
+    code = (
+        "from engine.data.reading import read_corpus; from engine.spec.run import Corpus; from store.errors import *\n"
+        "try: read_corpus(Corpus(name='c', source='m2d2:math.XX'))\n"
+        "except DataError as error: print(error.message, error.hint, sep='\\n')"
+    )
+    home = {"HF_HOME": str(config.parent / "hf"), "HF_ENDPOINT": hub.url, "HF_HUB_DISABLE_XET": "1"}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
+    ended = subprocess.run(
+        (sys.executable, "-c", code), env={**kept, **home}, capture_output=True, text=True, check=False
+    )
+    assert ended.stdout.splitlines() == [
+        "corpus 'c': M2D2 has no domain 'math.XX': there is no data/math.XX.tar.gz in machelreid/m2d2",
+        "math has AC, AG, AP, AT, CA, CO, CT, CV, DG, DS, FA, GM, GN, GR, GT, HO, IT, KT, LO, MG, MP, NA, NT, OA, OC, "
+        "PR, QA, RA, RT, SG, SP, ST.",
+    ], ended.stderr
