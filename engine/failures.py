@@ -27,6 +27,7 @@ _MEMORY_HINTS = {
     "pretrain": _TRAINING,
     "adapt": _TRAINING,
     "evaluate": "Lower evaluate.batch_tokens, or run fewer at a time (ODYSSEY_SLOTS).",
+    "drift": "Two models are in memory at once: run fewer at a time (ODYSSEY_SLOTS), or lower evaluate.batch_tokens.",
     "prepare": "Give the corpora a `max_bytes`, or run fewer at a time (ODYSSEY_SLOTS).",
 }
 

@@ -40,9 +40,11 @@ from store.journal import read_events
 from store.run_dir import AttemptDir, RunDir
 from store.workspace import Workspace
 
-JOBS = {kind: f"engine.jobs.{kind}" for kind in ("prepare", "pretrain", "adapt", "evaluate", "similarity", "fit")}
+JOBS = {
+    kind: f"engine.jobs.{kind}" for kind in ("prepare", "pretrain", "adapt", "evaluate", "drift", "similarity", "fit")
+}
 """The module that executes each kind of job; it has ``execute(job, context)``."""
-TENSOR_JOBS = frozenset({"pretrain", "adapt", "evaluate"})
+TENSOR_JOBS = frozenset({"pretrain", "adapt", "evaluate", "drift"})
 HEAVY = ("torch", "transformers.models.gpt2.modeling_gpt2")
 """Imported while waiting for the first run: seconds that no run then pays."""
 GANG_COMMAND = (sys.executable, "-P", "-m", "engine.gang")

@@ -150,6 +150,18 @@ TARGETS: dict[str, Target] = {
         ),
         key=("evaluation_id",),
     ),
+    "drift": Target(
+        "drifts",
+        columns_of(
+            text="drift_id model_before model_after evaluation_before evaluation_after eval_set_id role",
+            whole="max_tokens positions predicted",
+            number="loss_before loss_after loss_output loss_hidden hidden_drift hidden_cosine input_drift output_drift "
+            "seconds",
+            flag="tied",
+            canonical="scheme",
+        ),
+        key=("drift_id",),
+    ),
     "similarity": Target(
         "similarities",
         columns_of(

@@ -120,6 +120,7 @@ _INSERT: Mapping[str, Insert] = {
     "eval_set": _insert_new("eval_tokens", "eval_set_id", "block"),
     "documents": _insert_new("documents", "eval_set_id", "document"),
     "vocabulary": _insert_new("vocabulary", "tokenizer_id", "token_id"),
+    "type_drift": _replace("type_drifts", "drift_id"),
     "fit_points": _replace("fit_points", "fit_id"),
     "fit_draws": _replace("fit_draws", "fit_id"),
 }

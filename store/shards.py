@@ -49,6 +49,23 @@ def schemas() -> dict[str, pa.Schema]:
         ),
         "vocabulary": pa.schema({"tokenizer_id": text, "token_id": whole, "text": text, "token_class": text}),
         "token_losses": pa.schema({"evaluation_id": text, "block": whole, "losses": pa.list_(pa.float32())}),
+        "type_drift": pa.schema(
+            {
+                "drift_id": text,
+                "token_id": whole,
+                "n": big,
+                "sum_before": number,
+                "sum_after": number,
+                "sum_output": number,
+                "sum_hidden": number,
+                "hidden_drift": number,
+                "hidden_cosine": number,
+                "input_drift": number,
+                "input_cosine": number,
+                "output_drift": number,
+                "output_cosine": number,
+            }
+        ),
         "fit_points": pa.schema(
             {
                 "fit_id": text,

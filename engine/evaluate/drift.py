@@ -143,6 +143,11 @@ def measure_drift(
     )
 
 
+def count_positions(n_tokens: int, scheme: Scheme, max_tokens: int) -> int:
+    """How many places of a text ``measure_drift`` looks at."""
+    return count_predicted(choose_windows(plan_windows(n_tokens, scheme), max_tokens))
+
+
 def choose_windows(windows: Sequence[Window], max_tokens: int) -> list[Window]:
     """Windows that predict ``max_tokens`` tokens at most together: all, or some that lie evenly over the text.
 

@@ -81,7 +81,7 @@ class Examiner:
             )
             seconds = time.perf_counter() - started
             scheme = self.evaluation.scheme.content()
-            evaluation_id = content_key([model_id, tokenised.eval_set_id, scheme])
+            evaluation_id = name_evaluation(model_id, tokenised.eval_set_id, self.evaluation.scheme)
             predicted = ~np.isnan(losses)
             shard = context.report.shard("token_losses", tabulate_losses(evaluation_id, losses))
             context.report.emit(
@@ -99,6 +99,11 @@ class Examiner:
                 canary_loss=canary_loss,
                 shard=shard,
             )
+
+
+def name_evaluation(model_id: str, eval_set_id: str, scheme: Scheme) -> str:
+    """The identifier of a state's evaluation, whoever computes it."""
+    return content_key([model_id, eval_set_id, scheme.content()])
 
 
 def tabulate_losses(evaluation_id: str, losses: NDArray[np.float32]) -> pa.Table:

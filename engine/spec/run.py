@@ -294,6 +294,20 @@ class EvaluateJob(Strict):
     evaluation: Evaluation
 
 
+class DriftJob(Strict):
+    """Compare two states of one model on evaluation texts, by type of target token: how far its embeddings and the
+    hidden states that predict it moved, and which of the two changed the loss."""
+
+    kind: Literal["drift"] = "drift"
+    before: Model
+    after: Model
+    tokenizer: Tokenizer
+    evaluation: Evaluation
+    """Its scheme says what is fed and predicted; the precision is always float32."""
+    max_tokens: PositiveInt = 100_000
+    """Positions looked at in each set: whole windows that lie evenly over it."""
+
+
 class SimilarityJob(Strict):
     """Similarity of each domain to the reference (pretraining) text, by several measures."""
 
@@ -342,7 +356,7 @@ class ImportedJob(Strict):
 
 
 Job = Annotated[
-    PrepareJob | PretrainJob | AdaptJob | EvaluateJob | SimilarityJob | FitJob | ImportedJob,
+    PrepareJob | PretrainJob | AdaptJob | EvaluateJob | DriftJob | SimilarityJob | FitJob | ImportedJob,
     Field(discriminator="kind"),
 ]
 

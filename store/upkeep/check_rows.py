@@ -11,7 +11,7 @@ from store.upkeep.tables import REFERENCES, UNIQUE, list_tables
 
 REBUILD = "`odyssey store rebuild` makes the database anew."
 AGAIN = "`odyssey store rebuild --from BACKUP` takes them from a backup; else delete the run and launch it again."
-_EARLY = frozenset({"token_losses", "type_losses", "document_losses", "eval_tokens"})
+_EARLY = frozenset({"token_losses", "type_losses", "document_losses", "eval_tokens", "type_drifts"})
 _TOLERANCE = 1e-6
 """Relative error of sums made in another order."""
 

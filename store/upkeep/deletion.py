@@ -107,6 +107,7 @@ HAVING bool_and(e.run_id IN (SELECT unnest($runs)))
     AND m.model_id NOT IN (SELECT parent FROM models WHERE parent IS NOT NULL AND run_id NOT IN (SELECT unnest($runs)))
 """
 _OWN_EVALUATIONS = f"SELECT evaluation_id FROM evaluations WHERE model_id IN ({_OWN_MODELS})"
+_OWN_DRIFTS = "SELECT drift_id FROM drifts WHERE run_id IN (SELECT unnest($runs))"
 _OWN_FITS = "SELECT fit_id FROM fits WHERE run_id IN (SELECT unnest($runs))"
 
 
@@ -116,6 +117,7 @@ def _conditions(con: duckdb.DuckDBPyConnection) -> Mapping[str, str]:
     of_parts = {
         **{table: f"evaluation_id IN ({_OWN_EVALUATIONS})" for table in ("token_losses", "type_losses")},
         "document_losses": f"evaluation_id IN ({_OWN_EVALUATIONS})",
+        "type_drifts": f"drift_id IN ({_OWN_DRIFTS})",
         "fit_points": f"fit_id IN ({_OWN_FITS})",
         "fit_draws": f"fit_id IN ({_OWN_FITS})",
     }

@@ -30,6 +30,7 @@ _PARENTS = {
     "eval_set_id": "eval_sets",
     "tokenizer_id": "tokenizers",
     "fit_id": "fits",
+    "drift_id": "drifts",
 }
 
 

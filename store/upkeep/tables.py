@@ -26,6 +26,8 @@ UNIQUE: Mapping[str, tuple[str, ...]] = {
     "checkpoints": ("run_id", "state"),
     "mixtures": ("run_id", "attempt", "seq"),
     "similarities": ("run_id", "domain", "reference", "measure", "embedder", "encoder", "seed"),
+    "drifts": ("drift_id",),
+    "type_drifts": ("drift_id", "token_id"),
     "imported_points": ("run_id", "attempt", "seq"),
     "fits": ("fit_id",),
     "fit_points": ("fit_id", "point"),
@@ -43,6 +45,7 @@ OF_SHARDS: Mapping[str, str] = {
     "token_losses": "token_losses",
     "type_losses": "token_losses",
     "document_losses": "token_losses",
+    "type_drifts": "type_drift",
     "fit_points": "fit_points",
     "fit_draws": "fit_draws",
 }
@@ -75,6 +78,8 @@ REFERENCES: tuple[Reference, ...] = (
     Reference("type_losses", "evaluation_id", "evaluations", "evaluation_id"),
     Reference("document_losses", "evaluation_id", "evaluations", "evaluation_id"),
     Reference("eval_tokens", "eval_set_id", "eval_sets", "eval_set_id"),
+    Reference("drifts", "eval_set_id", "eval_sets", "eval_set_id"),
+    Reference("type_drifts", "drift_id", "drifts", "drift_id"),
     Reference("fit_points", "fit_id", "fits", "fit_id"),
     Reference("fit_draws", "fit_id", "fits", "fit_id"),
 )
