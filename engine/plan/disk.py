@@ -9,7 +9,7 @@ from pathlib import Path
 
 from engine.plan.shape import Shape
 from engine.plan.work import Work
-from engine.spec.run import AdaptJob, Corpus, PrepareJob, PretrainJob, RunSpec
+from engine.spec.run import AdaptJob, Corpus, DriftJob, PrepareJob, PretrainJob, RunSpec
 
 FP32 = 4
 LOSS_BYTES = 4.6
@@ -45,6 +45,8 @@ def estimate_disk(run: RunSpec, work: Work | None) -> Disk:
     job = run.job
     if isinstance(job, PrepareJob):
         return Disk(texts=sum(_text_bytes(corpus, len(job.separators)) for corpus in job.corpora))
+    if isinstance(job, DriftJob):
+        return Disk()
     losses = round(LOSS_BYTES * work.evaluated_tokens) if work else 0
     if not isinstance(job, PretrainJob | AdaptJob) or work is None:
         return Disk(losses=losses)

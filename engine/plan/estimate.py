@@ -9,7 +9,7 @@ from engine.plan.disk import Disk, estimate_disk
 from engine.plan.memory import Memory, estimate_memory, estimate_scoring
 from engine.plan.plan import Plan
 from engine.plan.work import Work
-from engine.spec.run import AdaptJob, EvaluateJob, PretrainJob, RunSpec
+from engine.spec.run import AdaptJob, DriftJob, EvaluateJob, PretrainJob, RunSpec
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,8 @@ def _memory(run: RunSpec, work: Work | None, gpu: bool) -> Memory | None:
         return None
     if isinstance(job, EvaluateJob):
         return estimate_scoring(work.shape, job.evaluation, gpu=gpu)
+    if isinstance(job, DriftJob):
+        return estimate_scoring(work.shape, job.evaluation, gpu=gpu, models=2)
     if not isinstance(job, PretrainJob | AdaptJob):
         return None
     return estimate_memory(

@@ -7,7 +7,6 @@ same identifier in every experiment and is never done twice.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -15,6 +14,8 @@ import yaml
 
 from engine.plan.cells import Cell, cross
 from engine.plan.cost import count_evaluated
+from engine.plan.drift import count_compared, plan_drift
+from engine.plan.identity import identify
 from engine.plan.known import Known
 from engine.plan.parts import Parts
 from engine.plan.plan import Plan
@@ -24,7 +25,6 @@ from engine.plan.work import Work, plan_training
 from engine.spec.check import cautions, law_ptpp
 from engine.spec.experiment import Experiment, PretrainedBase
 from engine.spec.run import (
-    RUN_FORMAT,
     AdaptJob,
     EvalSet,
     EvaluateJob,
@@ -40,7 +40,6 @@ from engine.spec.run import (
     SimilarityJob,
     Training,
 )
-from engine.spec.strict import content_key
 from store.errors import ConfigError
 
 DEFAULT_SAMPLE_TOKENS = 64
@@ -57,6 +56,7 @@ def expand(experiment: Experiment, known: Known | None = None) -> Plan:
     builder.add_prepare()
     builder.add_bases()
     builder.add_adaptations()
+    builder.add_drifts()
     builder.add_similarity()
     builder.add_fits()
     return Plan(
@@ -247,6 +247,26 @@ class _Builder:
             ),
         )
 
+    def add_drifts(self) -> None:
+        """Of the last state of every adaptation, on its domain."""
+        if not self.experiment.evaluate.drift:
+            return
+        for cell, run_id in self.adapted:
+            adaptation = self.runs[run_id]
+            planned = plan_drift(adaptation)
+            self._add(
+                planned.stem,
+                planned.job,
+                needs=planned.needs,
+                labels=adaptation.labels,
+                work=Work(
+                    self.parts.n_params(cell.size),
+                    self.parts.shape(cell.size),
+                    evaluated_tokens=2 * count_compared(planned.job),
+                ),
+                title=planned.name,
+            )
+
     def add_similarity(self) -> None:
         experiment, chosen = self.experiment, self.experiment.similarity
         if chosen is None:
@@ -342,14 +362,14 @@ class _Builder:
         work: Work | None = None,
         apart: str = "",
         depends_on_needs: bool = False,
+        title: str = "",
     ) -> str:
-        """``apart`` tells names apart that would be the same; identifiers need no more than the job's key."""
-        name = re.sub(r"[^A-Za-z0-9._=+,-]+", "_", name)[:120]
-        identity = [RUN_FORMAT, job.kind, job.essence(), seed, *([list(needs)] if depends_on_needs else [])]
-        run_id = f"{name}-{content_key(identity, 8)}"
+        """``apart`` tells names apart that would be the same; identifiers need no more than the job's key. ``title`` is
+        the whole name, where that is not what the identifier begins with."""
+        name, run_id = identify(name, job, seed, needs if depends_on_needs else None)
         spec = RunSpec(
             run_id=run_id,
-            name=f"{name}-{apart}" if apart else name,
+            name=title or (f"{name}-{apart}" if apart else name),
             experiment=self.experiment.name,
             needs=tuple(dict.fromkeys(needs)),
             labels=labels or {},

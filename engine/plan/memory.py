@@ -88,11 +88,11 @@ def estimate_memory(
     )
 
 
-def estimate_scoring(shape: Shape, evaluation: Evaluation, *, gpu: bool = False) -> Memory:
-    """The parts of a process that only scores a model."""
+def estimate_scoring(shape: Shape, evaluation: Evaluation, *, gpu: bool = False, models: int = 1) -> Memory:
+    """The parts of a process that only scores a model, or ``models`` of one shape side by side."""
     tokens = max(evaluation.batch_tokens, evaluation.scheme.window)
     return Memory(
-        weights=FP32 * shape.n_params,
+        weights=models * FP32 * shape.n_params,
         gradients=0,
         optimizer=0,
         activations=_widest_layer(shape) * tokens + _cast_weights(shape, evaluation.scheme),

@@ -191,6 +191,12 @@ def _check_block(experiment: Experiment, block: AdaptBlock, path: KeyPath, writt
         yield Problem(
             path, text, "Give exactly one of atpp: [1, 2] (tokens per parameter) and adapt_tokens: [1000000]."
         )
+    if experiment.evaluate.drift and block.keep == "none":
+        yield Problem(
+            (*path, "keep"),
+            "is none, and evaluate.drift compares the weights of the last state",
+            "Set keep: final or all, or leave evaluate.drift out.",
+        )
     yield from check_methods(experiment, block, path)
     if any(block.replay_ratio) and not base.corpora:
         yield Problem(

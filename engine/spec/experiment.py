@@ -265,6 +265,9 @@ class EvaluateChoice(Written):
     score, the others are further sets, named like ``law+space``."""
     other_domains: bool = False
     """Score every adapted state on all domains of the experiment."""
+    drift: bool = False
+    """Also compare the last state of every adaptation with its base on its domain: how far embeddings and hidden states
+    moved by type of target token, and which of them changed the loss. Needs ``keep: final`` or ``all``."""
     batch_tokens: PositiveInt = 8192
     """Tokens computed at a time: memory, not results."""
 

@@ -196,8 +196,11 @@ def _value(item: str) -> Any:
 
 
 def _cells(plan: Plan, block: Mapping[str, Any]) -> list[RunSpec]:
-    """The adaptations of the typed block: those whose labels lie on its axes and whose budgets cover its own."""
-    return [run for run in plan.runs if run.job.kind == "adapt" and _lies_on(run, block)]
+    """The adaptations of the typed block: those whose labels lie on its axes and whose budgets cover its own; and what
+    is measured of their states afterwards."""
+    cells = [run for run in plan.runs if run.job.kind == "adapt" and _lies_on(run, block)]
+    adapted = {run.run_id for run in cells}
+    return [*cells, *(run for run in plan.runs if run.job.kind == "drift" and run.job.after.run in adapted)]
 
 
 def _lies_on(run: RunSpec, block: Mapping[str, Any]) -> bool:
