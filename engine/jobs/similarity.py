@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.similarity.embedders import Embedder, ModelEmbedder, NgramEmbedder, embed_cached
+from engine.similarity.embedders import Embedder, ModelEmbedder, embed_cached
 from engine.similarity.estimate import estimate
 from engine.similarity.measures import REGISTRY, Measure, Scale, median_distance
 from engine.similarity.names import find
+from engine.similarity.ngrams import NgramEmbedder
 from engine.similarity.samples import Sample, count_windows, draw_sample, equal_size
 from engine.spec.strict import content_key
 from store.errors import ConfigError, DataError
@@ -161,11 +162,11 @@ def see(
     by_embedding = tuple(m for m in measures if m.reads == "embedding")
     if by_tokens:
         windows = tuple(domain.windows for domain in domains)
-        scale = Scale(1.0, tokenizer.vocab_size, seed)
+        scale = Scale(0.0, seed)
         yield View(TOKENS, tokenizer.tokenizer_id, reference.windows, windows, scale, by_tokens)
     for factory in factories if by_embedding else ():
         embedder = factory(tokenizer)
         context.report.progress(0, f"embedding · {embedder.name}")
         vectors = [embed_cached(embedder, sample.windows, context.workspace) for sample in (reference, *domains)]
-        scale = Scale(median_distance(np.concatenate(vectors)), tokenizer.vocab_size, seed)
+        scale = Scale(median_distance(np.concatenate(vectors)), seed)
         yield View(embedder.name, embedder.encoder, vectors[0], tuple(vectors[1:]), scale, by_embedding)

@@ -40,13 +40,12 @@ def estimate(
     cut at the measure's bounds.
     """
     statistic = measure.prepare(x, y, x_groups, y_groups, scale)
-    value = float(statistic(np.ones(len(x)), np.ones(len(y))))
+    value = float(statistic(np.ones((1, len(x))), np.ones((1, len(y))))[0])
     if not resamples:
         return Estimate(value, None, None)
     rng = np.random.default_rng(scale.seed)
-    draws = np.array(
-        [statistic(draw_multiplicities(x_groups, rng), draw_multiplicities(y_groups, rng)) for _ in range(resamples)]
-    )
+    pairs = [(draw_multiplicities(x_groups, rng), draw_multiplicities(y_groups, rng)) for _ in range(resamples)]
+    draws = statistic(np.array([wx for wx, _ in pairs]), np.array([wy for _, wy in pairs]))
     low, high = bootstrap_interval(draws - draws.mean() + value, level)
     if low is None or high is None:
         return Estimate(value, None, None)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,12 +14,58 @@ RIDGE = 0.05
 """Penalty per training row on coefficients of standardised features: keeps separable samples finite."""
 NEWTON_STEPS = 12
 CONVERGED = 1e-6
+DUAL_FROM = 0.5
+"""Features per row from which the dual is cheaper: it factorises one matrix of rows, where the primal builds one of
+features out of all rows."""
 
 
-def cross_validated_correct(
+@dataclass(frozen=True)
+class Fitted:
+    """Log-odds [t] of unseen rows, and how they move with the training rows' weights to first order.
+
+    ``moved(change)``: changes of the log-odds [draws, t] for changes of the weights [draws, n].
+    """
+
+    scores: Array
+    moved: Callable[[Array], Array]
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One fold: ``train`` and ``test`` number the rows of X followed by those of Y."""
+
+    train: NDArray[np.int64]
+    test: NDArray[np.int64]
+    fitted: Fitted
+
+
+@dataclass(frozen=True)
+class CrossValidated:
+    """A probe for every fold, fitted without it. ``side`` [n] is 1 for rows of X and 0 for rows of Y."""
+
+    side: Array
+    folds: tuple[Fold, ...]
+
+    def correct(self, weights: Array) -> Array:
+        """Whether each row is taken for its own side: [draws, n] of 0, ½ (undecided) or 1.
+
+        ``weights`` [draws, n] are multiplicities of the rows. The probes learn from the weighted rows, to first order
+        around equal weights (infinitesimal jackknife): an interval must hold what other samples would have taught them.
+        """
+        balanced = np.empty_like(weights, dtype=np.float64)
+        found = np.empty_like(balanced)
+        for fold in self.folds:
+            for own in (fold.train[self.side[fold.train] == kind] for kind in (0, 1)):
+                balanced[:, own] = weights[:, own] / np.maximum(weights[:, own].mean(axis=1, keepdims=True), 1e-12)
+            scores = fold.fitted.scores + fold.fitted.moved(balanced[:, fold.train] - 1)
+            found[:, fold.test] = np.where(scores == 0, 0.5, (scores > 0) == (self.side[fold.test] == 1))
+        return found
+
+
+def cross_validate(
     x: Array, y: Array, x_groups: NDArray, y_groups: NDArray, *, folds: int = FOLDS, seed: int = 0
-) -> tuple[Array, Array]:
-    """Whether a probe that never saw its fold takes each row for its own side: two arrays of 0, ½ (undecided) or 1.
+) -> CrossValidated:
+    """Fit a probe per fold on the rows outside it.
 
     Rows of one group (document) are always in one fold: neighbouring windows would tell the probe the answer.
     """
@@ -24,12 +73,10 @@ def cross_validated_correct(
     fold = np.concatenate([assign_folds(x_groups, folds, rng), assign_folds(y_groups, folds, rng)])
     rows = np.concatenate([x, y])
     side = np.concatenate([np.ones(len(x)), np.zeros(len(y))])
-    correct = np.full(len(rows), np.nan)
-    for k in range(folds):
-        train, test = fold != k, fold == k
-        score = fit_scores(rows[train], side[train], rows[test])
-        correct[test] = np.where(score == 0, 0.5, (score > 0) == (side[test] == 1))
-    return correct[: len(x)], correct[len(x) :]
+    parts = [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in range(folds)]
+    return CrossValidated(
+        side, tuple(Fold(train, test, fit(rows[train], side[train], rows[test])) for train, test in parts)
+    )
 
 
 def assign_folds(groups: NDArray, folds: int, rng: np.random.Generator) -> NDArray[np.int64]:
@@ -47,31 +94,74 @@ def assign_folds(groups: NDArray, folds: int, rng: np.random.Generator) -> NDArr
     return fold_of_group[inverse]
 
 
-def fit_scores(rows: Array, side: Array, unseen: Array) -> Array:
+def fit(rows: Array, side: Array, unseen: Array) -> Fitted:
     """Log-odds of ``unseen`` rows under a ridge-penalised logistic regression of ``side`` (0 or 1) on ``rows``.
 
-    Newton's method; with more features than rows it works in the rows' own span, which gives the same solution. Both
+    It minimises Σ weight · log loss + ½ · ``RIDGE`` · n · |β|² over standardised features, the intercept free, by
+    Newton's method: in the coefficients, or with many features in the rows' dual, which has the same minimum. Both
     sides weigh the same, whatever their numbers of rows.
     """
     mean, spread = rows.mean(axis=0), rows.std(axis=0)
     keep = spread > 1e-12
     if not keep.any():
-        return np.zeros(len(unseen))
+        return Fitted(np.zeros(len(unseen)), lambda change: np.zeros((len(change), len(unseen))))
     rows, unseen = (rows[:, keep] - mean[keep]) / spread[keep], (unseen[:, keep] - mean[keep]) / spread[keep]
-    if rows.shape[1] > rows.shape[0]:
-        basis = np.linalg.svd(rows, full_matrices=False)[2].T
-        rows, unseen = rows @ basis, unseen @ basis
     weight = np.where(side == 1, 0.5 / side.mean(), 0.5 / (1 - side.mean()))
-    design = np.column_stack([rows, np.ones(len(rows))])
-    penalty = np.full(design.shape[1], RIDGE * len(rows))
-    penalty[-1] = 1e-9
+    solve = solve_dual if rows.shape[1] > DUAL_FROM * len(rows) else solve_primal
+    return solve(rows, side, weight, RIDGE * len(rows), unseen)
+
+
+def solve_primal(rows: Array, side: Array, weight: Array, ridge: float, unseen: Array) -> Fitted:
+    """By Newton's method, features + 1 unknowns."""
+    design, tested = (np.column_stack([part, np.ones(len(part))]) for part in (rows, unseen))
+    penalty = np.full(design.shape[1], ridge)
+    penalty[-1] = 0.0
     beta = np.zeros(design.shape[1])
     for _ in range(NEWTON_STEPS):
-        probability = 1 / (1 + np.exp(-np.clip(design @ beta, -30, 30)))
-        gradient = design.T @ (weight * (probability - side)) + penalty * beta
-        curvature = weight * np.maximum(probability * (1 - probability), 1e-6)
-        step = np.linalg.solve((design * curvature[:, None]).T @ design + np.diag(penalty), gradient)
+        probability = _logistic(design @ beta)
+        error, curvature = weight * (probability - side), _curvature(weight, probability)
+        hessian = (design * curvature[:, None]).T @ design + np.diag(penalty)
+        step = np.linalg.solve(hessian, design.T @ error + penalty * beta)
         beta -= step
         if np.abs(step).max() < CONVERGED:
             break
-    return unseen @ beta[:-1] + beta[-1]
+    # dβ/dw_i = −H⁻¹ error_i row_i, from the gradient that stays zero.
+    onto_tested = np.linalg.solve(hessian, tested.T)
+    return Fitted(tested @ beta, lambda change: -((change * error) @ design) @ onto_tested)
+
+
+def solve_dual(rows: Array, side: Array, weight: Array, ridge: float, unseen: Array) -> Fitted:
+    """The same by iteratively reweighted least squares with β = rowsᵀ α, rows + 1 unknowns (Zhu & Hastie 2005).
+
+    A Newton step solves (K + ridge · C⁻¹) α + intercept = working response with Σ α = 0; K = rows rowsᵀ, C the
+    curvature.
+    """
+    n = len(rows)
+    kernel = rows @ rows.T
+    system = np.zeros((n + 1, n + 1))
+    system[:n, n] = system[n, :n] = 1.0
+    solution = np.zeros(n + 1)
+    score = np.zeros(n)
+    for _ in range(NEWTON_STEPS):
+        probability = _logistic(score)
+        error, curvature = weight * (probability - side), _curvature(weight, probability)
+        system[:n, :n] = kernel
+        system[np.arange(n), np.arange(n)] += ridge / curvature
+        solution = np.linalg.solve(system, np.append(score - error / curvature, 0.0))
+        moved = kernel @ solution[:n] + solution[n]
+        converged = np.abs(moved - score).max() < CONVERGED
+        score = moved
+        if converged:
+            break
+    across = np.column_stack([unseen @ rows.T, np.ones(len(unseen))])
+    # unseen H⁻¹ rowsᵀ, by the same system: its inverse maps C⁻¹ times a gradient to coefficients.
+    onto_tested = np.linalg.solve(system, across.T)[:n] / curvature[:, None]
+    return Fitted(across @ solution, lambda change: -(change * error) @ onto_tested)
+
+
+def _logistic(score: Array) -> Array:
+    return 1 / (1 + np.exp(-np.clip(score, -30, 30)))
+
+
+def _curvature(weight: Array, probability: Array) -> Array:
+    return weight * np.maximum(probability * (1 - probability), 1e-6)

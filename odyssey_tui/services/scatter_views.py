@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 ZERO_SHOT = "zero_shot"
 BASE_MODEL = "base"
-PREFERENCE = ("mmd2", "cosine", "c2st", "frechet", "l2", "jsd")
+PREFERENCE = ("mmd2", "cosine", "c2st", "frechet", "l2", "jsd", "ngram_overlap")
 EMBEDDER_PREFERENCE = ("model", "ngrams", "tokens", BASE_MODEL)
 MEASURE_TITLES: Mapping[str, str] = {
     "mmd2": "MMD²",
@@ -25,6 +25,7 @@ MEASURE_TITLES: Mapping[str, str] = {
     "frechet": "Fréchet distance",
     "l2": "distance of means",
     "jsd": "unigram JSD, bits",
+    "ngram_overlap": "shared mass of bigrams",
     ZERO_SHOT: "zero-shot loss, nats/token",
 }
 

@@ -23,7 +23,7 @@ def test_the_measure_in_the_documentation_works() -> None:
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((2, 12, 3))
     units = np.arange(12)
-    found = estimate(energy, x, y + 1, units, units, measures.Scale(1.0, 1, 0), resamples=50)
+    found = estimate(energy, x, y + 1, units, units, measures.Scale(1.0, 0), resamples=50)
 
     def mean(a: np.ndarray, b: np.ndarray) -> float:
         return float(np.mean([np.linalg.norm(p - q) for p in a for q in b]))

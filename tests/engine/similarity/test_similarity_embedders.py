@@ -5,14 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from engine.similarity.embedders import (
-    ModelEmbedder,
-    NgramEmbedder,
-    count_ngrams,
-    embed_cached,
-    fingerprint_weights,
-    hash_ngrams,
-)
+from engine.similarity.embedders import ModelEmbedder, embed_cached, fingerprint_weights
+from engine.similarity.ngrams import NgramEmbedder, count_ngrams, hash_ngrams
 from store.errors import DataError
 from store.workspace import Workspace
 
