@@ -37,18 +37,25 @@ MOST_NATS = 20.0
 _PERCENT = re.compile(r"replay.*(percent|pct|%)|(percent|pct).*replay", re.IGNORECASE)
 
 
-def choose_columns(names: Sequence[str], mapped: Mapping[str, str], where: str) -> dict[str, str]:
+def choose_columns(
+    names: Sequence[str],
+    mapped: Mapping[str, str],
+    where: str,
+    quantities: Mapping[str, tuple[str, ...]] = SYNONYMS,
+) -> dict[str, str]:
     """The column of each quantity that the table has: as ``mapped``, else of that name, else of a synonym.
+
+    ``quantities``: what may be in the table, and synonyms of each.
 
     Raises ConfigError (``where`` names the file) for a column that is not there, two that claim the same quantity, a
     percentage, and a table without losses or sizes.
     """
     chosen: dict[str, str] = {}
     for quantity, column in mapped.items():
-        if quantity not in SYNONYMS:
+        if quantity not in quantities:
             raise ConfigError(
                 f"--map {quantity}={column}: a point has no {quantity!r}",
-                suggest(quantity, SYNONYMS, f"It has {', '.join(SYNONYMS)}."),
+                suggest(quantity, quantities, f"It has {', '.join(quantities)}."),
             )
         if column not in names:
             raise ConfigError(
@@ -56,7 +63,7 @@ def choose_columns(names: Sequence[str], mapped: Mapping[str, str], where: str) 
             )
         chosen[quantity] = column
     free = [name for name in names if name not in chosen.values()]
-    for quantity, synonyms in SYNONYMS.items():
+    for quantity, synonyms in quantities.items():
         if quantity in chosen:
             continue
         exact = [name for name in free if name.strip().lower() == quantity]

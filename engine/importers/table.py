@@ -26,12 +26,7 @@ def read(paths: Iterable[Path], mapped: Mapping[str, str], where: Mapping[str, s
 
 
 def _read_table(path: Path, mapped: Mapping[str, str], where: Mapping[str, str], unread: list[Unread]) -> Recorded:
-    names, lines = _FORMATS.get(path.suffix.lower(), _read_csv)(path)
-    if not names:
-        raise DataError(
-            f"{path}: holds no columns",
-            "A table begins with a line of their names, and JSON lines are objects; then a row for each measured loss.",
-        )
+    names, lines = open_table(path)
     chosen = choose_columns(names, mapped, str(path))
     absent = [column for column in where if column not in names]
     if absent:
@@ -117,6 +112,17 @@ def _complete(row: Mapping[str, Any], domain: str) -> dict[str, Any]:
 
 Lines = Iterator[tuple[str, "dict[str, Any] | str"]]
 """(place, row), or in place of the row why it could not be read."""
+
+
+def open_table(path: Path) -> tuple[list[str], Lines]:
+    """The names of a table's columns, and its rows with their places. Raises DataError for what is no table."""
+    names, lines = _FORMATS.get(path.suffix.lower(), _read_csv)(path)
+    if not names:
+        raise DataError(
+            f"{path}: holds no columns",
+            "A table begins with a line of their names, and JSON lines are objects; then a row for each measured loss.",
+        )
+    return names, lines
 
 
 def _read_csv(path: Path) -> tuple[list[str], Lines]:

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from engine.jobs.points import Records, Sample, adaptation_sample, read_records, zero_shot_points
-from engine.laws.anchors import split_anchors
 from engine.laws.errors import LawError
-from engine.laws.fit import Fit, FitOptions, fit
+from engine.laws.fit import FitOptions
 from engine.laws.form import Form, Role
 from engine.laws.forms import find_form
-from engine.laws.identify import identify
-from engine.laws.points import Points, concatenate, count_distinct
-from engine.laws.scores import score, shift_by_zero_shot
-from engine.laws.usable import refusals
+from engine.laws.points import Points, count_distinct
+from engine.laws.trials import Trial, attempt
 from engine.spec.strict import content_key
 
 if TYPE_CHECKING:
@@ -28,8 +25,6 @@ if TYPE_CHECKING:
 
 SAME_PTPP = 0.1
 """A measured PTPP belongs to the nearest requested one within 10 %: budgets are whole batches."""
-PRETRAINING_FORMS = ("chinchilla", "gadre")
-"""Forms of pretraining curves: fitted to the base states' zero-shot losses, with D = tokens seen."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +48,7 @@ def execute(job: FitJob, context: JobContext) -> None:
         for role in job.roles
         for form in forms
         if role in form.roles
-        for anchors in sorted({0, 0 if form.name in PRETRAINING_FORMS else job.anchors})
+        for anchors in sorted({0, 0 if form.describes_pretraining else job.anchors})
     ]
     report.running(len(tasks), "fits")
     report.progress(0, "reading journals")
@@ -77,28 +72,17 @@ def execute(job: FitJob, context: JobContext) -> None:
 
 
 def _fit_one(task: Task, job: FitJob, context: JobContext, records: Records, sample: Sample) -> None:
-    pretraining = task.form.name in PRETRAINING_FORMS
+    # Curves of pretraining are fitted to the base states' zero-shot losses, with D = tokens seen.
+    pretraining = task.form.describes_pretraining
     everything = zero_shot_points(records, sample) if pretraining else sample.points
-    points = split_by_ptpp(everything, job.fit_ptpp, job.score_ptpp)
-    fitted, held_out = (points.select(points.split == split) for split in ("fit", "score"))
-    left_out = points.select(points.split == "excluded")
-    if task.anchors:
-        anchors, held_out, reserved = _share_out(task.form, held_out, task.anchors, context.spec.seed)
-        fitted, left_out = concatenate([fitted, anchors]), concatenate([left_out, reserved])
-    elif job.anchors and not pretraining:
-        # Scores with and without anchors are on the same points.
-        anchors, held_out, reserved = _share_out(task.form, held_out, job.anchors, context.spec.seed)
-        unused = concatenate([anchors, reserved]).with_split("excluded", "kept for the fit with anchors")
-        left_out = concatenate([left_out, unused])
-    result = fit(
+    trial = attempt(
         task.form,
-        fitted,
+        split_by_ptpp(everything, job.fit_ptpp, job.score_ptpp),
         FitOptions(task.role, job.delta, job.starts, job.bootstrap, context.spec.seed),
+        anchors=task.anchors,
+        kept=0 if pretraining else job.anchors,
     )
-    all_points = _mark(task.form, concatenate([fitted, held_out, left_out]))
-    scored = all_points.select(all_points.split == "score")
-    scores, sentences = _judge(task, result, scored, job.delta)
-    _emit(task, job, context, result, all_points, scores, sentences)
+    _emit(task, job, context, trial)
 
 
 def split_by_ptpp(points: Points, fit_ptpp: tuple[float, ...], score_ptpp: tuple[float, ...]) -> Points:
@@ -115,61 +99,8 @@ def split_by_ptpp(points: Points, fit_ptpp: tuple[float, ...], score_ptpp: tuple
     return replace(points, split=split.astype(str), reason=reason.astype(str))
 
 
-def _share_out(form: Form, held_out: Points, count: int, seed: int) -> tuple[Points, Points, Points]:
-    """Anchors are chosen among points the form can use, the same ones for every form with the same needs."""
-    usable = refusals(form, held_out) == ""
-    anchors, scored, reserved = split_anchors(held_out.select(usable), count, seed)
-    return anchors, concatenate([scored, held_out.select(~usable)]), reserved
-
-
-def _mark(form: Form, points: Points) -> Points:
-    """Points the form cannot use become excluded, with the reason."""
-    reasons = refusals(form, points)
-    refused = (reasons != "") & (points.split != "excluded")
-    return replace(
-        points,
-        split=np.where(refused, "excluded", points.split),
-        reason=np.where(refused, reasons, points.reason),
-    )
-
-
-def _judge(task: Task, result: Fit, scored: Points, delta: float) -> tuple[dict[str, Any], list[str]]:
-    law = result.law
-    training = score(law.predict(result.points), result.points.loss, delta).as_dict()
-    saw = [f"{task.anchors} anchors"] if task.anchors else []
-    saw += [law.form.saw] if law.form.saw != "nothing" else []
-    scores: dict[str, Any] = {"n": 0, "anchors": task.anchors, "saw": " and ".join(saw) or "nothing"}
-    sentences: list[str] = []
-    try:
-        law.require_inside(scored)
-        if len(scored):
-            predicted = law.predict(scored)
-            scores |= score(predicted, scored.loss, delta).as_dict()
-            scores["extrapolation"] = law.extrapolation(scored)
-            if task.form.name == "dcpt":
-                scores["l0_shift"] = _score_shifted(result, predicted, scored, delta)
-    except LawError as refusal:
-        sentences.append(f"Not scored: {refusal.message}")
-        scored = scored.select(np.zeros(len(scored), dtype=bool))
-    scores["training"] = training
-    return scores, [*identify(result, scored).sentences, *sentences]
-
-
-def _score_shifted(result: Fit, predicted: np.ndarray, scored: Points, delta: float) -> dict[str, Any] | None:
-    """The baseline "dcpt + L0 shift" on the same points; None where a zero-shot loss is missing."""
-    shifted = shift_by_zero_shot(predicted, scored, result.points)
-    return score(shifted, scored.loss, delta).as_dict() if np.isfinite(shifted).all() else None
-
-
-def _emit(
-    task: Task,
-    job: FitJob,
-    context: JobContext,
-    result: Fit,
-    points: Points,
-    scores: dict[str, Any],
-    sentences: list[str],
-) -> None:
+def _emit(task: Task, job: FitJob, context: JobContext, trial: Trial) -> None:
+    result, points = trial.fit, trial.points
     law = result.law
     fit_id = content_key([context.spec.run_id, task.role, task.form.name, task.anchors])
     used = points.select(np.isin(points.split, ("fit", "anchor")))
@@ -191,8 +122,8 @@ def _emit(
         score_ptpp=list(job.score_ptpp),
         delta=job.delta,
         P0=law.p0,
-        scores=scores,
-        identifiability=sentences,
+        scores=trial.scores,
+        identifiability=list(trial.sentences),
         n_params_distinct=count_distinct(used.n_params),
         code_version=version("odyssey-tui"),
         shard=context.report.shard("fit_points", points_table(fit_id, points, law.predict(points))),

@@ -88,6 +88,11 @@ class Form(ABC):
     def basis(self, u: Floats, x: Features) -> tuple[Floats, Floats]:
         """Offset (S, n) and basis (S, k, n) with L = offset + sum over the k ``linear`` parameters of value * basis."""
 
+    @property
+    def describes_pretraining(self) -> bool:
+        """Whether it is a curve over model sizes and tokens alone, so that D may be the tokens of pretraining."""
+        return set(self.needs) <= {"n_params", "adapt_tokens"}
+
     @cached_property
     def names(self) -> tuple[str, ...]:
         """Names of the parameters, in the order of ``u``."""

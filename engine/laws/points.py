@@ -43,6 +43,8 @@ class Points:
     """``fit``, ``score``, ``anchor`` or ``excluded``."""
     reason: NDArray[np.str_]
     """Why a point is excluded, else empty."""
+    place: NDArray[np.str_]
+    """Where a point was read, for example a line of a table; empty where it comes from a run."""
 
     @classmethod
     def from_columns(cls, columns: Mapping[str, Any], length: int | None = None) -> Points:
@@ -56,10 +58,10 @@ class Points:
         if unknown := sorted(set(given) - known):
             raise LawError(f"Points have no column {', '.join(unknown)}.", f"Columns: {', '.join(sorted(known))}.")
         n = length if length is not None else max((len(value) for value in given.values()), default=0)
-        defaults: dict[str, Any] = {"weight": 1.0, "split": "fit", "reason": ""}
+        defaults: dict[str, Any] = {"weight": 1.0, "split": "fit", "reason": "", "place": ""}
         out: dict[str, NDArray[Any]] = {}
         for field in fields(cls):
-            text = field.name in ("run", "split", "reason")
+            text = field.name in ("run", "split", "reason", "place")
             value = given.get(field.name)
             if value is None and field.name == "run":
                 value = np.array([f"point-{index}" for index in range(n)])

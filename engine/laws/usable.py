@@ -90,7 +90,7 @@ def require_enough(form: Form, points: Points, dropped: Dropped, reasons: NDArra
     why = f" ({left_out})" if left_out else ""
     raise LawError(
         f"{form.name} needs at least {needed} points, and {len(points)} can be used{why}.",
-        "Add runs at the fitted PTPP values, or fit a form with fewer parameters.",
+        "Add points to those that are fitted, or fit a form with fewer parameters.",
     )
 
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
-import time
 from typing import Any
 
 import click
@@ -12,10 +9,9 @@ import click
 from odyssey_tui.cli.context import Invocation
 from odyssey_tui.cli.output import Column, emit_json, emit_table, table_options
 from odyssey_tui.cli.printing import print_wrapped
-from odyssey_tui.services.format import bar, duration, number
+from odyssey_tui.cli.progress import Progress
+from odyssey_tui.services.format import number
 
-LINE_S = 5.0
-"""Seconds between lines of progress where stderr is no terminal."""
 DEFAULT_WINDOW = 1024
 COLUMNS = (
     Column("file", "text"),
@@ -100,7 +96,7 @@ def evaluate(
         device=device,
         per_token=per_token,
     )
-    with Progress() as progress:
+    with Progress("tokens") as progress:
         result = score(scoring, progress.hear)
     if json:
         emit_json(result)
@@ -135,42 +131,3 @@ def print_result(result: dict[str, Any]) -> None:
     if result["per_token"]:
         print()
         print_wrapped(f"Losses of all tokens: {result['per_token']}")
-
-
-class Progress:
-    """One line on stderr: in place on a terminal, now and then a new one elsewhere; gone at the end."""
-
-    def __init__(self) -> None:
-        self._live = sys.stderr.isatty()
-        self._said = time.monotonic()
-        self._started: float | None = None
-
-    def __enter__(self) -> Progress:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._live:
-            click.echo("\r\x1b[2K", nl=False, err=True)
-
-    def hear(self, progress: dict[str, Any]) -> None:
-        """Show what the evaluation is at."""
-        now = time.monotonic()
-        if not self._live and now - self._said < LINE_S:
-            return
-        self._said = now
-        text = self._text(now, **progress)
-        if self._live:
-            width = shutil.get_terminal_size((80, 24)).columns - 1
-            click.echo(f"\r\x1b[2K{text[:width]}", nl=False, err=True)
-        else:
-            click.echo(text, err=True)
-
-    def _text(self, now: float, phase: str, done: int, total: int) -> str:
-        if not total:
-            return f"{phase} …"
-        if self._started is None:
-            self._started = now
-        seconds = now - self._started
-        rate = f", {done / seconds:,.0f} tokens/s" if seconds > 1 else ""
-        left = f", about {duration(seconds * (total - done) / done)} left" if seconds > 1 else ""
-        return f"{bar(done / total, 12)} {done / total:4.0%} {done:,} of {total:,} tokens{rate}{left}"

@@ -1,13 +1,15 @@
-"""``odyssey fit``: fit the laws again, on everything that has been measured."""
+"""``odyssey fit``: fit the laws again, on everything that has been measured; or at once, on a table of points."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
 
 from odyssey_tui.cli.context import Invocation
-from odyssey_tui.cli.output import emit_json
+from odyssey_tui.cli.import_ import Pair
+from odyssey_tui.cli.output import emit_json, table_options
 
 
 class Items(click.ParamType):
@@ -25,30 +27,115 @@ class Items(click.ParamType):
             self.fail(f"{value!r} is not a list of numbers, for example 8,16", param, ctx)
 
 
+class Pairs(click.ParamType):
+    """``NAME=VALUE``, several separated by commas."""
+
+    name = "NAME=COLUMN,…"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[tuple[str, str], ...]:
+        return tuple(Pair().convert(part, param, ctx) for part in str(value).split(",") if part.strip())
+
+
+OF_WORKSPACE = ("domain", "experiment", "fit_ptpp", "score_ptpp", "wait")
+OF_TABLE = ("mapped", "where", "holdout", "role", "delta", "seed", "level", "csv", "latex")
+
+
 @click.command()
-@click.option("--domain", help="Which domain; default: the one fitted last, else the one with the most points.")
-@click.option("--experiment", help="Only runs of this experiment.")
+@click.option("--form", "form", multiple=True, metavar="NAME", help="A law to fit; several: side by side.")
 @click.option("--forms", type=Items(str), help="Laws to fit, e.g. dcpt,zero_shot.")
-@click.option("--fit-ptpp", type=Items(float), help="PTPP values to fit.")
-@click.option("--score-ptpp", type=Items(float), help="PTPP values to hold out and score; default: the highest.")
 @click.option("--anchors", type=click.IntRange(min=0), help="Held-out points that join a second fit.")
 @click.option("--starts", type=click.IntRange(min=1), help="Starting points of the optimiser.")
-@click.option("--bootstrap", type=click.IntRange(min=0), help="Refits for the bands.")
+@click.option("--bootstrap", type=click.IntRange(min=0), help="Refits for intervals and bands.")
+@click.option("--domain", help="Which domain; default: the one fitted last, else the one with the most points.")
+@click.option("--experiment", help="Only runs of this experiment.")
+@click.option("--fit-ptpp", type=Items(float), help="PTPP values to fit.")
+@click.option("--score-ptpp", type=Items(float), help="PTPP values to hold out and score; default: the highest.")
 @click.option("--wait", is_flag=True, help="Wait for it and print the scores.")
-@click.option("--json", is_flag=True, help="Print JSON.")
+@click.option(
+    "--points",
+    multiple=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Fit a table (.csv, .parquet, .jsonl) here and now; no workspace.",
+)
+@click.option("--map", "mapped", type=Pairs(), multiple=True, help="Which column is which: n_params=N,loss=loss_val.")
+@click.option("--where", help="Only these rows: 'train=rpj and n_params>1e6'.")
+@click.option("--holdout", multiple=True, metavar="WHERE", help="Rows to predict, not to fit; several: any of them.")
+@click.option("--role", type=click.Choice(["target", "base"]), help="Which loss it is [target].")
+@click.option("--delta", type=click.FloatRange(min=0, min_open=True), help="Of the Huber loss on logarithms [0.001].")
+@click.option("--seed", type=int, help="Of starts, bootstrap and anchors [0].")
+@click.option("--level", type=click.FloatRange(0, 1, min_open=True, max_open=True), help="Of intervals [0.9].")
+@table_options
 @click.pass_context
-def fit(
-    context: click.Context, wait: bool, json: bool, domain: str | None, experiment: str | None, **options: Any
-) -> None:
-    """Queue a fit of the laws to all adapted states of a domain; 'odyssey forecast' shows the result.
+def fit(context: click.Context, points: tuple[Path, ...], **options: Any) -> None:
+    """Fit scaling laws: to the adapted states of a domain, or to a table of points.
 
-    What is not given is as in the domain's newest fit. The same fit of the same runs is not done twice.
+    Without --points: queue a fit to all adapted states of a domain; 'odyssey forecast' shows the result. What is not
+    given is as in the domain's newest fit. The same fit of the same runs is not done twice.
+
+    \b
+    With --points, nothing is stored. Columns, known by name or by --map:
+      loss, n_params (N), ptpp (P) or pretrain_tokens, atpp (A) or adapt_tokens (D),
+      replay_ratio (ρ) or share (r), zero_shot_loss (L0), quality (Q), corpus,
+      role (target or base), group (what the bootstrap resamples), weight, seed
     """
+    given = {name for name, value in options.items() if value not in (None, (), False)}
+    forms = (*options.pop("form"), *(options.pop("forms") or ()))
+    foreign = sorted(given.intersection(OF_WORKSPACE if points else OF_TABLE))
+    if foreign:
+        names = ", ".join("--" + {"mapped": "map"}.get(name, name).replace("_", "-") for name in foreign)
+        rule = "are for the fits of a workspace" if points else "are for a table: add --points FILE"
+        raise click.UsageError(f"{names} {rule.replace('are', 'is', 1) if len(foreign) == 1 else rule}")
+    if points:
+        fit_table_here(points, forms, **options)
+    else:
+        fit_workspace(context, forms or None, **options)
+
+
+def fit_table_here(points: tuple[Path, ...], forms: tuple[str, ...], **options: Any) -> None:
+    """``--points``."""
+    from odyssey_tui.cli.fit_points import fit_points
+    from odyssey_tui.services.table_fits import TableOptions
+
+    if not forms:
+        raise click.UsageError("--points needs a law: --form dcpt (docs/laws.md lists them)")
+    chosen = {
+        name: options[name]
+        for name in ("role", "delta", "starts", "bootstrap", "seed", "anchors", "level")
+        if options[name] is not None
+    }
+    if chosen.get("anchors") and not options["holdout"]:
+        raise click.UsageError("--anchors are held-out points: say which are held out: --holdout 'ptpp>200'")
+    fit_points(
+        [path.expanduser() for path in points],
+        forms,
+        mapped=dict(pair for pairs in options["mapped"] for pair in pairs),
+        where=options["where"] or "",
+        holdout=options["holdout"],
+        options=TableOptions(**chosen),
+        **{name: options[name] for name in ("json", "csv", "latex")},
+    )
+
+
+def fit_workspace(
+    context: click.Context,
+    forms: tuple[str, ...] | None,
+    *,
+    wait: bool,
+    json: bool,
+    domain: str | None,
+    experiment: str | None,
+    **options: Any,
+) -> None:
+    """Queue a fit run."""
     from odyssey_tui.services.fitting import fit_again
 
     invocation: Invocation = context.obj
     workspace = invocation.open()
-    fitting = fit_again(workspace, domain=domain, experiment=experiment, **options)
+    asked = {name: options[name] for name in ("fit_ptpp", "score_ptpp", "anchors", "starts", "bootstrap")}
+    fitting = fit_again(workspace, domain=domain, experiment=experiment, forms=forms, **asked)
     if wait:
         wait_for(workspace, fitting.run_id)
     if json:

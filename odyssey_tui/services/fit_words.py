@@ -88,8 +88,7 @@ def open_lines(found: Sequence[OpenParameter]) -> tuple[str, ...]:
 
 def is_pretraining(fit: FitRow) -> bool:
     """Whether the form describes pretraining curves, which have no replay ratio to forecast along."""
-    form = find_form(fit.form)
-    return "share" not in form.needs and "replay_ratio" not in form.needs and "ptpp" not in form.needs
+    return find_form(fit.form).describes_pretraining
 
 
 def score_rows(fits: list[FitRow], chosen: FitRow) -> tuple[ScoreRow, ...]:

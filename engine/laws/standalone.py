@@ -1,0 +1,67 @@
+"""Fits of a table's points in a process of its own: ``python -m engine.laws.standalone``.
+
+Reads a ``FitRequest`` as JSON from stdin and answers as ``engine.speaker`` says.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from engine.laws.describe import describe
+from engine.laws.errors import LawError
+from engine.laws.form import Form
+from engine.laws.forms import find_form
+from engine.laws.points import Points
+from engine.laws.request import FitRequest
+from engine.laws.trials import attempt
+from engine.speaker import Say, serve
+
+
+def fit_all(request: FitRequest, say: Say) -> dict[str, Any]:
+    """``fits``: every form without and, where asked for, with anchors; ``refused``: forms that could not be fitted.
+
+    Raises the LawError of the first form when none could be.
+    """
+    forms = [find_form(name) for name in request.forms]
+    points = request.points
+    tasks = [(form, anchors) for form in forms for anchors in sorted({0, request.anchors})]
+    fits, refused = [], []
+    first: LawError | None = None
+    for done, (form, anchors) in enumerate(tasks):
+        say(form.name, done, len(tasks))
+        started = time.perf_counter()
+        try:
+            trial = attempt(form, points_for(form, points), request.options, anchors=anchors, kept=request.anchors)
+        except LawError as refusal:
+            first = first or refusal
+            refused.append({"form": form.name, "anchors": anchors, "reason": refusal.message, "hint": refusal.hint})
+            continue
+        fits.append(
+            {
+                **describe(trial, request.level, draws=request.draws),
+                "seconds": round(time.perf_counter() - started, 3),
+            }
+        )
+    if first and not fits:
+        raise first
+    return {"fits": fits, "refused": refused}
+
+
+def points_for(form: Form, points: Points) -> Points:
+    """Where nothing was adapted, a form of pretraining curves takes the tokens of pretraining as its D."""
+    if not form.describes_pretraining or np.isfinite(points.adapt_tokens).any():
+        return points
+    return replace(points, adapt_tokens=points.ptpp * points.n_params)
+
+
+def main() -> None:
+    """Fit what stdin asks for."""
+    serve(lambda asked, say: fit_all(FitRequest.read(asked), say), memory_hint="Lower --starts or --bootstrap.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+"""Fits of a table's points, made by a process of their own: no workspace, nothing stored."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from odyssey_tui.services.asking import Hear, ask
+from odyssey_tui.services.point_tables import LoadedPoints
+
+if TYPE_CHECKING:
+    from engine.laws.form import Role
+
+
+@dataclass(frozen=True)
+class TableOptions:
+    """How to fit."""
+
+    role: Role = "target"
+    delta: float = 1e-3
+    starts: int = 500
+    bootstrap: int = 1000
+    seed: int = 0
+    anchors: int = 0
+    level: float = 0.9
+
+
+def fit_table(
+    points: LoadedPoints, forms: Sequence[str], options: TableOptions, hear: Hear, *, draws: bool = False
+) -> dict[str, Any]:
+    """``fits`` and ``refused`` as of ``engine.laws.standalone.fit_all``; errors and ``hear`` as of ``asking.ask``."""
+    from engine.laws.forms import find_form
+    from engine.laws.request import FitRequest
+
+    for form in forms:
+        find_form(form)
+    request = FitRequest(points.columns, tuple(dict.fromkeys(forms)), **vars(options), draws=draws)
+    return ask(
+        "engine.laws.standalone",
+        request.text(),
+        hear,
+        noun="fit",
+        killed_hint="Lower --starts or --bootstrap, or fit one form at a time.",
+    )
+
+
+def rank(fits: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Without anchors first; the lowest error on held-out points first, else the lowest objective."""
+
+    def key(fit: dict[str, Any]) -> tuple[bool, bool, float]:
+        error = fit["scores"].get("mape")
+        return fit["anchors"] > 0, error is None, fit["objective"] if error is None else error
+
+    return sorted(fits, key=key)
+
+
+def score_rows(fits: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One row per fit for the table of scores, dcpt moved by the zero-shot loss beside dcpt."""
+    rows = []
+    for fit in rank(fits):
+        scores = fit["scores"]
+        facts = {
+            "n_fitted": fit["n_points"],
+            "training_mape": scores["training"]["mape"],
+            "objective": fit["objective"],
+            "agreeing": fit["starts_agreeing"] / fit["starts_followed"],
+            "condition": fit["condition"],
+            "at_bound": ", ".join(fit["at_bound"]),
+        }
+        rows.append({"form": fit["form"], **{k: v for k, v in scores.items() if not isinstance(v, dict)}, **facts})
+        if scores.get("l0_shift"):
+            rows.append(
+                {
+                    "form": f"{fit['form']} + L0 shift",
+                    "anchors": fit["anchors"],
+                    "saw": "its zero-shot loss",
+                    **scores["l0_shift"],
+                }
+            )
+    return rows

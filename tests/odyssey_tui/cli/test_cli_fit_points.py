@@ -1,0 +1,132 @@
+"""``odyssey fit --points`` as users call it: no workspace, a table in, numbers out, one message for an error."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from odyssey_tui.cli.exits import Exit
+from odyssey_tui.cli.main import run
+from tests.support import law_tables
+
+QUICK = ("--starts", "60", "--bootstrap", "20")
+
+
+@pytest.fixture
+def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return law_tables.write(tmp_path / "points.csv", law_tables.rows(noise=1e-4))
+
+
+def call(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
+    status = run(["fit", *map(str, arguments)])
+    out, err = capsys.readouterr()
+    assert status == Exit.OK, err
+    return out
+
+
+def refuse(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[int, str]:
+    status = run(["fit", *map(str, arguments)])
+    err = capsys.readouterr().err
+    assert status in (Exit.USAGE, Exit.DATA), err
+    assert "Traceback" not in err
+    return status, " ".join(err.split())
+
+
+def test_json_has_all_there_is_to_know_of_a_fit(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = call(
+        capsys, "--points", table, "--form", "ptpp_additive", "--form", "dcpt", "--holdout", "ptpp=64",
+        "--anchors", "6", "--starts", "100", "--bootstrap", "40", "--json",
+    )  # fmt: skip
+    found = json.loads(out)
+    assert found["points"]["n_fit"] == 96
+    assert found["points"]["n_held_out"] == 48
+    fits = {(fit["form"], fit["anchors"]): fit for fit in found["fits"]}
+    assert set(fits) == {(form, anchors) for form in ("ptpp_additive", "dcpt") for anchors in (0, 6)}
+    blind = fits["ptpp_additive", 0]
+    parameters: dict[str, dict[str, Any]] = {one["name"]: one for one in blind["parameters"]}
+    assert parameters["beta"]["low"] < parameters["beta"]["value"] < parameters["beta"]["high"]
+    assert parameters["beta"]["value"] == pytest.approx(0.2, rel=0.05)
+    assert blind["starts_agreeing"] > 0
+    assert blind["objective"] < 1e-3
+    assert blind["identifiability"]
+    assert blind["scores"]["mae_rel_mean"] < 2e-3 < fits["dcpt", 0]["scores"]["mae_rel_mean"]
+    assert fits["dcpt", 6]["scores"]["saw"] == "6 anchors"
+    # With and without anchors are scored on the same points; no trajectory is both anchor and scored.
+    rows = {key: [p["place"] for p in fit["predictions"]] for key, fit in fits.items()}
+    assert rows["dcpt", 0] == rows["dcpt", 6] == rows["ptpp_additive", 0]
+    assert len(rows["dcpt", 0]) == blind["scores"]["n"] < 48
+    for prediction in blind["predictions"]:
+        assert prediction["low"] <= prediction["predicted"] * 1.001
+        assert prediction["predicted"] <= prediction["high"] * 1.001
+        assert prediction["error"] == pytest.approx(prediction["predicted"] / prediction["loss"] - 1)
+
+
+def test_one_law_and_several_as_text_within_80_columns(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one = call(capsys, "--points", table, "--form", "dcpt", "--where", "ptpp<64", "--holdout", "atpp=8", *QUICK)
+    assert "L = E + A/N^α + B·r^η/D^β + C/(r+ε)^γ" in one
+    assert "starts followed to the end" in " ".join(one.split())
+    several = call(capsys, "--points", table, "--forms", "dcpt,ptpp_additive", "--holdout", "ptpp=64", *QUICK)
+    lines = several.splitlines()
+    order = [line.split()[0] for line in lines if line.startswith(("dcpt", "ptpp_additive"))]
+    assert order[0] == "ptpp_additive"
+    assert "dcpt + L0 shift" in several
+    for line in (*one.splitlines(), *lines):
+        assert len(line) <= 80
+        assert "\x1b" not in line
+
+
+def test_csv_has_every_score(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = call(capsys, "--points", table, "--form", "dcpt", "--holdout", "ptpp=64", *QUICK, "--csv")
+    head, *rows = out.splitlines()
+    assert head.startswith("form,anchors,n,mape,mae_rel_mean,mae_rel_sum,huber_log,rmse,slope,intercept,r2")
+    assert [row.split(",")[0] for row in rows] == ["dcpt", "dcpt + L0 shift"]
+    assert rows[0].split(",")[2] == rows[1].split(",")[2] == "48"
+
+
+def test_a_form_that_cannot_be_fitted_beside_one_that_can(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = call(capsys, "--points", table, "--form", "dcpt", "--form", "forgetting", "--holdout", "ptpp=64", *QUICK)
+    assert "forgetting was not fitted: forgetting describes the base loss only" in " ".join(out.split())
+
+
+def test_one_ptpp_only_is_said_and_not_extrapolated(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = call(
+        capsys, "--points", table, "--form", "ptpp_additive", "--where", "ptpp!=16", "--holdout", "ptpp=64", *QUICK
+    )  # fmt: skip
+    said = " ".join(out.split())
+    assert "1 distinct PTPP: the terms in P are dropped, and no forecast is made along P." in said
+    assert "Not scored" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [
+        (("--form", "dcptt"), Exit.DATA, "no law form 'dcptt'. Did you mean 'dcpt'?"),
+        ((), Exit.USAGE, "--points needs a law: --form dcpt"),
+        (("--form", "dcpt", "--domain", "docs"), Exit.USAGE, "--domain is for the fits of a workspace"),
+        (("--form", "dcpt", "--anchors", "4"), Exit.USAGE, "say which are held out"),
+        (
+            ("--form", "dcpt", "--where", "atpp=1 and ptpp=8 and replay_ratio=0.5"),
+            Exit.DATA,
+            "dcpt needs at least 6 points, and 3 can be used",
+        ),
+        (("--form", "dcpt", "--map", "loss=los"), Exit.USAGE, "there is no column 'los'"),
+        (("--form", "dcpt", "--anchors", "48", "--holdout", "ptpp=64"), Exit.DATA, "would use every run"),
+    ],
+    ids=lambda value: "-".join(map(str, value)) if isinstance(value, tuple) else "",
+)
+def test_mistakes_are_one_message(
+    table: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], status: int, words: str
+) -> None:
+    found, err = refuse(capsys, "--points", table, *arguments)
+    assert words in err
+    assert found == status
+
+
+def test_options_of_a_table_need_a_table(capsys: pytest.CaptureFixture[str]) -> None:
+    status, err = refuse(capsys, "--form", "dcpt", "--where", "ptpp=8", "--seed", "3")
+    assert status == Exit.USAGE
+    assert "--seed, --where are for a table: add --points FILE" in err
