@@ -34,6 +34,7 @@ COMMANDS: dict[str, Entry] = {
     "gpus": Entry("odyssey_tui.cli.gpus:gpus", "Show this machine's GPUs and whose processes use them."),
     "compare": Entry("odyssey_tui.cli.compare:compare", "Show runs side by side: what differs, what it did."),
     "similarity": Entry("odyssey_tui.cli.similarity:similarity", "Show ΔL against similarity to the pretraining text."),
+    "matrix": Entry("odyssey_tui.cli.matrix:matrix", "Show ΔL of every adaptation on every text."),
     "tokens": Entry("odyssey_tui.cli.tokens:tokens", "Show which token types carry the change of loss."),
     "fit": Entry("odyssey_tui.cli.fit:fit", "Fit the scaling laws again, on everything measured."),
     "forecast": Entry("odyssey_tui.cli.forecast:forecast", "Draw a fitted law and list the scores of all."),

@@ -34,18 +34,23 @@ CONVERSION_S = 60
 
 @dataclass(frozen=True)
 class Exportable:
-    """What can be written: a figure, a table, a record of everything; ``stem`` is the file's name as proposed."""
+    """What can be written: a figure, a table, a record of everything; ``stem`` is the file's name as proposed.
+
+    ``drawing`` is an SVG document instead of a figure, ``wide`` another table for LaTeX.
+    """
 
     stem: str
     figure: Figure | None = None
     columns: Sequence[Column] = ()
     rows: Sequence[Row] = ()
     record: Any = None
+    drawing: str = ""
+    wide: tuple[Sequence[Column], Sequence[Row]] | None = None
 
     @property
     def suffixes(self) -> tuple[str, ...]:
         """The forms there are, the figure's first."""
-        has_figure = self.figure is not None and not self.figure.is_empty
+        has_figure = bool(self.drawing) or (self.figure is not None and not self.figure.is_empty)
         there = {".svg": has_figure, ".png": has_figure, ".json": self.record is not None}
         return tuple(suffix for suffix in SUFFIXES if there.get(suffix, bool(self.rows)))
 
@@ -71,7 +76,7 @@ def export(exportable: Exportable, target: Path) -> Path:
     writers: dict[str, Callable[[], str]] = {
         ".svg": lambda: svg_text(exportable),
         ".csv": lambda: csv_text(exportable.columns, exportable.rows),
-        ".tex": lambda: latex_text(exportable.columns, exportable.rows),
+        ".tex": lambda: latex_text(*(exportable.wide or (exportable.columns, exportable.rows))),
         ".json": lambda: json_text(exportable.record),
     }
     write_atomic(target, writers[suffix]())
@@ -89,6 +94,8 @@ def svg_text(exportable: Exportable) -> str:
     """The figure as SVG, on white."""
     from odyssey_tui.plots.svg import draw_svg
 
+    if exportable.drawing:
+        return exportable.drawing
     if exportable.figure is None:
         raise DataError("there is nothing to draw, so no figure was written")
     return draw_svg(exportable.figure)

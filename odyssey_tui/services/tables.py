@@ -26,6 +26,8 @@ class Column:
     title: str = ""
     format: Callable[[Any], str] | str = ""
     drop: int = 0
+    right: bool = False
+    """Aligned as numbers are, though its values are texts."""
 
     def text(self, value: Any) -> str:
         """``value`` as shown to people; a missing one is ``–``."""
@@ -86,11 +88,11 @@ def values_of(columns: Sequence[Column], row: Row) -> list[Any]:
 
 
 def find_numeric(columns: Sequence[Column], rows: Sequence[Sequence[Any]]) -> list[bool]:
-    """Which columns hold numbers only."""
+    """Which columns hold numbers only, or are to look as if."""
 
     def is_numeric(index: int) -> bool:
         present = [row[index] for row in rows if row[index] is not None]
-        return bool(present) and all(isinstance(value, (int, float)) for value in present)
+        return columns[index].right or (bool(present) and all(isinstance(value, (int, float)) for value in present))
 
     return [is_numeric(index) for index in range(len(columns))]
 
@@ -116,6 +118,8 @@ LATEX_ESCAPES = str.maketrans(
         "²": "$^2$",
         "·": r"$\cdot$",
         "×": r"$\times$",
+        "±": r"$\pm$",
+        "α": r"$\alpha$",
     }
 )
 

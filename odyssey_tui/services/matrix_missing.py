@@ -1,0 +1,133 @@
+"""Why cells of the matrix are blank, and which rows there would be if their runs had a result."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from odyssey_tui.services.matrix_cells import AXES, Cell, Key, tell, told_key
+
+if TYPE_CHECKING:
+    from odyssey_tui.services.matrix import Matrix
+    from odyssey_tui.services.matrix_source import Source
+    from store.queries.runs import RunRow
+
+OTHER_DOMAINS = "evaluate: {other_domains: true}"
+NOT_ASKED = f"its runs are not scored on this text: an experiment with `{OTHER_DOMAINS}` scores every domain"
+NO_ZERO_SHOT = "the base state has not been scored on it"
+NOT_FINITE = "the loss is not finite"
+UNDONE = "done, but without this score"
+
+
+@dataclass(frozen=True)
+class Planned:
+    """An adaptation as launched, whatever has become of it: what its labels say."""
+
+    run_id: str
+    name: str
+    state: str
+    reason: str
+    domain: str | None
+    size: str | None
+    ptpp: float | None
+    method: str | None
+    rank: int | None
+    lr: float | None
+    replay_ratio: float | None
+    variant: str | None
+    newlines: str
+    seed: int | None
+    n_params: int | None = None
+    """Not known before there is a state."""
+
+    @classmethod
+    def of(cls, run: RunRow) -> Planned:
+        """What a stored run says."""
+        labels = run.labels
+        return cls(
+            run.run_id,
+            run.name,
+            run.state,
+            run.reason,
+            run.domain,
+            run.size,
+            run.ptpp,
+            run.method,
+            labels.get("rank"),
+            labels.get("lr"),
+            run.replay_ratio,
+            labels.get("variant"),
+            labels.get("newlines") or "keep",
+            run.seed,
+        )
+
+
+@dataclass(frozen=True)
+class Gap:
+    """One reason and the blank cells it explains, as (row, column)."""
+
+    reason: str
+    places: tuple[tuple[str, str], ...]
+
+    @property
+    def sentence(self) -> str:
+        """``6 blank cells (law × web, …): …``."""
+        row, column = self.places[0]
+        cells = "1 blank cell" if len(self.places) == 1 else f"{len(self.places)} blank cells"
+        more = ", …" if len(self.places) > 1 else ""
+        return f"{cells} ({row} × {column}{more}): {self.reason}."
+
+
+def find_blank_rows(planned: Sequence[Planned], cell: Cell, freed: Sequence[str], known: Sequence[Key]) -> list[Key]:
+    """Keys of rows whose runs belong to the cell and have no state in it; as far as runs without states can say."""
+    there = {tell(key, freed) for key in known}
+    axes = [name for name in freed if AXES[name].planned]
+    if len(axes) < len(freed) and "alpha" not in freed:
+        return []
+    found: dict[Key, Key] = {}
+    for run in planned:
+        if run.state == "done" or not cell.admits(run):
+            continue
+        key = tuple(AXES[name].of(run) if AXES[name].planned else None for name in freed)
+        if tell(key, freed) not in there:
+            found.setdefault(tell(key, freed), key)
+    return list(found.values())
+
+
+def explain_gaps(
+    matrix: Matrix, source: Source, cell: Cell, freed: Sequence[str], keys: Mapping[str, Key]
+) -> tuple[Gap, ...]:
+    """Every blank cell under its reason, the commonest reason first."""
+    runs: dict[Key, list[Planned]] = defaultdict(list)
+    told = [name for name in freed if AXES[name].planned]
+    for run in source.planned:
+        if cell.admits(run):
+            runs[told_key(run, told)].append(run)
+    reasons: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for row in matrix.rows:
+        key = dict(zip(freed, keys[row.label], strict=True))
+        own = runs[tell(tuple(key[name] for name in told), told)]
+        for column in matrix.columns:
+            if matrix.summary(row.label, column.name) is None:
+                reasons[explain(matrix, row.label, column.name, own, source)].append((row.label, column.name))
+    gaps = [Gap(reason, tuple(places)) for reason, places in reasons.items()]
+    return tuple(sorted(gaps, key=lambda gap: -len(gap.places)))
+
+
+def explain(matrix: Matrix, row: str, column: str, runs: Sequence[Planned], source: Source) -> str:
+    """Why there is nothing in one cell."""
+    entry = matrix.entry(row, column)
+    if entry is not None:
+        scored = [score for score in entry.scores if score.loss is not None]
+        return NO_ZERO_SHOT if scored else NOT_FINITE
+    asked = [run for run in runs if column in source.sets.get(run.run_id, ())]
+    if not asked:
+        return NOT_ASKED if runs else "nothing was run"
+    # What still may come is told before what went wrong.
+    run = min(asked, key=lambda one: (one.state == "done", one.name))
+    if run.state == "done":
+        return UNDONE
+    why = f": {run.reason}" if run.reason and run.state in ("failed", "lost", "held") else ""
+    return f"{run.name} is {run.state}{why}"
