@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from engine.laws.forecast import band
+from engine.laws.scores import corrected_aic
 from engine.laws.trials import Trial
 
 SHOWN = ("n_params", "ptpp", "atpp", "adapt_tokens", "replay_ratio", "share", "zero_shot_loss", "quality", "loss")
@@ -33,6 +36,8 @@ def describe(trial: Trial, level: float, *, draws: bool = False) -> dict[str, An
         "starts_agreeing": fit.starts_agreeing,
         "condition": fit.condition,
         "at_bound": list(fit.at_bound),
+        "n_free": fit.n_free,
+        "aicc": corrected_aic(np.log(law.predict(fit.points) / fit.points.loss), fit.n_free),
         "dropped": list(fit.dropped.axes),
         "P0": law.p0,
         "seed": fit.options.seed,

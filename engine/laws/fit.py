@@ -72,6 +72,11 @@ class Fit:
     bounds: tuple[Floats, Floats] = field(repr=False)
 
     @property
+    def n_free(self) -> int:
+        """Parameters that the data could move."""
+        return int(np.sum(self.bounds[0] < self.bounds[1]))
+
+    @property
     def problem(self) -> Problem:
         """The optimisation problem of this fit."""
         x = features(self.points, self.scales)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
+from engine.laws.crossval import FoldAxis
 from engine.laws.fit import FitOptions
 from engine.laws.form import Role
 from engine.laws.points import Points
@@ -27,6 +28,10 @@ class FitRequest:
     """Held-out points that join a second fit of each form."""
     level: float = 0.9
     """Share of the bootstrap draws that intervals and bands hold."""
+    cross_validate: FoldAxis | Literal["", "auto"] = ""
+    """What is left out in turn to choose among forms; empty: nothing."""
+    only_best: bool = False
+    """Whether only the form that cross-validation chooses is fitted."""
     draws: bool = False
     """Whether the answer has the draws."""
 

@@ -59,6 +59,19 @@ def score(predicted: Floats, observed: Floats, delta: float = 1e-3) -> Scores:
     )
 
 
+def corrected_aic(residuals: Floats, n_free: int) -> float:
+    """AICc of log residuals (n,) read as Laplace noise of unknown scale, as the Huber sum nearly does; lower is better.
+
+    2 k + 2 n (1 + ln(2 mean|e|)) + 2 k (k + 1) / (n - k - 1), k = ``n_free`` + 1 (the scale). NaN without degrees of
+    freedom. Points of one run are not independent, so small differences mean nothing.
+    """
+    n, k = len(residuals), n_free + 1
+    scale = float(np.mean(np.abs(residuals)))
+    if n - k - 1 <= 0 or scale <= 0:
+        return float("nan")
+    return float(2 * k + 2 * n * (1 + np.log(2 * scale)) + 2 * k * (k + 1) / (n - k - 1))
+
+
 def _regress(x: Floats, y: Floats) -> tuple[float, float]:
     """Least-squares slope and intercept of y on x; NaN when x has no spread."""
     deviation = x - x.mean()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ class Pairs(click.ParamType):
 
 
 OF_WORKSPACE = ("domain", "experiment", "fit_ptpp", "score_ptpp", "wait")
-OF_TABLE = ("mapped", "where", "holdout", "role", "delta", "seed", "level", "csv", "latex")
+OF_TABLE = ("mapped", "where", "holdout", "role", "delta", "seed", "level", "cross_validate", "csv", "latex")
 
 
 @click.command()
@@ -66,6 +67,13 @@ OF_TABLE = ("mapped", "where", "holdout", "role", "delta", "seed", "level", "csv
 @click.option("--role", type=click.Choice(["target", "base"]), help="Which loss it is [target].")
 @click.option("--delta", type=click.FloatRange(min=0, min_open=True), help="Of the Huber loss on logarithms [0.001].")
 @click.option("--seed", type=int, help="Of starts, bootstrap and anchors [0].")
+@click.option(
+    "--cross-validate",
+    is_flag=False,
+    flag_value="auto",
+    type=click.Choice(["auto", "ptpp", "n_params", "checkpoint"]),
+    help="Compare laws by leaving out each PTPP (or N, or both) in turn.",
+)
 @click.option("--level", type=click.FloatRange(0, 1, min_open=True, max_open=True), help="Of intervals [0.9].")
 @table_options
 @click.pass_context
@@ -81,17 +89,22 @@ def fit(context: click.Context, points: tuple[Path, ...], **options: Any) -> Non
       replay_ratio (ρ) or share (r), zero_shot_loss (L0), quality (Q), corpus,
       role (target or base), group (what the bootstrap resamples), weight, seed
     """
-    given = {name for name, value in options.items() if value not in (None, (), False)}
+    refuse_foreign(options, OF_WORKSPACE if points else OF_TABLE, bool(points))
     forms = (*options.pop("form"), *(options.pop("forms") or ()))
-    foreign = sorted(given.intersection(OF_WORKSPACE if points else OF_TABLE))
-    if foreign:
-        names = ", ".join("--" + {"mapped": "map"}.get(name, name).replace("_", "-") for name in foreign)
-        rule = "are for the fits of a workspace" if points else "are for a table: add --points FILE"
-        raise click.UsageError(f"{names} {rule.replace('are', 'is', 1) if len(foreign) == 1 else rule}")
     if points:
         fit_table_here(points, forms, **options)
     else:
         fit_workspace(context, forms or None, **options)
+
+
+def refuse_foreign(options: dict[str, Any], foreign: Sequence[str], of_table: bool) -> None:
+    """A usage error naming the options given that do not belong to the way chosen."""
+    given = sorted(name for name in foreign if options[name] not in (None, (), False))
+    if given:
+        names = ", ".join("--" + {"mapped": "map"}.get(name, name).replace("_", "-") for name in given)
+        verb = "is" if len(given) == 1 else "are"
+        rule = "for what a workspace holds" if of_table else "for a table: add --points FILE"
+        raise click.UsageError(f"{names} {verb} {rule}")
 
 
 def fit_table_here(points: tuple[Path, ...], forms: tuple[str, ...], **options: Any) -> None:
@@ -115,6 +128,7 @@ def fit_table_here(points: tuple[Path, ...], forms: tuple[str, ...], **options: 
         where=options["where"] or "",
         holdout=options["holdout"],
         options=TableOptions(**chosen),
+        cross_validate=options["cross_validate"] or "",
         **{name: options[name] for name in ("json", "csv", "latex")},
     )
 

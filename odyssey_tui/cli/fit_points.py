@@ -34,6 +34,7 @@ SCORES = (
     Column("training_mape", "fit %", lambda v: number(v, 2)),
     Column("objective", "objective", significant, drop=1),
     Column("agreeing", "agree", lambda v: f"{v:.0%}", drop=2),
+    Column("aicc", "AICc", lambda v: number(v, 1), drop=4),
     Column("condition", "condition", lambda v: f"{v:.0e}", drop=10),
     Column("at_bound", "at a bound", drop=12),
     Column("saw", "saw of held-out", drop=9),
@@ -60,6 +61,11 @@ PREDICTIONS = (
     Column("high", "high", lambda v: number(v, 4), drop=2),
     Column("error", "error", lambda v: f"{v:+.2%}".replace("-", "−")),
 )
+CHOICE = (
+    Column("form", "form"),
+    Column("mape", "all", lambda v: number(v, 2)),
+    Column("slope", "slope", lambda v: number(v, 3)),
+)
 FEW = 12
 """Held-out points up to which each is printed with its prediction."""
 
@@ -72,6 +78,7 @@ def fit_points(
     where: str,
     holdout: Sequence[str],
     options: TableOptions,
+    cross_validate: Any = "",
     json: bool,
     csv: bool,
     latex: bool,
@@ -79,7 +86,7 @@ def fit_points(
     """Fit and print."""
     points = load_points(paths, mapped=mapped, role=options.role, where=where, holdout=holdout)
     with Progress() as progress:
-        answer = fit_table(points, forms, options, progress.hear)
+        answer = fit_table(points, forms, options, progress.hear, cross_validate=cross_validate)
     if json:
         left_out = [{"place": item.place, "reason": item.reason} for item in points.left_out]
         emit_json(
@@ -114,10 +121,34 @@ def print_answer(points: LoadedPoints, answer: dict[str, Any]) -> None:
             print_law(fit)
     print()
     emit_table(SCORES, score_rows(fits), title="Laws, the best on what was held out first")
+    if "cross_validation" in answer:
+        print_choice(answer["cross_validation"])
     for refusal in answer["refused"]:
         print_wrapped(f"{refusal['form']} was not fitted: {refusal['reason']} {refusal['hint']}".strip(), bullet="- ")
     if len({fit["form"] for fit in fits}) > 1:
         print_open(fits)
+
+
+def print_choice(validation: dict[str, Any]) -> None:
+    """Laws by what they predict of each stage that was left out in turn."""
+    count = len(validation["folds"])
+    folds = [
+        Column(f"fold_{index}", label.replace(" = ", "="), lambda v: number(v, 2), drop=count - index)
+        for index, label in enumerate(validation["folds"])
+    ]
+    rows = [
+        {
+            "form": choice["form"],
+            **choice["scores"],
+            **{column.key: value for column, value in zip(folds, choice["by_fold"], strict=True)},
+        }
+        for choice in validation["forms"]
+    ]
+    print()
+    emit_table((*CHOICE, *folds), rows, title=f"MAPE %, leaving out each {validation['axis']} in turn")
+    for choice in validation["forms"]:
+        if choice["reason"]:
+            print_wrapped(f"{choice['form']} cannot be judged {choice['reason']}", bullet="- ")
 
 
 def print_law(fit: dict[str, Any]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -114,14 +114,20 @@ def cheapest(
             chosen = experiment_limits(con, workspace, family)
             forgetting, target_loss, target_gain = chosen.forgetting, chosen.target_loss, chosen.target_gain
         basis = read_basis(con, family, size, ptpp)
+    wanted = Limits(forgetting, forgetting_share, target_loss, flops, target_tokens)
+    return answer_with(basis, wanted, target_gain, goal, family.domain)
+
+
+def answer_with(basis: Basis, limits: Limits, target_gain: float | None, goal: Goal | None, domain: str) -> Answer:
+    """The plan for a model and laws; ``target_gain`` tightens the limit on the target loss."""
     model = basis.model
     gained = None if target_gain is None else model.target_zero_shot - target_gain
-    asked = [limit for limit in (target_loss, gained) if limit is not None]
-    limits = Limits(forgetting, forgetting_share, min(asked, default=None), flops, target_tokens)
+    asked = [limit for limit in (limits.target_loss, gained) if limit is not None]
+    limits = replace(limits, target_loss=min(asked, default=None))
     goal = goal or ("cheapest" if asked else "best")
     grid = search(basis, limits, goal)
     return Answer(
-        family.domain,
+        domain,
         goal,
         model,
         tell_limits(limits, target_gain if limits.target_loss == gained else None),

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from odyssey_tui.services.asking import Hear, ask
 from odyssey_tui.services.point_tables import LoadedPoints
 
 if TYPE_CHECKING:
+    from engine.laws.crossval import FoldAxis
     from engine.laws.form import Role
 
 
@@ -27,15 +28,29 @@ class TableOptions:
 
 
 def fit_table(
-    points: LoadedPoints, forms: Sequence[str], options: TableOptions, hear: Hear, *, draws: bool = False
+    points: LoadedPoints,
+    forms: Sequence[str],
+    options: TableOptions,
+    hear: Hear,
+    *,
+    draws: bool = False,
+    only_best: bool = False,
+    cross_validate: FoldAxis | Literal["", "auto"] = "",
 ) -> dict[str, Any]:
-    """``fits`` and ``refused`` as of ``engine.laws.standalone.fit_all``; errors and ``hear`` as of ``asking.ask``."""
+    """What ``engine.laws.standalone.fit_all`` answers; errors and ``hear`` as of ``asking.ask``."""
     from engine.laws.forms import find_form
     from engine.laws.request import FitRequest
 
     for form in forms:
         find_form(form)
-    request = FitRequest(points.columns, tuple(dict.fromkeys(forms)), **vars(options), draws=draws)
+    request = FitRequest(
+        points.columns,
+        tuple(dict.fromkeys(forms)),
+        **vars(options),
+        cross_validate=cross_validate,
+        only_best=only_best,
+        draws=draws,
+    )
     return ask(
         "engine.laws.standalone",
         request.text(),
@@ -65,6 +80,7 @@ def score_rows(fits: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
             "training_mape": scores["training"]["mape"],
             "objective": fit["objective"],
             "agreeing": fit["starts_agreeing"] / fit["starts_followed"],
+            "aicc": fit["aicc"],
             "condition": fit["condition"],
             "at_bound": ", ".join(fit["at_bound"]),
         }

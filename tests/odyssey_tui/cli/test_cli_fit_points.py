@@ -106,7 +106,7 @@ def test_one_ptpp_only_is_said_and_not_extrapolated(table: Path, capsys: pytest.
     [
         (("--form", "dcptt"), Exit.DATA, "no law form 'dcptt'. Did you mean 'dcpt'?"),
         ((), Exit.USAGE, "--points needs a law: --form dcpt"),
-        (("--form", "dcpt", "--domain", "docs"), Exit.USAGE, "--domain is for the fits of a workspace"),
+        (("--form", "dcpt", "--domain", "docs"), Exit.USAGE, "--domain is for what a workspace holds"),
         (("--form", "dcpt", "--anchors", "4"), Exit.USAGE, "say which are held out"),
         (
             ("--form", "dcpt", "--where", "atpp=1 and ptpp=8 and replay_ratio=0.5"),
