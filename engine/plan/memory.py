@@ -6,6 +6,7 @@ little between devices, and allocators keep more than is used.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from engine.plan.shape import Shape
@@ -38,11 +39,14 @@ class Memory:
     trunk: int
     """What branches return to, and the copy that a checkpoint is written from."""
     process: int
+    whole: int = 0
+    """Of a model that is sharded: all of its weights, which stand on the device before they are."""
 
     @property
     def model(self) -> int:
         """What stands on the device."""
-        return self.weights + self.gradients + self.optimizer + self.activations + self.head + self.reference
+        parts = self.weights + self.gradients + self.optimizer + self.activations + self.head + self.reference
+        return max(parts, self.whole)
 
     @property
     def host(self) -> int:
@@ -73,7 +77,9 @@ def estimate_memory(
         weights += FP32 * trained
     state = 3 * FP32 * trained  # the trained weights and AdamW's two moments
     held_to_base = any(mask.treat == "kl" for mask in training.masks) and method.name == "full"
-    tokens = training.batch_sequences * training.sequence
+    # A process computes its share of a step, at most a batch at a time.
+    rows = min(training.batch_sequences, math.ceil(training.batch_sequences * training.accumulate / world))
+    tokens = rows * training.sequence
     kept = _trained_activations(shape, training) * tokens
     scored = _widest_layer(shape) * max(evaluation.batch_tokens, evaluation.scheme.window)
     return Memory(
@@ -85,6 +91,7 @@ def estimate_memory(
         reference=FP32 * shape.n_params if held_to_base else 0,
         trunk=state * (2 if budgets > 1 else 1),
         process=PROCESS_BYTES,
+        whole=round(weights) if shards > 1 else 0,
     )
 
 

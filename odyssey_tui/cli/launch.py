@@ -189,6 +189,7 @@ def _memory_text(run: PlannedRun) -> str:
         "activations": memory.activations,
         "output layer": memory.head,
         "base copy": memory.reference,
+        "whole before it is sharded": memory.whole,
         "in host memory" if run.gpu else "trunk and checkpoint": memory.trunk,
         **({} if run.gpu else {"process": memory.process}),
     }

@@ -123,6 +123,23 @@ def test_what_saves_memory_saves_it():
     assert estimated(method=Method(name="lora", rank=2, quantize="4bit")).weights < adapter.weights / 1.5
 
 
+def test_a_process_holds_its_share_of_a_batch_and_at_first_the_whole_model():
+    """Of large models: small ones are scored in batches that are wider than those they are trained in."""
+    shape = shape_of(Architecture(family="llama", n_layer=32, n_embd=4096, n_head=32, context=2048), 32_000)
+
+    def of(world, **options):
+        training = Training(lr=1, sequence=1024, **{"batch_sequences": 16, "precision": "bf16", **options})
+        return estimate_memory(shape, training, SMALL, world=world, gpu=True)
+
+    alone, cast = of(1), 2 * shape.linear
+    assert of(8).activations - cast == pytest.approx((alone.activations - cast) / 8)
+    assert of(8, batch_sequences=4, accumulate=4).activations == of(8).activations
+    assert of(2, batch_sequences=4, accumulate=4).activations == of(1, batch_sequences=4).activations
+    sharded = of(64, sharding="full", activation_checkpointing=True)
+    assert sharded.model == sharded.whole == 4 * shape.n_params
+    assert (of(64).whole, of(1, sharding="full").whole) == (0, 0)
+
+
 def test_scoring_in_bfloat16_adds_copies_of_the_weights():
     shape = shape_of(Architecture(n_layer=8, n_embd=64, n_head=2, context=64), 500)
     wide, half = (
