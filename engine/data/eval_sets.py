@@ -6,6 +6,7 @@ every token is text, so that losses add up to the documents' own.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -94,13 +95,14 @@ def tokenise_eval_set(spec: EvalSet, tokenizer: LoadedTokenizer, workspace: Work
     """The cached evaluation set, tokenised first when there is none.
 
     Several corpora give the same number of tokens each (as many as the shortest has), their documents interleaved;
-    ``max_tokens`` cuts the whole, inside a document if need be. ``eval_set_id`` is a key of the content: sets that hold
+    ``max_tokens`` cuts the whole, inside a document if need be. With ``max_bytes`` shares and cut are of text instead,
+    the same whatever the tokenizer. ``eval_set_id`` is a key of the content: sets that hold
     the same tokens share it whatever they are called.
     Raises DataError when a corpus has no text in the split.
     """
     sources = [snapshot(corpus, workspace) for corpus in spec.corpora]
     content = [EVAL_SET_FORMAT, _texts(spec, sources), spec.split, tokenizer.tokenizer_id]
-    key = content_key([*content, spec.max_tokens])
+    key = content_key([*content, spec.max_tokens, *([spec.max_bytes] if spec.max_bytes else [])])
     folder = cached_folder(
         workspace.cache / "eval_sets" / key, lambda temporary: _build(spec, key, sources, tokenizer, temporary)
     )
@@ -135,15 +137,7 @@ class _Tokenised:
 def _build(spec: EvalSet, key: str, sources: list[CorpusSnapshot], tokenizer: LoadedTokenizer, folder: Path) -> None:
     import pyarrow.parquet as pq
 
-    limit = None if spec.max_tokens is None else -(-spec.max_tokens // len(sources))
-    per_corpus = [_tokenise(source, spec, tokenizer, limit) for source in sources]
-    available = [sum(len(document.ids) for document in documents) for documents in per_corpus]
-    share = min(available)
-    if limit is not None and share >= limit:
-        shares = _shares(spec.max_tokens or 0, len(sources))
-    else:
-        shares = [share] * len(sources)
-    documents = _interleave([_cut(documents, n) for documents, n in zip(per_corpus, shares, strict=True)])
+    documents = _by_bytes(spec, sources, tokenizer) if spec.max_bytes else _by_tokens(spec, sources, tokenizer)
     starts = [np.concatenate([[0], document.ends[:-1]]) for document in documents]
     result = TokenisedEvalSet(
         eval_set_id=key,
@@ -169,6 +163,48 @@ def _build(spec: EvalSet, key: str, sources: list[CorpusSnapshot], tokenizer: Lo
     write_json(folder / "manifest.json", manifest)
 
 
+def _by_tokens(spec: EvalSet, sources: list[CorpusSnapshot], tokenizer: LoadedTokenizer) -> list[_Tokenised]:
+    limit = None if spec.max_tokens is None else -(-spec.max_tokens // len(sources))
+    per_corpus = [_tokenise(source.name, _read(source, spec), spec, tokenizer, limit) for source in sources]
+    available = [sum(len(document.ids) for document in documents) for documents in per_corpus]
+    share = min(available)
+    if limit is not None and share >= limit:
+        shares = _shares(spec.max_tokens or 0, len(sources))
+    else:
+        shares = [share] * len(sources)
+    kept = [_cut(documents, n) for documents, n in zip(per_corpus, shares, strict=True)]
+    return _interleave(kept, lambda document: len(document.ids))
+
+
+def _by_bytes(spec: EvalSet, sources: list[CorpusSnapshot], tokenizer: LoadedTokenizer) -> list[_Tokenised]:
+    share = (spec.max_bytes or 0) // len(sources)
+    read = [_head(_read(source, spec), share) for source in sources]
+    shortest = min(sum(len(text.encode()) for _, text in texts) for texts in read)
+    kept = [
+        _tokenise(source.name, _head(texts, shortest), spec, tokenizer)
+        for source, texts in zip(sources, read, strict=True)
+    ]
+    return _interleave(kept, lambda document: int(document.ends[-1]))
+
+
+def _read(source: CorpusSnapshot, spec: EvalSet) -> Iterator[tuple[str, str]]:
+    """Id and text of the documents, joined as asked."""
+    for document in source.documents(spec.split):
+        yield document.doc_id, join_lines(document.text) if spec.join == "space" else document.text
+
+
+def _head(texts: Iterable[tuple[str, str]], n_bytes: int) -> list[tuple[str, str]]:
+    """The first texts, ``n_bytes`` long together; the last one cut before a character that does not fit."""
+    kept = []
+    for doc_id, text in texts:
+        if n_bytes <= 0:
+            break
+        content = text.encode()
+        kept.append((doc_id, text if len(content) <= n_bytes else content[:n_bytes].decode(errors="ignore")))
+        n_bytes -= len(content)
+    return kept
+
+
 def _load(folder: Path) -> TokenisedEvalSet:
     import pyarrow.parquet as pq
 
@@ -191,21 +227,27 @@ def _load(folder: Path) -> TokenisedEvalSet:
     )
 
 
-def _tokenise(source: CorpusSnapshot, spec: EvalSet, tokenizer: LoadedTokenizer, limit: int | None) -> list[_Tokenised]:
+def _tokenise(
+    corpus: str,
+    texts: Iterable[tuple[str, str]],
+    spec: EvalSet,
+    tokenizer: LoadedTokenizer,
+    limit: int | None = None,
+) -> list[_Tokenised]:
     """Documents of one corpus, until they hold ``limit`` tokens."""
     encoder = ByteEncoder.of(tokenizer)
     found: list[_Tokenised] = []
     held = 0
-    for document in source.documents(spec.split):
-        ids, ends = encoder.encode(join_lines(document.text) if spec.join == "space" else document.text)
+    for doc_id, text in texts:
+        ids, ends = encoder.encode(text)
         if len(ids):
-            found.append(_Tokenised(source.name, document.doc_id, ids, ends))
+            found.append(_Tokenised(corpus, doc_id, ids, ends))
             held += len(ids)
         if limit is not None and held >= limit:
             break
     if not found:
         raise DataError(
-            f"evaluation set '{spec.name}': the {spec.split} split of corpus '{source.name}' is empty",
+            f"evaluation set '{spec.name}': the {spec.split} split of corpus '{corpus}' is empty",
             f"Raise its {spec.split}_share, or give it more text.",
         )
     return found
@@ -225,8 +267,8 @@ def _cut(documents: list[_Tokenised], n_tokens: int) -> list[_Tokenised]:
     return kept
 
 
-def _interleave(per_corpus: list[list[_Tokenised]]) -> list[_Tokenised]:
-    """One order of all documents: the next is always of the corpus that has given the fewest tokens so far."""
+def _interleave(per_corpus: list[list[_Tokenised]], size: Callable[[_Tokenised], int]) -> list[_Tokenised]:
+    """One order of all documents: the next is always of the corpus that has given the least so far."""
     queues = [iter(documents) for documents in per_corpus]
     held = dict.fromkeys(range(len(queues)), 0)
     ordered = []
@@ -236,6 +278,6 @@ def _interleave(per_corpus: list[list[_Tokenised]]) -> list[_Tokenised]:
         if document is None:
             del held[corpus]
         else:
-            held[corpus] += len(document.ids)
+            held[corpus] += size(document)
             ordered.append(document)
     return ordered

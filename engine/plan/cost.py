@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from engine.spec.run import Architecture, Evaluation, Tokenizer
+from engine.spec.run import Architecture, EvalSet, Evaluation, Tokenizer
 
 UNKNOWN_VOCABULARY = 50_257
 """GPT-2's: assumed for a pretrained tokenizer, which is only opened when a run starts."""
 UNLIMITED_SET_TOKENS = 200_000
 """Assumed size of an evaluation set without ``max_tokens``: its text is only read when a run starts."""
+
+BYTES_PER_TOKEN = 3.5
+"""Text bytes that a token stands for."""
 
 
 def count_vocabulary(tokenizer: Tokenizer) -> int:
@@ -48,7 +51,13 @@ def count_evaluated(evaluation: Evaluation) -> int:
     """Tokens that one model state is fed to score it once on every set."""
     scheme = evaluation.scheme
     overlap = scheme.window / scheme.stride if scheme.stride else 1.0
-    return round(sum(chosen.max_tokens or UNLIMITED_SET_TOKENS for chosen in evaluation.sets) * overlap)
+    return round(sum(map(_count_set, evaluation.sets)) * overlap)
+
+
+def _count_set(chosen: EvalSet) -> float:
+    if chosen.max_bytes:
+        return chosen.max_bytes / BYTES_PER_TOKEN
+    return chosen.max_tokens or UNLIMITED_SET_TOKENS
 
 
 def count_flops(n_params: int, n_trained: int, *, held: bool = False) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine.plan.cost import BYTES_PER_TOKEN
 from engine.plan.shape import Shape
 from engine.plan.work import Work
 from engine.spec.run import AdaptJob, Corpus, DriftJob, PrepareJob, PretrainJob, RunSpec
@@ -18,8 +19,8 @@ TOKENIZER_BYTES = 50
 """Of each entry of the vocabulary in a state's folder: tokenizer.json holds it with its merge."""
 SNAPSHOT_SHARE = 0.4
 """Of a corpus's bytes that its compressed snapshot takes."""
-BYTES_PER_TOKEN, TOKEN_BYTES = 3.5, 2
-"""Text bytes a token stands for, and its size in the token cache (4 above a vocabulary of 65,536)."""
+TOKEN_BYTES = 2
+"""Size of a token in the token cache (4 above a vocabulary of 65,536)."""
 
 
 @dataclass(frozen=True)

@@ -82,7 +82,13 @@ class Parts:
     def _set(self, name: str, role: str, corpora: tuple[Corpus, ...], join: Join) -> EvalSet:
         chosen = self._experiment.evaluate
         return EvalSet(
-            name=name, role=role, corpora=corpora, split=chosen.split, max_tokens=chosen.max_tokens, join=join
+            name=name,
+            role=role,
+            corpora=corpora,
+            split=chosen.split,
+            max_tokens=chosen.max_tokens,
+            max_bytes=chosen.max_bytes,
+            join=join,
         )
 
     def trained_on(self, cell: Cell) -> Corpus:

@@ -174,6 +174,8 @@ def _check_evaluate(experiment: Experiment) -> Iterator[Problem]:
             f"has no meaning for the scheme {chosen.scheme}",
             "Use scheme: strided, or remove it.",
         )
+    if chosen.max_tokens and chosen.max_bytes:
+        yield Problem(("evaluate", "max_bytes"), "is given, and so is max_tokens", "Keep one of them.")
     if chosen.max_tokens and chosen.window and chosen.max_tokens < chosen.window:
         text = f"is {chosen.max_tokens}, less than one window of {chosen.window}"
         yield Problem(("evaluate", "max_tokens"), text, "Raise max_tokens or shorten the window.")

@@ -260,6 +260,9 @@ class EvaluateChoice(Written):
     """Which split is scored."""
     max_tokens: PositiveInt | None = None
     """Tokens of each evaluation set; by default all of the split."""
+    max_bytes: PositiveInt | None = None
+    """Instead of ``max_tokens``: bytes of text of each set (a number, or like ``800kB``), so that models of different
+    tokenizers are scored on the same text."""
     join: Annotated[tuple[Join, ...], *Several] = ("newline",)
     """How lines of the scored text are joined: as they are, or by spaces. Of several the first is the domain's own
     score, the others are further sets, named like ``law+space``."""

@@ -84,6 +84,9 @@ def _resolve(located: Located, folder: Path) -> tuple[dict[str, Any], list[Probl
                 entry["model"] = _resolve_model(model, (part, "model"), located, folder, problems)
             _resolve_bytes(entry, "train_bytes", (part,), problems)
             data[part] = entry
+    if isinstance(entry := data.get("evaluate"), dict):
+        data["evaluate"] = entry = dict(entry)
+        _resolve_bytes(entry, "max_bytes", ("evaluate",), problems)
     return data, problems
 
 

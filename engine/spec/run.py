@@ -81,13 +81,16 @@ class Tokenizer(Strict):
 
 
 class EvalSet(Strict):
-    """A named evaluation text: one corpus, or several in equal shares, of one split, cut at ``max_tokens``."""
+    """A named evaluation text: one corpus, or several in equal shares, of one split, cut at ``max_tokens`` or
+    ``max_bytes``."""
 
     name: str
     role: Literal["target", "base", "other"]
     corpora: tuple[Corpus, ...]
     split: Literal["valid", "test"] = "test"
     max_tokens: PositiveInt | None = None
+    max_bytes: PositiveInt | None = None
+    """Of text: the same whatever the tokenizer."""
     join: Join = "newline"
     """How the lines of a document are joined: as they are, or stripped and by one space."""
 

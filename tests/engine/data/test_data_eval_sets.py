@@ -75,6 +75,29 @@ def test_two_corpora_in_equal_shares(
         assert len(made.tokens) == max_tokens
 
 
+def test_bytes_are_the_same_text_whatever_the_tokenizer(
+    workspace: Workspace, corpora: tuple[Corpus, Corpus], tokenizer: LoadedTokenizer
+) -> None:
+    other = load_tokenizer(Tokenizer(train_on=corpora, vocab_size=400), workspace)
+    for spec in (
+        EvalSet(name="b", role="base", corpora=corpora, max_bytes=2001),
+        EvalSet(name="t", role="target", corpora=corpora[:1], max_bytes=1999),
+        EvalSet(name="all", role="base", corpora=corpora, max_bytes=10**9),
+    ):
+        one, two = (tokenise_eval_set(spec, each, workspace) for each in (tokenizer, other))
+        check_bytes(one, tokenizer, texts(corpora, workspace))
+        assert len(one.tokens) > len(two.tokens)
+        assert one.documents == two.documents
+        shares = {name: sum(size for corpus, _, size in one.documents if corpus == name) for name in ("near", "far")}
+        if spec.max_bytes == 10**9:  # the shorter corpus has all its text in it
+            whole = [sum(len(d.text.encode()) for d in snapshot(c, workspace).documents("test")) for c in corpora]
+            assert min(shares.values()) == min(whole)
+        else:
+            # What is cut lies in a text of made-up words: no character is lost.
+            assert one.n_bytes == spec.max_bytes // len(spec.corpora) * len(spec.corpora)
+        assert len(spec.corpora) == 1 or shares["near"] == shares["far"]
+
+
 def test_the_id_is_of_the_content(
     workspace: Workspace, corpora: tuple[Corpus, Corpus], tokenizer: LoadedTokenizer
 ) -> None:
@@ -85,7 +108,8 @@ def test_the_id_is_of_the_content(
     same = eval_set_id()
     assert eval_set_id(name="other", role="target") == same
     different = [eval_set_id(max_tokens=100), eval_set_id(split="valid"), eval_set_id(corpora=corpora[:1])]
-    assert len({same, *different}) == 4
+    different += [eval_set_id(max_bytes=100)]
+    assert len({same, *different}) == 5
 
 
 def test_the_cached_set_and_its_shards(
