@@ -12,7 +12,7 @@ from odyssey_tui.cli.output import Column, emit_json, emit_table
 from odyssey_tui.cli.printing import say_logout, say_wrapped
 from odyssey_tui.services.composition import describe
 from odyssey_tui.services.format import count, duration, state_text
-from odyssey_tui.services.launch import compose_whole, find_config
+from odyssey_tui.services.launch import compose_whole, find_config, list_ready
 from odyssey_tui.services.launch import launch as queue_runs
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ COLUMNS = (
 )
 
 
+READY = (Column("name", "experiment"), Column("about", "what it is"))
 LEVELS = {"low": -1.0, "normal": 0.0, "high": 1.0}
 
 
@@ -55,7 +56,8 @@ class Level(click.ParamType):
 
 
 @click.command()
-@click.argument("config")
+@click.argument("config", required=False)
+@click.option("--list", "listing", is_flag=True, help="Name the ready experiments, a line each.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key, as in base.ptpp=[8,16].")
 @click.option("--dry-run", is_flag=True, help="Show what would run and what it takes; queue nothing.")
 @click.option("--calibrate", is_flag=True, help="With --dry-run: time a few steps of every model, seconds each.")
@@ -65,7 +67,8 @@ class Level(click.ParamType):
 @click.pass_obj
 def launch(
     invocation: Invocation,
-    config: str,
+    config: str | None,
+    listing: bool,
     overrides: tuple[str, ...],
     dry_run: bool,
     calibrate: bool,
@@ -78,6 +81,11 @@ def launch(
     Tokens, steps and FLOPs are those of the runs; what is marked ≈ is estimated. Time is that of finished runs like
     them in this workspace. Runs that wait already take the resources and the --priority given now.
     """
+    if listing:
+        emit_table(READY, [{"name": ready.name, "about": ready.about} for ready in list_ready()], json=json, csv=csv)
+        return
+    if config is None:
+        raise click.UsageError("give CONFIG: a YAML file, or a ready experiment (`odyssey launch --list`)")
     if calibrate and not dry_run:
         raise click.UsageError("--calibrate tells what --dry-run shows: give both")
     path = find_config(config)

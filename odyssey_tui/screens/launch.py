@@ -179,6 +179,8 @@ class LaunchScreen(OdysseyScreen):
         """Choose what to start from."""
         if self._snapshot is None:
             return
+        from odyssey_tui.services.launch import titles
+
         sources = self._snapshot.sources
 
         def start_from(index: int | None) -> None:
@@ -186,7 +188,7 @@ class LaunchScreen(OdysseyScreen):
                 self._path, self._name, self._form = sources[index].path, None, None
                 self.reload()
 
-        self.app.push_screen(ChooseScreen("Start from", [source.title for source in sources]), start_from)
+        self.app.push_screen(ChooseScreen("Start from", titles(sources)), start_from)
 
     def action_launch(self) -> None:
         """Ask, then queue what is new. Pressed while the form is being expanded, it asks when that is done."""

@@ -38,6 +38,8 @@ class Source:
     name: str
     path: Path
     launched: bool
+    about: str = ""
+    """A line about a ready one: the first of its file."""
 
     @property
     def title(self) -> str:
@@ -63,11 +65,27 @@ def list_sources(workspace: Workspace) -> list[Source]:
     """Experiments to start from: those launched here, newest first, then the ready ones."""
     from engine.launch.experiments import read_launches
 
-    ready = sorted(sample_folder().glob("*.yaml"))
     return [
         *(Source(launched.name, launched.document, True) for launched in read_launches(workspace)),
-        *(Source(path.stem, path, False) for path in ready),
+        *list_ready(),
     ]
+
+
+def list_ready() -> list[Source]:
+    """The ready experiments by name, each with its line."""
+    files = sorted(sample_folder().glob("*.yaml"), key=lambda path: path.stem)
+    return [Source(path.stem, path, False, _first_line(path)) for path in files]
+
+
+def _first_line(path: Path) -> str:
+    with open(path, encoding="utf-8") as file:
+        return file.readline().removeprefix("#").strip()
+
+
+def titles(sources: Sequence[Source]) -> list[str]:
+    """A line for each in a list to choose from: names aligned, what ready ones are about."""
+    width = max((len(source.name) for source in sources if not source.launched), default=0)
+    return [source.title if source.launched else f"{source.name:<{width}}  {source.about}" for source in sources]
 
 
 def find_config(name: str) -> Path:
@@ -75,9 +93,10 @@ def find_config(name: str) -> Path:
     path = Path(name).expanduser()
     if os.path.exists(path) or path.suffix or len(path.parts) > 1:
         return path
-    ready = {file.stem: file for file in sorted(sample_folder().glob("*.yaml"))}
+    ready = {source.name: source.path for source in list_ready()}
     if name not in ready:
-        hint = suggest(name, ready, f"Ready ones: {', '.join(ready)}; or give a YAML file.")
+        listed = "`odyssey launch --list` names the ready ones; or give a YAML file."
+        hint = f"{suggest(name, ready)} {listed}".strip()
         raise ConfigError(f"there is no experiment '{name}'", hint)
     return ready[name]
 

@@ -9,9 +9,11 @@ import pytest
 
 from engine.plan.cost import count_parameters
 from engine.plan.expand import expand
+from engine.plan.known import Known
 from engine.spec.load import load_experiment, parse_experiment
 from engine.spec.run import Architecture, Tokenizer
 from store.errors import ConfigError
+from tests.support.published_bases import PUBLISHED
 
 SAMPLES = Path(__file__).parents[3] / "sample_configs"
 TEXT = """\
@@ -248,7 +250,11 @@ def test_cautions_name_what_may_disappoint():
 
 @pytest.mark.parametrize("sample", sorted(SAMPLES.glob("*.yaml")), ids=lambda path: path.stem)
 def test_samples_expand(sample):
-    found = expand(load_experiment(sample))
+    experiment = load_experiment(sample)
+    assert experiment.name == sample.stem
+    facts = PUBLISHED.get(getattr(experiment.base, "model", ""))
+    found = expand(experiment, Known(facts, facts.vocabulary) if facts else None)
+    assert [run.run_id for run in expand(experiment).runs] == [run.run_id for run in found.runs]
     assert len(found.runs) == len({run.run_id for run in found.runs})
     assert all(work.flops > 0 for work in found.work.values())
 

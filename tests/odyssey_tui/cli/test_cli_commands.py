@@ -70,6 +70,31 @@ def test_queue_lists_what_is_not_finished(voyage, capsys) -> None:
     assert [row["state"] for row in view["runs"]] == ["running", "queued"]
 
 
+def test_ready_experiments_are_listed(empty: Workspace, capsys) -> None:
+    lines = call(capsys, empty, "launch", "--list")[0].splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "m2d2-newlines       2 x 2: newlines in training, in scored text" in lines
+    found = json.loads(call(capsys, empty, "launch", "--list", "--json")[0])
+    assert [row["name"] for row in found] == sorted(row["name"] for row in found)
+    assert all(row["about"] for row in found)
+    assert run(["-w", str(empty.root), "launch"]) == 2
+    assert "launch --list" in capsys.readouterr().err
+
+
+def test_a_ready_experiment_plans_without_network_or_cache(empty: Workspace, capsys, monkeypatch, tmp_path) -> None:
+    import huggingface_hub.constants as constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "nothing"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    out, err = call(capsys, empty, "launch", "m2d2-20-gpt2", "--dry-run", "--json")
+    found = json.loads(out)
+    assert (found["new"], found["tokens"], found["flops"]) == (63, 20 * 19_534 * 1024, 0)
+    assert any("the size of gpt2 is not known" in caution for caution in found["cautions"])
+    out, err = call(capsys, empty, "launch", "m2d2-lora-13b", "--dry-run")
+    assert "sbatch --time=8:00:00 --mem=320G --nodes=1" in err
+    assert max(map(len, (out + err).splitlines())) <= 80
+
+
 def test_launch_dry_run_changes_nothing(tmp_path: Path, capsys) -> None:
     root = tmp_path / "none"
     status = run(["launch", "demo", "--dry-run", "--json", "-w", str(root), "--set", "adapt.0.replay_ratio=[0,0.5]"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from odyssey_tui.services.launch import (
@@ -10,8 +12,10 @@ from odyssey_tui.services.launch import (
     compose,
     compose_whole,
     find_config,
+    list_ready,
     list_sources,
     read_form,
+    titles,
 )
 from store.errors import ConfigError
 from store.workspace import Workspace
@@ -90,8 +94,21 @@ def test_a_missing_budget_is_said_in_the_words_of_the_form(empty: Workspace, for
 
 def test_sources_are_the_ready_experiments(empty: Workspace) -> None:
     sources = list_sources(empty)
-    assert Source("demo", find_config("demo"), False) in sources
+    assert Source("demo", find_config("demo"), False, "A miniature on text that comes with Python") in sources
     assert not any(source.launched for source in sources)
+
+
+def test_ready_experiments_are_listed_in_lines_that_fit_a_terminal(empty: Workspace) -> None:
+    ready = list_ready()
+    assert [source.name for source in ready] == sorted(source.name for source in ready)
+    lines = titles(ready)
+    width = max(len(source.name) for source in ready)
+    for source, line in zip(ready, lines, strict=True):
+        assert line == f"{source.name:<{width}}  {source.about}"
+        assert source.about
+        assert len(line) <= 66, "the dialog at 80 columns"
+    launched = Source("demo", Path("demo-1a2b.yaml"), True)
+    assert titles([launched, *ready])[0] == "demo (launched, demo-1a2b)"
 
 
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:
