@@ -6,6 +6,7 @@ Access to everything is looked at before anything is downloaded, so that what is
 from __future__ import annotations
 
 import json
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +19,8 @@ from engine.data.sources import m2d2, paths
 from engine.data.sources.base import ReadLog
 from engine.data.sources.registry import is_path, open_source
 from engine.hub import explain_hub
-from engine.spec.run import Corpus, Model, RunSpec, Tokenizer
+from engine.similarity.sentence import hub_name
+from engine.spec.run import Corpus, Model, RunSpec, SimilarityJob, Tokenizer
 from store.errors import DataError, OdysseyError
 from store.files import read_json
 from store.space import is_full, look_at
@@ -27,6 +29,9 @@ from store.workspace import Workspace
 _SETTINGS = (".json", ".txt", ".model", ".tiktoken", ".jinja")
 _WEIGHTS = (("model.safetensors", "model-", ".safetensors"), ("pytorch_model.bin", "pytorch_model-", ".bin"))
 """A whole file, or the beginnings and ends of its parts, as ``save_pretrained`` names them."""
+
+_WITHIN = re.compile(r"\d+_\w+/[^/]+\.(json|txt|safetensors)")
+"""Files in the folders of a sentence encoder's layers after its transformer, such as ``1_Pooling/config.json``."""
 
 _SURE = ("config.json", "tokenizer.json", "tokenizer_config.json")
 """One of these is in every repository that is of use."""
@@ -59,6 +64,14 @@ class Repository:
     @property
     def kind(self) -> str:
         return " and ".join(sorted(self.parts))
+
+    @property
+    def has_weights(self) -> bool:
+        return not self.parts.isdisjoint(("model", "sentence encoder"))
+
+    @property
+    def noun(self) -> str:
+        return "causal language model" if "model" in self.parts else "sentence encoder"
 
 
 Task = Callable[[], Iterator[Item]]
@@ -95,6 +108,8 @@ def collect(specs: Sequence[RunSpec]) -> tuple[list[Repository], list[Corpus]]:
             found.with_code |= value.trust_remote_code
         elif isinstance(value, Tokenizer) and value.model is not None:
             repository(value.model, value.revision, "tokenizer")
+        elif isinstance(value, SimilarityJob) and "sentence" in value.embedders:
+            repository(hub_name(value.sentence_model), None, "sentence encoder")
         elif isinstance(value, Corpus):
             corpora.setdefault(value.key(), value)
     return list(repositories.values()), list(corpora.values())
@@ -208,7 +223,7 @@ def _list_cached(repository: Repository) -> list[Cached]:
         if not names.issuperset(read_json(index)["weight_map"].values()):
             return []
     has_weights = bool(_weights(names, repository.allow_pickle))
-    return files if has_weights or "model" not in repository.parts else []
+    return files if has_weights or not repository.has_weights else []
 
 
 def _wanted(repository: Repository, sizes: dict[str, Any]) -> set[str]:
@@ -216,11 +231,13 @@ def _wanted(repository: Repository, sizes: dict[str, Any]) -> set[str]:
     top = {name for name in sizes if "/" not in name}
     wanted = {name for name in top if name.endswith(_SETTINGS) or (repository.with_code and name.endswith(".py"))}
     problem = None
-    if "model" in repository.parts:
+    if "sentence encoder" in repository.parts:
+        wanted |= {name for name in sizes if _WITHIN.fullmatch(name)}
+    if repository.has_weights:
         weights = _weights(top, repository.allow_pickle)
         wanted |= weights
         if "config.json" not in top:
-            problem = ("it holds no model (no config.json)", "Give the id of a causal language model.")
+            problem = ("it holds no model (no config.json)", f"Give the id of a {repository.noun}.")
         elif not weights:
             problem = (
                 "it has no safetensors weights",

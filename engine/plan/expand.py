@@ -279,6 +279,7 @@ class _Builder:
             measures=chosen.measures,
             embedders=chosen.embedders,
             encoder=encoder,
+            sentence_model=chosen.sentence_model,
             samples=chosen.samples,
             sample_tokens=chosen.sample_tokens or min(DEFAULT_SAMPLE_TOKENS, self.parts.context),
             bootstrap=chosen.bootstrap,

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.spec.strict import content_key
 from store.errors import DataError
 
 if TYPE_CHECKING:
-    from engine.data.tokens import TokenStream
+    from numpy.typing import ArrayLike
 
 FEWEST_WINDOWS = 8
 FEWEST_GROUPS = 10
 """Fewer documents than this would make a meaningless document bootstrap; the windows themselves are resampled then."""
+
+
+class Tokens(Protocol):
+    """Token ids [n] of a corpus, documents one after another, and where each begins."""
+
+    tokens: NDArray[np.integer]
+    document_offsets: ArrayLike
 
 
 @dataclass(frozen=True)
@@ -30,13 +40,22 @@ class Sample:
     def __len__(self) -> int:
         return len(self.windows)
 
+    @cached_property
+    def digest(self) -> str:
+        """Identifies the windows and what is resampled together, whatever the sample is called."""
+        parts = (np.ascontiguousarray(part, dtype=np.int64) for part in (self.windows, self.groups))
+        digest = hashlib.sha256(str(self.windows.shape).encode())
+        for part in parts:
+            digest.update(part.tobytes())
+        return digest.hexdigest()[:32]
 
-def count_windows(streams: Sequence[TokenStream], length: int) -> int:
+
+def count_windows(streams: Sequence[Tokens], length: int) -> int:
     """The largest sample that equal shares over the streams allow."""
     return len(streams) * min(len(stream.tokens) // length for stream in streams)
 
 
-def draw_sample(name: str, streams: Sequence[TokenStream], count: int, length: int, seed: int) -> Sample:
+def draw_sample(name: str, streams: Sequence[Tokens], count: int, length: int, seed: int) -> Sample:
     """Draw ``count`` non-overlapping windows of ``length`` tokens in equal shares over the streams.
 
     A window belongs to the document it starts in. The first streams take one window more when the shares are uneven.
@@ -49,8 +68,8 @@ def draw_sample(name: str, streams: Sequence[TokenStream], count: int, length: i
         available = len(stream.tokens) // length
         if available < share:
             raise DataError(
-                f"{name}: {share} windows of {length} tokens asked for, its training split holds {available}",
-                "Lower `samples` or `sample_tokens`, or give the corpus more text.",
+                f"{name}: {share} windows of {length} tokens asked for, it holds {available}",
+                "Ask for fewer or shorter samples, or give it more text.",
             )
         starts = np.sort(rng.choice(available, size=share, replace=False)) * length
         windows.append(np.asarray(stream.tokens)[starts[:, None] + np.arange(length)].astype(np.int64))
@@ -65,6 +84,11 @@ def resampling_units(documents: NDArray[np.int64]) -> NDArray[np.int64]:
     return units if len(found) >= FEWEST_GROUPS else np.arange(len(documents))
 
 
+def sample_seed(seed: int, role: str, name: str) -> int:
+    """A seed of its own for every corpus, which does not depend on what else is sampled."""
+    return int(content_key([seed, role, name]), 16)
+
+
 def equal_size(samples: int, available: Sequence[tuple[str, int]]) -> int:
     """The one sample size for all corpora: ``samples``, or what the smallest corpus can give.
 
@@ -73,7 +97,7 @@ def equal_size(samples: int, available: Sequence[tuple[str, int]]) -> int:
     name, smallest = min(available, key=lambda pair: pair[1])
     if smallest < FEWEST_WINDOWS:
         raise DataError(
-            f"{name}: {smallest} windows in its training split; similarity needs {FEWEST_WINDOWS}",
-            "Lower `sample_tokens`, or give the corpus more text.",
+            f"{name}: too little text: {smallest} samples of the length asked for, similarity needs {FEWEST_WINDOWS}",
+            "Use shorter samples, or give it more text.",
         )
     return min(samples, smallest)

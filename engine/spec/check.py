@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from importlib.util import find_spec
 from typing import Any
 
 from engine.spec.adapters import caution_methods, check_methods
@@ -11,6 +12,7 @@ from engine.spec.experiment import AdaptBlock, ExistingBase, Experiment, LawsCho
 from engine.spec.located import KeyPath
 from engine.spec.machine import caution_machine, check_resources, check_validation
 from engine.spec.problems import Problem, nearest
+from engine.spec.run import SENTENCE_MODEL
 from engine.spec.training import check_from_scratch, check_shared, check_training
 
 
@@ -54,6 +56,12 @@ def cautions(experiment: Experiment) -> tuple[str, ...]:
             found.append("laws: no PTPP is held out, so nothing is scored")
     found += [*_caution_about_corpora(experiment), *_caution_about_tokens_seen(experiment)]
     found += [*caution_methods(experiment), *caution_machine(experiment)]
+    similarity = experiment.similarity
+    if similarity and "sentence" in similarity.embedders and find_spec("sentence_transformers") is None:
+        found.append(
+            "similarity: the embedder sentence needs sentence-transformers, which is not installed here "
+            "(`pip install 'odyssey-tui[sentence]'`)"
+        )
     if experiment.adapt and not base.corpora:
         found.append("base: no corpora, so forgetting is not measured")
     return tuple(found)
@@ -252,6 +260,8 @@ def _check_similarity(experiment: Experiment, chosen: SimilarityChoice) -> Itera
     for name in chosen.measures:
         if name not in REGISTRY:
             yield Problem((*path, "measures"), f"= {name} is no measure of similarity", nearest(name, REGISTRY))
+    if chosen.sentence_model != SENTENCE_MODEL and "sentence" not in chosen.embedders:
+        yield Problem((*path, "sentence_model"), "has no embedder that would use it", "Add sentence to the embedders.")
     base = experiment.base
     if isinstance(base, PretrainedBase) and "model" in chosen.embedders and (chosen.sample_tokens or 0) > base.context:
         text = f"is {chosen.sample_tokens}, longer than base.context {base.context}"

@@ -21,6 +21,7 @@ from pydantic import (
 )
 
 from engine.spec.run import (
+    SENTENCE_MODEL,
     Corpus,
     Join,
     Method,
@@ -279,9 +280,11 @@ class SimilarityChoice(Written):
     """Similarity of the domains to the base corpora."""
 
     measures: Annotated[tuple[str, ...], *Several] = ("jsd", "cosine")
-    """Which statistics; ``odyssey similarity`` lists them."""
-    embedders: Annotated[tuple[Literal["ngrams", "model"], ...], *Several] = ("ngrams",)
-    """Hashed n-grams, or hidden states of the base."""
+    """Which statistics; see docs/similarity.md."""
+    embedders: Annotated[tuple[Literal["ngrams", "model", "sentence"], ...], *Several] = ("ngrams",)
+    """Hashed n-grams, hidden states of the base, or a sentence encoder (needs `odyssey-tui[sentence]`)."""
+    sentence_model: str = SENTENCE_MODEL
+    """Hub id or folder of the sentence encoder."""
     domains: Annotated[tuple[str, ...] | None, *AllOr] = None
     """Corpora compared; by default the adapted ones."""
     samples: PositiveInt = 256

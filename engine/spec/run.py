@@ -311,6 +311,10 @@ class DriftJob(Strict):
     """Positions looked at in each set: whole windows that lie evenly over it."""
 
 
+SENTENCE_MODEL = "all-MiniLM-L6-v2"
+"""The sentence encoder where none is named: small, and one of the library's own."""
+
+
 class SimilarityJob(Strict):
     """Similarity of each domain to the reference (pretraining) text, by several measures."""
 
@@ -320,8 +324,10 @@ class SimilarityJob(Strict):
     tokenizer: Tokenizer
     measures: tuple[str, ...]
     embedders: tuple[str, ...]
-    """``ngrams`` (hashed, needs no model) or ``model`` (mean-pooled last hidden state of ``encoder``)."""
+    """``ngrams`` (hashed, needs no model), ``model`` (mean-pooled last hidden state of ``encoder``) or ``sentence``
+    (``sentence_model``, by sentence-transformers)."""
     encoder: Model | None = None
+    sentence_model: str = SENTENCE_MODEL
     samples: PositiveInt = 256
     sample_tokens: PositiveInt = 64
     bootstrap: NonNegativeInt = 200

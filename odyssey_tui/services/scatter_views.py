@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 ZERO_SHOT = "zero_shot"
 BASE_MODEL = "base"
 PREFERENCE = ("mmd2", "cosine", "c2st", "frechet", "l2", "jsd", "ngram_overlap")
-EMBEDDER_PREFERENCE = ("model", "ngrams", "tokens", BASE_MODEL)
+EMBEDDER_PREFERENCE = ("model", "sentence", "ngrams", "tokens", BASE_MODEL)
 MEASURE_TITLES: Mapping[str, str] = {
     "mmd2": "MMD²",
     "cosine": "cosine of means",

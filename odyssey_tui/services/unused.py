@@ -41,6 +41,7 @@ def unused_caches(workspace: Workspace, older_than_s: float) -> list[Leftover]:
         ),
         "eval_sets": lambda entry: _field(entry, "manifest.json", "tokenizer_id") in kept_tokenizers,
         "embeddings": lambda entry: encodes,
+        "similarities": lambda entry: encodes,
     }
     found = []
     for folder, used in tests.items():

@@ -5,7 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from engine.similarity.embedders import ModelEmbedder, embed_cached, fingerprint_weights
+from engine.similarity.cache import SimilarityCache
+from engine.similarity.embedders import ModelEmbedder, WindowLosses, fingerprint_weights
 from engine.similarity.ngrams import NgramEmbedder, count_ngrams, hash_ngrams
 from store.errors import DataError
 from store.workspace import Workspace
@@ -78,6 +79,22 @@ def test_model_refuses_foreign_tokens_and_long_windows(model) -> None:
         embedder.embed(np.zeros((1, 17), dtype=np.int64))
 
 
+def test_window_losses_are_those_of_the_windows_alone(model) -> None:
+    import torch
+
+    windows = np.random.default_rng(4).integers(0, 30, (5, 12))
+    with torch.no_grad():
+        logits = model(torch.from_numpy(windows)).logits[:, :-1]
+    expected = torch.nn.functional.cross_entropy(
+        logits.transpose(1, 2), torch.from_numpy(windows[:, 1:]), reduction="none"
+    ).mean(dim=1)
+    losses = WindowLosses(model, "tiny@main").embed(windows)
+    assert losses.shape == (5, 1)
+    assert losses[:, 0] == pytest.approx(expected.numpy(), abs=1e-5)
+    with pytest.raises(DataError, match="30"):
+        WindowLosses(model, "tiny@main").embed(np.array([[1, 30]]))
+
+
 def test_fingerprint_follows_the_weights(model) -> None:
     import torch
 
@@ -90,6 +107,7 @@ def test_fingerprint_follows_the_weights(model) -> None:
 
 def test_cache_is_by_content(tmp_path) -> None:
     workspace = Workspace.create(tmp_path / "workspace")
+    cache = SimilarityCache(workspace)
 
     class Counting(NgramEmbedder):
         calls = 0
@@ -99,13 +117,13 @@ def test_cache_is_by_content(tmp_path) -> None:
             return super().embed(windows)
 
     windows = np.random.default_rng(3).integers(0, 99, (6, 10))
-    first = embed_cached(Counting("t"), windows, workspace)
-    again = embed_cached(Counting("t"), windows.copy(), workspace)
+    first = cache.vectors(Counting("t"), windows)
+    again = cache.vectors(Counting("t"), windows.copy())
     assert Counting.calls == 1
     assert (first == again).all()
     assert first.dtype == np.float64
-    embed_cached(Counting("t", dim=64), windows, workspace)
-    embed_cached(Counting("t"), windows + 1, workspace)
+    cache.vectors(Counting("t", dim=64), windows)
+    cache.vectors(Counting("t"), windows + 1)
     assert Counting.calls == 3
     assert len(list((workspace.cache / "embeddings").glob("*.npy"))) == 3
 
@@ -118,5 +136,5 @@ def test_damaged_embeddings_are_refused_and_not_cached(tmp_path) -> None:
             return np.full((len(windows), 2), np.nan, dtype=np.float32)
 
     with pytest.raises(DataError, match="not finite"):
-        embed_cached(Broken("t"), np.zeros((3, 4), dtype=np.int64), workspace)
+        SimilarityCache(workspace).vectors(Broken("t"), np.zeros((3, 4), dtype=np.int64))
     assert not list(workspace.cache.rglob("*.npy"))

@@ -166,6 +166,8 @@ def test_an_existing_base(load):
         ),
         ("name: voyage", "laws: {domain: law, forms: [dcp]}\nname: voyage", 1, "laws.forms = dcp is no law", "dcpt"),
         ("name: voyage", "similarity: {measures: jds}\nname: voyage", 1, "= jds is no measure", "jsd"),
+        ("name: voyage", "similarity: {embedders: sentense}\nname: voyage", 1, "similarity.embedders", "sentence"),
+        ("name: voyage", "similarity: {sentence_model: x/y}\nname: voyage", 1, "has no embedder", "Add sentence"),
         (
             "name: voyage",
             "tokenizer: {model: gpt2, train_on: books}\nname: voyage",

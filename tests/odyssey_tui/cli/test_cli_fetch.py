@@ -64,6 +64,22 @@ def test_a_model_is_fetched_once_and_only_what_loading_reads(hub: Hub, config: P
     assert [item["state"] for item in json.loads(offline.stdout)] == ["cached", "checked"]
 
 
+def test_a_sentence_encoder_is_fetched_with_its_layers(hub: Hub, config: Path) -> None:
+    layers = {"modules.json": b"[]", "1_Pooling/config.json": b"{}", "onnx/model.onnx": b"x" * 5000}
+    hub.repositories["sentence-transformers/tiny"] = {**SMALL, **layers}
+    config.write_text(
+        CONFIG.replace("tokens_seen: 1000", "tokens_seen: 1000, corpora: poems")
+        + "similarity: {embedders: sentence, sentence_model: tiny}\n"
+    )
+    first = fetch(hub, config, "--json")
+    assert first.returncode == 0, first.stderr
+    (encoder,) = [item for item in json.loads(first.stdout) if item["kind"] == "sentence encoder"]
+    assert (encoder["state"], encoder["name"], encoder["n_bytes"]) == ("fetched", "sentence-transformers/tiny", 1008)
+    snapshot = config.parent / "hf" / "hub" / "models--sentence-transformers--tiny" / "snapshots" / COMMIT
+    assert (snapshot / "1_Pooling" / "config.json").is_file()
+    assert not (snapshot / "onnx").exists()
+
+
 def test_restricted_access_is_one_message_that_depends_on_the_token(hub: Hub, config: Path) -> None:
     hub.gated.add("org/small")
     without = fetch(hub, config)
