@@ -37,7 +37,9 @@ if TYPE_CHECKING:
 
 CHUNK_ROWS = 4096
 """Rows of an embedding matrix that are compared at a time."""
-SUMS = ("before", "after", "output", "hidden", "drift", "cosine")
+LOSSES = ("before", "after", "output", "hidden")
+"""Of hidden states and output layer both as before, both as after, and with one of the two alone as after."""
+SUMS = (*LOSSES, "drift", "cosine")
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +94,31 @@ class Drift:
         """The mean over positions of what is given as means of types."""
         return float(means @ self.count) / self.positions
 
+    def summary(self) -> dict[str, int | float | bool]:
+        """The text as a whole, under the names of the store's ``drifts``."""
+        return {
+            "positions": self.positions,
+            "predicted": self.predicted,
+            "tied": self.tied,
+            **{f"loss_{name}": self.mean(getattr(self, f"sum_{name}")) for name in LOSSES},
+            "hidden_drift": self.mean_of(self.hidden_drift),
+            "hidden_cosine": self.mean_of(self.hidden_cosine),
+            "input_drift": self.input.matrix,
+            "output_drift": self.output.matrix,
+        }
+
+    def columns(self) -> dict[str, Array]:
+        """What is known of every type, under the names of the store's ``type_drifts``."""
+        return {
+            **{f"sum_{name}": getattr(self, f"sum_{name}") for name in LOSSES},
+            "hidden_drift": self.hidden_drift,
+            "hidden_cosine": self.hidden_cosine,
+            "input_drift": self.input.drift,
+            "input_cosine": self.input.cosine,
+            "output_drift": self.output.drift,
+            "output_cosine": self.output.cosine,
+        }
+
 
 def measure_drift(
     before: Decoder,
@@ -134,7 +161,7 @@ def measure_drift(
         predicted=count_predicted(everything),
         token_id=types,
         count=count,
-        **{f"sum_{name}": found[name] for name in ("before", "after", "output", "hidden")},
+        **{f"sum_{name}": found[name] for name in LOSSES},
         hidden_drift=found["drift"] / count,
         hidden_cosine=found["cosine"] / count,
         input=moved[0],
@@ -188,7 +215,7 @@ def require_comparable(before: Decoder, after: Decoder, names: tuple[str, str]) 
     ]
     if type(before.model) is not type(after.model) or shapes[0] != shapes[1]:
         raise DataError(
-            f"{names[0]} and {names[1]} are of two architectures: {_difference(before, after, shapes)}", hint
+            f"{names[0]} and {names[1]} are no states of one model: {_difference(before, after, shapes)}", hint
         )
 
 

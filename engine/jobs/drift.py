@@ -16,7 +16,6 @@ from engine.models.load import load_model, read_facts
 from engine.spec.strict import content_key
 
 if TYPE_CHECKING:
-    import numpy as np
     import pyarrow as pa
 
     from engine.data.eval_sets import TokenisedEvalSet
@@ -93,17 +92,7 @@ def _record(
         role=spec.role,
         scheme=scheme.content(),
         max_tokens=job.max_tokens,
-        positions=drift.positions,
-        predicted=drift.predicted,
-        tied=drift.tied,
-        **{
-            f"loss_{name}": drift.mean(getattr(drift, f"sum_{name}"))
-            for name in ("before", "after", "output", "hidden")
-        },
-        hidden_drift=drift.mean_of(drift.hidden_drift),
-        hidden_cosine=drift.mean_of(drift.hidden_cosine),
-        input_drift=drift.input.matrix,
-        output_drift=drift.output.matrix,
+        **drift.summary(),
         seconds=round(seconds, 4),
         shard=context.report.shard("type_drift", tabulate(drift_id, drift)),
     )
@@ -113,23 +102,11 @@ def tabulate(drift_id: str, drift: Drift) -> pa.Table:
     """The ``type_drift`` shard: one row per type of target token; null where a ratio or cosine is not defined."""
     import pyarrow as pa
 
-    def number(values: np.ndarray) -> pa.Array:
-        return pa.array(values, pa.float64(), from_pandas=True)
-
     return pa.table(
         {
             "drift_id": pa.array([drift_id] * len(drift.count), pa.string()),
             "token_id": pa.array(drift.token_id, pa.int32()),
             "n": pa.array(drift.count, pa.int64()),
-            "sum_before": number(drift.sum_before),
-            "sum_after": number(drift.sum_after),
-            "sum_output": number(drift.sum_output),
-            "sum_hidden": number(drift.sum_hidden),
-            "hidden_drift": number(drift.hidden_drift),
-            "hidden_cosine": number(drift.hidden_cosine),
-            "input_drift": number(drift.input.drift),
-            "input_cosine": number(drift.input.cosine),
-            "output_drift": number(drift.output.drift),
-            "output_cosine": number(drift.output.cosine),
+            **{name: pa.array(values, pa.float64(), from_pandas=True) for name, values in drift.columns().items()},
         }
     )

@@ -92,7 +92,7 @@ def adapt(invocation: Invocation, config: str, overrides: tuple[str, ...], name:
     workspace = invocation.open_or_create()
     with Foreground(workspace, adaptation.specs) as foreground, stopped_by_signals(foreground):
         agree_to_follow(foreground, follow)
-        ended = execute(foreground, adaptation)
+        ended = execute(foreground)
     state = ended or workspace.run(adaptation.spec.run_id).state()
     if json:
         emit_json(as_json(workspace, adaptation, state))
@@ -130,9 +130,9 @@ def agree_to_follow(foreground: Foreground, follow: bool) -> None:
     raise OdysseyError(told, "--follow waits for it here; `odyssey cancel RUN` takes it out of the queue.")
 
 
-def execute(foreground: Foreground, adaptation: Adaptation) -> RunState | None:
+def execute(foreground: Foreground) -> RunState | None:
     """Do what is not done, telling how it goes; returns the state of a run that did not get done."""
-    display = Display(len(adaptation.specs))
+    display = Display(len(foreground.specs))
     begun: dict[str, float] = {}
     ended: set[str] = set()
     for spec in foreground.specs:

@@ -25,6 +25,7 @@ COMMANDS: dict[str, Entry] = {
     "launch": Entry("odyssey_tui.cli.launch:launch", "Expand an experiment into runs and queue them."),
     "adapt": Entry("odyssey_tui.cli.adapt:adapt", "Run one adaptation here, with a progress bar."),
     "evaluate": Entry("odyssey_tui.cli.evaluate:evaluate", "Score any model on any text, without a workspace."),
+    "drift": Entry("odyssey_tui.cli.drift:drift", "Show what moved in a model, and which of it changed the loss."),
     "queue": Entry("odyssey_tui.cli.queue:queue", "Show what runs, what waits and for how long."),
     "cancel": Entry("odyssey_tui.cli.requests:cancel", "Cancel runs, or an experiment."),
     "retry": Entry("odyssey_tui.cli.requests:retry", "Queue failed, cancelled or lost runs again."),

@@ -184,7 +184,7 @@ def test_the_size_of_batches_changes_nothing() -> None:
 @pytest.mark.parametrize(
     ("one", "other", "words"),
     [
-        ("gpt2", "llama_gqa", ("two architectures", "GPT2LMHeadModel and LlamaForCausalLM")),
+        ("gpt2", "llama_gqa", ("no states of one model", "GPT2LMHeadModel and LlamaForCausalLM")),
         ("gemma2", "gemma2", ("more than one output layer", "Gemma2ForCausalLM")),
         ("granite", "granite", ("more than one output layer",)),
     ],
