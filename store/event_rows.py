@@ -172,6 +172,17 @@ TARGETS: dict[str, Target] = {
         ),
         key=("run_id", "domain", "reference", "measure", "embedder", "encoder", "seed"),
     ),
+    "audit": Target(
+        "audits",
+        columns_of(
+            text="audit_id pair_key domain newlines separator eval_set eval_set_id scored_join level "
+            "tokenizer_id tokenizer",
+            texts="corpus_keys",
+            flag="own",
+            ordered="train evaluation classes types overlap findings",
+        ),
+        key=("audit_id",),
+    ),
     "fit": Target(
         "fits",
         columns_of(

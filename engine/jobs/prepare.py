@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from engine.audit.cache import cache_audit
+from engine.audit.texts import TextAuditor
 from engine.data.corpus import CorpusSnapshot, is_stale, snapshot, snapshot_folder
 from engine.data.eval_sets import tokenise_eval_set
 from engine.data.records import record_eval_set, record_tokenizer
 from engine.data.sources.registry import is_path
 from engine.data.tokenizer import load_tokenizer, tokenizer_folder
 from engine.data.tokens import token_stream
+from engine.plan.pairs import prepared_pairs
 from engine.spec.run import Corpus, EvalSet, PrepareJob
-from store.errors import DataError
+from store.errors import DataError, WorkspaceError
 
 if TYPE_CHECKING:
+    from engine.data.tokenizer import LoadedTokenizer
     from engine.report import JobContext, Report
+    from engine.spec.auditing import TextPair
     from store.workspace import Workspace
+
+AUDITED_BYTES = 4_000_000
+"""Of each text so much is looked through for the format audit; tokens are counted all."""
 
 
 def execute(job: PrepareJob, context: JobContext) -> None:
@@ -46,7 +55,8 @@ def _made_of_files(job: PrepareJob, corpora: list[Corpus], workspace: Workspace)
 
 def _prepare(job: PrepareJob, context: JobContext, corpora: list[Corpus]) -> None:
     report = context.report
-    total = 2 * len(corpora) + 1 + len(job.sets)
+    pairs = prepared_pairs(job)
+    total = 2 * len(corpora) + 1 + len(job.sets) + len(pairs)
     report.running(total, "steps")
     done = 0
     snapshots: dict[str, CorpusSnapshot] = {}
@@ -89,7 +99,34 @@ def _prepare(job: PrepareJob, context: JobContext, corpora: list[Corpus]) -> Non
             f"shorter than one window of {job.minimum_tokens:,} tokens: {'; '.join(short)}",
             "Give these corpora more text (or a larger `max_bytes` or share), or shorten `sequence` and `window`.",
         )
+    _audit(job, pairs, tokenizer, context, done)
     report.progress(total, "done")
+
+
+def _audit(
+    job: PrepareJob, pairs: tuple[TextPair, ...], tokenizer: LoadedTokenizer, context: JobContext, done: int
+) -> None:
+    """Report the format audit of every training text beside what is scored with it; warn of what is serious."""
+    report = context.report
+    auditor = TextAuditor(tokenizer, job.tokenizer, context.workspace, AUDITED_BYTES)
+    for number, pair in enumerate(pairs):
+        report.check_stop()
+        report.progress(done + number, f"format audit of {pair.domain}")
+        try:
+            found = auditor.audit(pair)
+        except Exception as error:
+            # Advice only: what it stumbles over must not keep an experiment from running.
+            report.warning(f"format audit of '{pair.domain}' failed: {type(error).__name__}: {error}")
+            continue
+        report.emit("audit", **found)
+        with contextlib.suppress(WorkspaceError):
+            cache_audit(context.workspace, found)
+        for finding in found["findings"]:
+            if finding["level"] == "serious":
+                report.warning(
+                    f"format audit, '{pair.domain}' scored on '{pair.evaluated.name}': {finding['message']} "
+                    f"(odyssey data {pair.domain})"
+                )
 
 
 def _warn_of_leaks(spec: EvalSet, corpora: list[Corpus], snapshots: dict[str, CorpusSnapshot], report: Report) -> None:

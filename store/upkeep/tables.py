@@ -29,6 +29,7 @@ UNIQUE: Mapping[str, tuple[str, ...]] = {
     "drifts": ("drift_id",),
     "type_drifts": ("drift_id", "token_id"),
     "imported_points": ("run_id", "attempt", "seq"),
+    "audits": ("audit_id",),
     "fits": ("fit_id",),
     "fit_points": ("fit_id", "point"),
     "fit_draws": ("fit_id", "draw"),
@@ -80,6 +81,7 @@ REFERENCES: tuple[Reference, ...] = (
     Reference("eval_tokens", "eval_set_id", "eval_sets", "eval_set_id"),
     Reference("drifts", "eval_set_id", "eval_sets", "eval_set_id"),
     Reference("type_drifts", "drift_id", "drifts", "drift_id"),
+    Reference("audits", "eval_set_id", "eval_sets", "eval_set_id"),
     Reference("fit_points", "fit_id", "fits", "fit_id"),
     Reference("fit_draws", "fit_id", "fits", "fit_id"),
 )

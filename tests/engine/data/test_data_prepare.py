@@ -59,7 +59,7 @@ def test_everything_is_reported_with_its_shards(workspace: Workspace, corpora: t
         *("documents", "documents", "eval_set", "eval_set", "vocabulary"),
     ]
     progress = events(attempt, "progress")[-1]
-    assert progress["done"] == progress["total"] == 7
+    assert progress["done"] == progress["total"] == 10
     assert events(attempt, "warning") == []
 
 
@@ -127,3 +127,27 @@ def test_changed_files_are_warned_of(workspace: Workspace, corpora: tuple[Corpus
 def test_a_request_to_stop_is_honoured(workspace: Workspace, corpora: tuple[Corpus, Corpus]) -> None:
     with pytest.raises(StopRequested, match="asked to"):
         run(make_job(corpora), workspace, stop=True)
+
+
+def test_the_format_audit_warns_of_text_without_line_ends(workspace: Workspace, corpora: tuple[Corpus, Corpus]) -> None:
+    near, _ = corpora
+    stripped = near.model_copy(update={"newlines": "strip"})
+    job = make_job(corpora).model_copy(update={"corpora": (near, stripped)})
+    attempt = run(job, workspace)
+    audits = {(event["newlines"], event["eval_set"], event["own"]): event for event in events(attempt, "audit")}
+    own = audits["strip", "near", True]
+    assert (own["level"], own["findings"][0]["token_class"]) == ("serious", "newline")
+    warned = [event["message"] for event in events(attempt, "warning") if "the line end" in event["message"]]
+    assert len(warned) == 1
+    assert "'near' scored on 'near'" in warned[0]
+    assert (workspace.cache / "audits" / f"{own['pair_key']}.json").is_file()
+
+
+def test_an_audit_that_fails_is_a_warning_and_nothing_more(
+    workspace: Workspace, corpora: tuple[Corpus, Corpus], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prepare.TextAuditor, "audit", lambda self, pair: {}[pair.domain])
+    attempt = run(make_job(corpora), workspace)
+    told = [event["message"] for event in events(attempt, "warning")]
+    assert sorted(told) == [f"format audit of '{name}' failed: KeyError: '{name}'" for name in ("base", "near", "near")]
+    assert events(attempt, "audit") == []
