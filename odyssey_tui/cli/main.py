@@ -23,6 +23,7 @@ COMMANDS: dict[str, Entry] = {
     "logs": Entry("odyssey_tui.cli.show:logs", "Print a run's log; -f follows it."),
     "fetch": Entry("odyssey_tui.cli.fetch:fetch", "Download what an experiment reads; queue nothing."),
     "launch": Entry("odyssey_tui.cli.launch:launch", "Expand an experiment into runs and queue them."),
+    "audit": Entry("odyssey_tui.cli.audit:audit", "Compare the format of training and evaluation text."),
     "adapt": Entry("odyssey_tui.cli.adapt:adapt", "Run one adaptation here, with a progress bar."),
     "evaluate": Entry("odyssey_tui.cli.evaluate:evaluate", "Score any model on any text, without a workspace."),
     "drift": Entry("odyssey_tui.cli.drift:drift", "Show what moved in a model, and which of it changed the loss."),
