@@ -146,7 +146,7 @@ def correlate(
     """
     sample = sample.kept()
     controlled = sample.z.shape[2] > 0
-    name = "partial" if controlled else "within" if sample.groups is not None else kind
+    name = kind if kind == "spearman" else "partial" if controlled else "within" if sample.groups is not None else kind
     if sample.n < sample.fewest:
         what = f"{sample.n} domain{'' if sample.n == 1 else 's'}"
         reason = f"{what}, {_COUNT_WORDS.get(sample.fewest, f'{sample.fewest} are')} the fewest"

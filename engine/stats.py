@@ -157,9 +157,20 @@ def bootstrap_interval(draws: ArrayLike, level: float = LEVEL) -> tuple[float | 
 
 
 def ranks(values: ArrayLike) -> Array:
-    """Ranks 1…n of a series; ties share their mean rank."""
-    _, inverse, counts = np.unique(np.asarray(values, dtype=np.float64), return_inverse=True, return_counts=True)
-    return (np.cumsum(counts) - (counts - 1) / 2)[inverse]
+    """Ranks 1…n of a series, or of each row of a matrix; ties share their mean rank."""
+    values = np.asarray(values, dtype=np.float64)
+    order = np.argsort(values, axis=-1, kind="stable")
+    ordered = np.take_along_axis(values, order, axis=-1)
+    place = np.broadcast_to(np.arange(values.shape[-1]), values.shape)
+    begins = np.ones(values.shape, dtype=bool)
+    begins[..., 1:] = ordered[..., 1:] != ordered[..., :-1]
+    ends = np.ones(values.shape, dtype=bool)
+    ends[..., :-1] = begins[..., 1:]
+    first = np.maximum.accumulate(np.where(begins, place, 0), axis=-1)
+    last = np.minimum.accumulate(np.where(ends, place, values.shape[-1])[..., ::-1], axis=-1)[..., ::-1]
+    result = np.empty(values.shape)
+    np.put_along_axis(result, order, (first + last) / 2 + 1, axis=-1)
+    return result
 
 
 def _correlate(kind: str, x: ArrayLike, y: ArrayLike, resamples: int, seed: int, level: float) -> Correlation:
@@ -257,7 +268,7 @@ def _rows_pearson(x: Array, y: Array) -> Array:
 
 
 def _rows_spearman(x: Array, y: Array) -> Array:
-    return _rows_pearson(np.apply_along_axis(ranks, 1, x), np.apply_along_axis(ranks, 1, y))
+    return _rows_pearson(ranks(x), ranks(y))
 
 
 STATISTICS: dict[str, Statistic] = {"pearson": _rows_pearson, "spearman": _rows_spearman}

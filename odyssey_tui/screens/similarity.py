@@ -2,37 +2,38 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
-from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import Vertical
+from textual.containers import Vertical, VerticalScroll
 from textual.widgets import DataTable, Static
 
 from odyssey_tui.keymap import bindings
 from odyssey_tui.screens.base import READING, WHAT_TO_PRESS, OdysseyScreen, following
-from odyssey_tui.services.format import number, signed
-from odyssey_tui.services.scatter_views import significant
 from odyssey_tui.widgets.chart import Chart
-from odyssey_tui.widgets.keyed_table import KeyedTable, TableColumn, TableRow, right
+from odyssey_tui.widgets.keyed_table import KeyedTable
 
 if TYPE_CHECKING:
-    from odyssey_tui.services.scatter_views import View
-    from odyssey_tui.services.similarity import Agreement, Point, Scatter
+    from odyssey_tui.services.scatter import Agreement, Look, Scatter
+    from odyssey_tui.services.scatter_cells import Cell
+    from odyssey_tui.services.scatter_points import Point
 
-NAME_WIDTH = (8, 16)
+WIDE_PANE = 56
+"""Columns of words beside the chart."""
 
 
 class Request(NamedTuple):
-    """The view asked for; None leaves the choice to the service."""
+    """How to look; None leaves the choice to the service. ``cell``: the model asked for."""
 
-    view: View | None
+    look: Look | None
+    cell: Cell | None
 
 
 class SimilarityScreen(OdysseyScreen):
-    """ΔL against similarity, one point per domain: chart, finding, domains, and the other measures."""
+    """ΔL against similarity: chart, finding, and below it the points or what else they say."""
 
     SCOPE = "similarity"
     CSS_PATH = "similarity.tcss"
@@ -40,7 +41,9 @@ class SimilarityScreen(OdysseyScreen):
 
     def __init__(self) -> None:
         super().__init__()
-        self._wanted: View | None = None
+        self._look: Look | None = None
+        self._cell: Cell | None = None
+        self._grouped = True
         self._scatter: Scatter | None = None
 
     def compose_body(self) -> ComposeResult:
@@ -49,32 +52,26 @@ class SimilarityScreen(OdysseyScreen):
             yield Static("", id="finding", markup=False)
             yield Static("", id="basis", markup=False)
             yield KeyedTable(id="domains")
+            with VerticalScroll(id="statistics"):
+                yield Static("", id="findings")
             yield Static("", id="agreement")
 
     def on_mount(self) -> None:
         self.query_one(KeyedTable).focus()
 
     def request(self) -> Request:
-        return Request(self._wanted)
+        return Request(self._look, self._cell)
 
     def load(self, request: Request) -> Scatter:
+        from odyssey_tui.services.scatter_cells import Wanted
         from odyssey_tui.services.similarity import scatter
 
-        view = request.view
-        return scatter(
-            self.odyssey.workspace,
-            measure=view.measure if view is not None else None,
-            embedder=view.embedder if view is not None else None,
-        )
+        return scatter(self.odyssey.workspace, request.look, Wanted(cell=request.cell))
 
     def show(self, snapshot: Scatter) -> None:
         self._scatter = snapshot
         self.set_class(not snapshot.points, "-empty")
-        self.query_one("#finding", Static).update(snapshot.sentence)
-        self.query_one("#basis", Static).update(basis(snapshot))
-        width, rows = table_rows(snapshot.points)
-        self.query_one(KeyedTable).show(table_columns(width), rows)
-        self.query_one("#agreement", Static).update(agreement_text(snapshot))
+        self._draw_words()
         self._draw_chart(keep_view=False)
         self.refresh_bindings()
 
@@ -88,6 +85,26 @@ class SimilarityScreen(OdysseyScreen):
         """A click on the row under the cursor opens it, as Enter does."""
         await self.action_open()
 
+    def _draw_words(self) -> None:
+        from odyssey_tui.widgets.scatter_rows import agreement_text, basis_text, domain_table, statistics_text
+
+        found = self._scatter
+        if found is None:
+            return
+        self.query_one("#finding", Static).update(found.sentence)
+        self.query_one("#basis", Static).update(basis_text(found, grouped=self._grouped))
+        columns, rows = domain_table(found, grouped=self._grouped, dark=self.app.current_theme.dark)
+        self.query_one(KeyedTable).show(columns, rows)
+        self.query_one("#findings", Static).update(statistics_text(found, self._words_width))
+        self.query_one("#agreement", Static).update(agreement_text(found))
+
+    @property
+    def _words_width(self) -> int:
+        return WIDE_PANE if self.has_class("-wide") else max(20, self.size.width - 4)
+
+    def on_resize(self) -> None:
+        self._draw_words()
+
     def _draw_chart(self, *, keep_view: bool) -> None:
         from odyssey_tui.services.similarity_figure import draw_scatter
 
@@ -95,18 +112,35 @@ class SimilarityScreen(OdysseyScreen):
         if found is None:
             return
         empty = f"{found.reason}\n\n{found.hint}\n\n{WHAT_TO_PRESS}"
-        figure = draw_scatter(found, self.query_one(KeyedTable).current)
+        figure = draw_scatter(found, self.query_one(KeyedTable).current, grouped=self._is_grouped)
         self.query_one(Chart).show(figure, empty=empty, keep_view=keep_view)
+
+    @property
+    def _is_grouped(self) -> bool:
+        return self._grouped and self._scatter is not None and bool(self._scatter.groups)
+
+    @property
+    def current(self) -> Point | None:
+        """The point under the cursor."""
+        key = self.query_one(KeyedTable).current
+        points = self._scatter.points if self._scatter is not None else ()
+        return next((point for point in points if point.key == key), None)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         found = self._scatter
-        if action == "open":
-            return found is not None and bool(found.points)
-        if action == "measure":
-            return found is not None and len(measures(found.agreement)) > 1
-        if action == "embedder":
-            return found is not None and len(embedders(found)) > 1
-        return True
+        counts = {
+            "open": 2 * len(found.points) if found is not None else 0,
+            "measure": len(measures(found.agreement)) if found is not None else 0,
+            "embedder": len(embedders(found)) if found is not None else 0,
+            "model": len(found.models) if found is not None and not found.pooled else 0,
+            "choose": len(found.cells) if found is not None else 0,
+            "pool": len(found.models) if found is not None else 0,
+            "group": len(found.groups) if found is not None else 0,
+            "unit": len(found.units) if found is not None else 0,
+            "statistics": 2 * len(found.findings) if found is not None else 0,
+            "export": 2 * len(found.points) if found is not None else 0,
+        }
+        return counts[action] > 1 if action in counts else True
 
     def action_measure(self) -> None:
         """The next measure, through the same embedder where it has it."""
@@ -115,27 +149,96 @@ class SimilarityScreen(OdysseyScreen):
             return
         measure = following(measures(found.agreement), found.view.measure)
         views = [item.view for item in found.agreement if item.view.measure == measure]
-        self._look(next((view for view in views if view.embedder == found.view.embedder), views[0]))
+        view = next((view for view in views if view.embedder == found.view.embedder), views[0])
+        self._change(measure=view.measure, embedder=view.embedder)
 
     def action_embedder(self) -> None:
         """The same measure through the next embedder."""
         found = self._scatter
-        if found is None or found.view is None:
-            return
-        embedder = following(embedders(found), found.view.embedder)
-        self._look(type(found.view)(found.view.measure, embedder))
+        if found is not None and found.view is not None:
+            embedder = following(embedders(found), found.view.embedder)
+            self._change(measure=found.view.measure, embedder=embedder)
 
-    def _look(self, view: View) -> None:
-        self._wanted = view
-        self.reload()
+    def action_unit(self) -> None:
+        """The next unit of the change."""
+        found = self._scatter
+        if found is not None and found.units:
+            self._change(unit=following(found.units, found.unit.name))
+
+    def action_pool(self) -> None:
+        """All models on one figure, or one again."""
+        if self._scatter is not None:
+            self._change(pooled=not self._scatter.pooled)
+
+    def action_model(self) -> None:
+        """The next model at the budget that most domains share."""
+        found = self._scatter
+        if found is None or found.cell is None:
+            return
+        models = [model.cell.model for model in found.models]
+        following_model = following(models, found.cell.model)
+        self._show_cell(next(model.cell for model in found.models if model.cell.model == following_model))
+
+    def action_choose(self) -> None:
+        """Any model and budget, from a list."""
+        from odyssey_tui.screens.choose import ChooseScreen
+
+        found = self._scatter
+        if found is None:
+            return
+        cells = found.cells
+
+        def chosen(index: int | None) -> None:
+            if index is not None:
+                self._show_cell(cells[index].cell)
+
+        shown = {model.cell for model in found.shown}
+        marks = ["▸" if model.cell in shown else " " for model in cells]
+        words = [
+            f"{mark} {model.name} · {model.n_domains} domain{'s' * (model.n_domains != 1)}"
+            for mark, model in zip(marks, cells, strict=True)
+        ]
+        self.app.push_screen(ChooseScreen("Model and budget", words), chosen)
+
+    def action_group(self) -> None:
+        """Tell groups apart, or not; what is read stays the same."""
+        self._grouped = not self._grouped
+        self._draw_words()
+        self._draw_chart(keep_view=True)
+
+    def action_statistics(self) -> None:
+        """What else the points say, or the points."""
+        shown = not self.has_class("-statistics")
+        self.set_class(shown, "-statistics")
+        self.query_one("#statistics" if shown else "#domains").focus()
+
+    def action_export(self) -> None:
+        """Figure, table or everything as a file."""
+        from odyssey_tui.screens.exporting import ask_export
+        from odyssey_tui.services.similarity_record import exportable
+
+        if self._scatter is not None:
+            ask_export(self, exportable(self._scatter, grouped=self._is_grouped))
 
     async def action_open(self) -> None:
-        """The token ledger of the domain under the cursor, before against after adaptation."""
-        key = self.query_one(KeyedTable).current
-        points = self._scatter.points if self._scatter is not None else ()
-        point = next((point for point in points if point.domain == key), None)
-        if point is not None:
-            await self.odyssey.go("tokens", (point.before, point.after))
+        """The token ledger of the point under the cursor, before against after adaptation."""
+        point = self.current
+        if point is None:
+            return
+        if point.evaluation_before is None or point.evaluation_after is None:
+            self.notify(f"{point.domain} was imported as a table: there are no losses of single tokens.", timeout=5)
+            return
+        await self.odyssey.go("tokens", (point.evaluation_before, point.evaluation_after))
+
+    def _show_cell(self, cell: Cell) -> None:
+        self._cell = cell
+        self._change(pooled=False)
+
+    def _change(self, **changes: object) -> None:
+        from odyssey_tui.services.scatter import Look
+
+        self._look = replace(self._look or Look(), **changes)
+        self.reload()
 
 
 def measures(agreement: tuple[Agreement, ...]) -> tuple[str, ...]:
@@ -148,55 +251,3 @@ def embedders(found: Scatter) -> tuple[str, ...]:
     if found.view is None:
         return ()
     return tuple(item.view.embedder for item in found.agreement if item.view.measure == found.view.measure)
-
-
-def basis(found: Scatter) -> str:
-    """What the similarity rests on, and the warning that belongs to it."""
-    if not found.points:
-        return ""
-    cell = found.cell.text if found.cell is not None else ""
-    sample = f", {found.n_samples} samples a domain" if found.n_samples else ""
-    parts = [found.influence, found.note, cell, f"against {found.reference}{sample}", *found.missing]
-    return " · ".join(part for part in parts if part)
-
-
-def table_columns(name_width: int) -> tuple[TableColumn, ...]:
-    """Columns of the domains."""
-    return (
-        TableColumn("domain", "domain", name_width),
-        TableColumn("value", "   value", 8),
-        TableColumn("delta", "     ΔL", 7),
-        TableColumn("zero_shot", "   L₀", 5),
-        TableColumn("loss", "    L", 5),
-        TableColumn("without", "r without", 9),
-    )
-
-
-def table_rows(points: tuple[Point, ...]) -> tuple[int, list[TableRow]]:
-    """Width of the names and one row per domain; a loss that rose is bold."""
-    width = min(max([NAME_WIDTH[0], *(len(point.domain) for point in points)]), NAME_WIDTH[1])
-    rows = []
-    for point in points:
-        name = Text(point.domain, no_wrap=True)
-        name.truncate(width, overflow="ellipsis")
-        cells = (
-            name,
-            right(significant(point.value), 8),
-            right(signed(point.delta), 7, "bold" if point.delta > 0 else ""),
-            right(number(point.zero_shot_loss, 2), 5),
-            right(number(point.loss, 2), 5),
-            right(signed(point.r_without, 2), 9),
-        )
-        rows.append(TableRow(point.domain, cells))
-    return width, rows
-
-
-def agreement_text(found: Scatter) -> Text:
-    """One line per measure, the one on screen marked: whether they tell the same story."""
-    if len(found.agreement) < 2:
-        return Text("")
-    text = Text("By measure")
-    text.stylize("bold")
-    for item, line in zip(found.agreement, found.by_measure, strict=True):
-        text.append(f"\n{line}", style="bold" if item.view == found.view else "")
-    return text

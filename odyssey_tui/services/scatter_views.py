@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from statistics import fmean
 from typing import TYPE_CHECKING
 
 from store.errors import DataError
 
 if TYPE_CHECKING:
+    from odyssey_tui.services.scatter_cells import Cell
     from store.queries.points import AdaptationPoint
     from store.queries.similarity import Similarity
+
+    ZeroShot = Callable[[Sequence[AdaptationPoint]], float | None]
 
 ZERO_SHOT = "zero_shot"
 BASE_MODEL = "base"
@@ -26,7 +29,7 @@ MEASURE_TITLES: Mapping[str, str] = {
     "l2": "distance of means",
     "jsd": "unigram JSD, bits",
     "ngram_overlap": "shared mass of bigrams",
-    ZERO_SHOT: "zero-shot loss, nats/token",
+    ZERO_SHOT: "zero-shot loss",
 }
 
 
@@ -80,14 +83,23 @@ class Placement:
     encoder: str
     reference: str
     domains: Mapping[str, Placed]
+    own: Mapping[Cell, Mapping[str, Placed]] = field(default_factory=dict)
+    """Where each model places the domains in its own way: the zero-shot loss."""
+
+    def of(self, cell: Cell) -> Mapping[str, Placed]:
+        """The places of a model's domains."""
+        return self.own.get(cell, self.domains)
 
 
-def place_all(rows: Sequence[Similarity], by_domain: Mapping[str, Sequence[AdaptationPoint]]) -> dict[View, Placement]:
+def place_all(
+    rows: Sequence[Similarity], cells: Mapping[Cell, Mapping[str, Sequence[AdaptationPoint]]], zero_shot: ZeroShot
+) -> dict[View, Placement]:
     """The domains through every view, in the order of preference; the zero-shot loss itself comes last.
 
     Values may be compared only against one reference and encoder: of several, the one with the most of the plotted
-    domains is taken, the latest of equals.
+    domains is taken, the latest of equals. ``zero_shot`` gives the loss of a domain's base states.
     """
+    plotted = {domain for by_domain in cells.values() for domain in by_domain}
     groups: dict[View, dict[tuple[str, str], dict[str, list[Similarity]]]] = defaultdict(
         lambda: defaultdict(lambda: defaultdict(list))
     )
@@ -96,12 +108,18 @@ def place_all(rows: Sequence[Similarity], by_domain: Mapping[str, Sequence[Adapt
     placements = {}
     for view in sorted(groups, key=preference):
         options = list(groups[view].items())[::-1]
-        (reference, encoder), domains = max(options, key=lambda option: len(option[1].keys() & by_domain.keys()))
+        (reference, encoder), domains = max(options, key=lambda option: len(option[1].keys() & plotted))
         placements[view] = Placement(view, encoder, reference, {d: average(found) for d, found in domains.items()})
-    losses = {d: fmean(p.zero_shot_loss for p in found) for d, found in by_domain.items()}
-    placed = {d: Placed(loss, None, None, False, 0) for d, loss in losses.items()}
-    zero_shot = View(ZERO_SHOT, BASE_MODEL)
-    placements[zero_shot] = Placement(zero_shot, "", "the base model", placed)
+    own = {
+        cell: {
+            domain: Placed(loss, None, None, False, 0)
+            for domain, found in by_domain.items()
+            if (loss := zero_shot(found)) is not None
+        }
+        for cell, by_domain in cells.items()
+    }
+    view = View(ZERO_SHOT, BASE_MODEL)
+    placements[view] = Placement(view, "", "the base model", {}, own)
     return placements
 
 

@@ -1,300 +1,178 @@
-"""Does adaptation hurt where a domain resembles the pretraining text? ΔL against similarity, one point per domain."""
+"""Does adaptation hurt where a domain resembles the pretraining text? ΔL against similarity, by domain and model."""
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from statistics import fmean
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
-from engine.clustered import Sample, correlate, fit_line, leave_one_out
-from engine.stats import Correlation, format_share
-from odyssey_tui.services.scatter_cells import Cell, Wanted, choose_cell, group_by_cell
-from odyssey_tui.services.scatter_views import ZERO_SHOT, Placed, Placement, View, choose_view, place_all
+from engine.clustered import correlate
+from odyssey_tui.services.domain_groups import find_groups, parse_groups
+from odyssey_tui.services.scatter import Agreement, Look, Model, Scatter
+from odyssey_tui.services.scatter_cells import Cell, Surroundings, Wanted
+from odyssey_tui.services.scatter_points import Facts, Point, Runs, gather_runs, make_points, tell_texts
+from odyssey_tui.services.scatter_selection import Selection, describe, explain_missing, select, tell_left_out
+from odyssey_tui.services.scatter_statistics import draw_line, find_all, summarise_groups, tabulate, with_influence
+from odyssey_tui.services.scatter_units import BITS, NATS, UNITS, Unit, convert
+from odyssey_tui.services.scatter_views import ZERO_SHOT, Placement, View, choose_view, place_all
+from odyssey_tui.services.tokenizer_fair import text_of, weigh
 
 if TYPE_CHECKING:
+    from store.database import Connection
     from store.queries.points import AdaptationPoint
     from store.queries.similarity import Similarity
     from store.workspace import Workspace
 
-LINE_POINTS = 60
-NOTABLE_CHANGE = 0.1
-"""A domain without which r changes by less is not worth naming."""
 COUPLING = "ΔL contains −L zero-shot: this correlation is partly there by construction"
-
-
-@dataclass(frozen=True)
-class Point:
-    """One domain: its similarity and what adaptation did to the loss on it; means over ``n_seeds`` runs."""
-
-    domain: str
-    similarity: float
-    """Oriented: higher = more similar, distances are negated."""
-    similarity_low: float | None
-    similarity_high: float | None
-    value: float
-    """The measure as it is."""
-    delta: float
-    """L adapted − L zero-shot on the domain's evaluation set, nats/token."""
-    delta_low: float
-    delta_high: float
-    """Lowest and highest of the seeds."""
-    zero_shot_loss: float
-    loss: float
-    n_seeds: int
-    before: str
-    """Evaluation id of the base state; with ``after`` the pair of one run, for the token ledger."""
-    after: str
-    run_id: str
-    r_without: float | None
-    """Pearson's r without this domain."""
-
-
-@dataclass(frozen=True)
-class Line:
-    """The regression line and its bootstrap band, similarity on the x-axis."""
-
-    x: tuple[float, ...]
-    low: tuple[float, ...]
-    mid: tuple[float, ...]
-    high: tuple[float, ...]
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """The correlation through one view: whether the measures tell the same story."""
-
-    view: View
-    pearson: Correlation
-
-    def line(self, name_width: int, *, here: bool) -> str:
-        """``▸ mmd2 · model  r = .41 [−.02, .71], p = .36``; n is that of the whole scatter."""
-        finding = without_n(self.pearson)
-        return f"{'▸' if here else ' '} {self.view.name.ljust(name_width)}  {finding}"
-
-
-@dataclass(frozen=True)
-class Scatter:
-    """Everything the scatter shows; ``points`` is empty and ``reason`` says why when there is nothing to show."""
-
-    view: View | None
-    encoder: str = ""
-    reference: str = ""
-    n_samples: int = 0
-    cell: Cell | None = None
-    points: tuple[Point, ...] = ()
-    missing: tuple[str, ...] = ()
-    """Why a domain has no point, one sentence each."""
-    pearson: Correlation | None = None
-    spearman: Correlation | None = None
-    line: Line | None = None
-    agreement: tuple[Agreement, ...] = ()
-    """One per available view, in the order in which keys step through them."""
-    note: str = ""
-    reason: str = ""
-    hint: str = ""
-
-    @property
-    def sentence(self) -> str:
-        """The finding with its uncertainty, or why there is none."""
-        if self.pearson is None or self.spearman is None:
-            return self.reason
-        if self.pearson.r is None:
-            return self.pearson.sentence
-        return f"{self.pearson.sentence}; {without_n(self.spearman)}"
-
-    @property
-    def by_measure(self) -> tuple[str, ...]:
-        """One line per view, the one shown marked."""
-        width = max((len(item.view.name) for item in self.agreement), default=0)
-        return tuple(item.line(width, here=item.view == self.view) for item in self.agreement)
-
-    @property
-    def influence(self) -> str:
-        """The domain that r hangs on most: ``without tables r = .48``; empty where no single one matters."""
-        r = None if self.pearson is None else self.pearson.r
-        removable = [point for point in self.points if point.r_without is not None]
-        if r is None or not removable:
-            return ""
-        most = max(removable, key=lambda point: abs(point.r_without - r))
-        if abs(most.r_without - r) < NOTABLE_CHANGE:
-            return ""
-        return f"without {most.domain} r = {format_share(most.r_without)}"
+DEPENDENT = "Points of one domain are not independent: n counts domains, which are resampled and permuted whole"
 
 
 def scatter(
     workspace: Workspace,
+    look: Look | None = None,
+    wanted: Wanted | None = None,
     *,
-    measure: str | None = None,
-    embedder: str | None = None,
     experiment: str | None = None,
-    size: str | None = None,
-    ptpp: float | None = None,
-    method: str | None = "full",
-    replay_ratio: float | None = None,
-    atpp: float | None = None,
+    groups: Sequence[str] = (),
 ) -> Scatter:
     """Read the workspace and place every domain that has both a similarity and an adapted state.
 
-    Unset options are chosen: the view by preference, the cell (size, PTPP, replay, ATPP) as the one that most domains
-    share. Raises DataError for a measure or embedder that no run has computed.
+    What is not asked for is chosen: the view by preference, the model as the one that most domains share. ``groups``
+    are written as NAME=domain,domain. Raises DataError for a measure or embedder that no run has computed, ConfigError
+    for groups that cannot be.
     """
     from store.database import lease
     from store.ingest import ingest
     from store.queries.points import adaptation_points
     from store.queries.similarity import similarities
 
+    look, wanted = look or Look(), wanted or Wanted()
     ingest(workspace)
     with lease(workspace) as connection:
-        points = adaptation_points(connection, experiment=experiment, role="target")
         rows = similarities(connection)
-    return assemble(points, rows, Wanted(size, ptpp, method, replay_ratio, atpp), measure=measure, embedder=embedder)
+        points = adaptation_points(connection, experiment=experiment, role="target")
+        selection = select(points, rows, wanted, pooled=look.pooled, around=read_surroundings(connection))
+        facts, sources = read_facts(connection, selection.points)
+    given = parse_groups(groups, selection.domains or tuple(dict.fromkeys(row.domain for row in rows)))
+    found = given if given.of else find_groups(workspace, selection.domains, sources, experiment)
+    return assemble(selection, rows, look, facts=replace(facts, groups=found))
 
 
-def assemble(
-    points: Sequence[AdaptationPoint],
-    rows: Sequence[Similarity],
-    wanted: Wanted,
-    *,
-    measure: str | None = None,
-    embedder: str | None = None,
-) -> Scatter:
-    """The scatter of these adapted states and similarities."""
-    if not rows:
-        return Scatter(
-            None,
-            reason="No similarity has been computed in this workspace.",
-            hint="An experiment with a `similarity:` section computes it; the demo has one.",
-        )
-    if not points:
-        return Scatter(
-            None,
-            reason="Similarities are there, but no domain has been adapted to yet.",
-            hint="Points appear when the adaptation runs of an experiment are done.",
-        )
-    complete = [point for point in points if point.domain is not None and point.delta is not None]
-    if not complete:
-        return Scatter(
-            None,
-            reason="Domains have been adapted to, but their base model has no evaluation on the same text yet.",
-            hint="Points appear when the base model's zero-shot evaluations are done.",
-        )
-    domains = tuple(dict.fromkeys(row.domain for row in rows))
-    cells = group_by_cell(complete)
-    cell = choose_cell(cells, domains, wanted)
-    if cell is None:
-        return Scatter(
-            None,
-            reason="No adapted state has the properties asked for.",
-            hint="There are: " + "; ".join(sorted(c.text for c in cells)[:6]),
-        )
-    by_domain = group_by_domain(cells[cell])
-    placements = place_all(rows, by_domain)
-    chosen = choose_view(placements, measure, embedder)
-    placement = placements[chosen]
-    x, y = series(by_domain, placement.domains)
+def read_surroundings(con: Connection) -> Surroundings:
+    """How runs came about, and the texts they were scored on."""
+    from store.queries.domain_facts import base_states, read_recipes
+    from store.queries.tokenizers import list_texts, name_tokenizers
+
+    texts = {text.eval_set_id: text for text in list_texts(con)}
+    return Surroundings(read_recipes(con), base_states(con), texts, name_tokenizers(con))
+
+
+def read_facts(con: Connection, points: Sequence[AdaptationPoint]) -> tuple[Facts, dict[str, str]]:
+    """What is known of these points besides their losses; and the source of each corpus."""
+    from store.queries.corpora import list_corpora
+    from store.queries.domain_facts import read_scored, training_tokens
+
+    corpora = list_corpora(con)
+    counted: dict[str, set[int]] = {}
+    for corpus in corpora:
+        if "train" in corpus.tokens:
+            counted.setdefault(corpus.name, set()).add(corpus.tokens["train"])
+    evaluations = [one for point in points for one in (point.evaluation_id, point.zero_shot_evaluation_id)]
+    facts = Facts(
+        read_scored(con, evaluations),
+        training_tokens(con, {point.owner for point in points}),
+        {name: tokens.pop() for name, tokens in counted.items() if len(tokens) == 1},
+    )
+    return facts, {corpus.name: corpus.source for corpus in corpora}
+
+
+def assemble(selection: Selection, rows: Sequence[Similarity], look: Look, *, facts: Facts | None = None) -> Scatter:
+    """The scatter of the models shown."""
+    if not selection.shown:
+        return Scatter(None, reason=selection.reason, hint=selection.hint)
+    facts = facts or Facts()
+    fair = weigh([cell.tokenizer_id for cell in selection.shown])
+    units = tuple(UNITS) if fair.per_token else (BITS,)
+    unit = UNITS[look.unit if look.unit in units else BITS]
+    runs = {cell: gather_runs(selection.cells[cell]) for cell in selection.shown}
+    zero_shot = partial(zero_shot_loss, unit=BITS if unit.name == BITS else NATS, facts=facts)
+    placements = place_all(rows, {cell: found.by_domain for cell, found in runs.items()}, zero_shot)
+    chosen = choose_view(placements, look.measure, look.embedder)
+    shown = name_shown(selection)
+    names = [model.name for model in shown]
+    drawn, lacking = make_all(shown, runs, placements[chosen], unit.name, facts)
+    missing = (*explain_missing(selection.domains, runs, shown), *lacking)
+    table = tabulate(drawn, names, unit.change)
+    notes = [
+        fair.sentence if fair.per_token else tell_tokenizers(selection),
+        COUPLING if chosen.measure == ZERO_SHOT else "",
+        DEPENDENT if len(shown) > 1 else "",
+        tell_left_out(selection) if look.pooled else "",
+        *tell_texts(runs, {one: text_of(text) for one, text in selection.around.texts.items()}),
+    ]
+    samples = [placed.n_samples for placed in placements[chosen].domains.values()]
     return Scatter(
         chosen,
-        placement.encoder,
-        placement.reference,
-        min((placed.n_samples for placed in placement.domains.values()), default=0),
-        cell,
-        make_points(by_domain, placement.domains),
-        explain_missing(domains, by_domain, placement),
-        correlate(sample_of(x, y)),
-        correlate(sample_of(x, y), kind="spearman"),
-        draw_line(x, y),
-        tuple(
-            Agreement(view, correlate(sample_of(*series(by_domain, place.domains))))
-            for view, place in placements.items()
-        ),
-        COUPLING if chosen.measure == ZERO_SHOT else "",
+        placements[chosen].encoder,
+        placements[chosen].reference,
+        min(samples, default=0),
+        unit,
+        units,
+        look.pooled,
+        shown,
+        describe(selection, selection.models),
+        describe(selection, selection.by_coverage()),
+        with_influence(drawn, table),
+        missing,
+        tuple(find_all(table)) if drawn else (),
+        summarise_groups(table),
+        facts.groups.origin,
+        draw_line(table.sample()),
+        tuple(agree(placements, shown, runs, unit, facts)),
+        tuple(note for note in notes if note),
+        "" if drawn else "No domain has both a place and a change of loss here.",
+        "" if drawn else "; ".join(missing[:4]),
     )
 
 
-def without_n(correlation: Correlation) -> str:
-    """The sentence without the number of domains, where another one beside it says it."""
-    return correlation.sentence.removesuffix(f", n = {correlation.n}")
+def agree(
+    placements: Mapping[View, Placement], shown: Sequence[Model], runs: Mapping[Cell, Runs], unit: Unit, facts: Facts
+) -> Iterator[Agreement]:
+    """The main correlation through every view."""
+    for view, placement in placements.items():
+        points, _ = make_all(shown, runs, placement, unit.name, facts)
+        table = tabulate(points, [model.name for model in shown], unit.change)
+        yield Agreement(view, correlate(table.sample()))
 
 
-def group_by_domain(points: Iterable[AdaptationPoint]) -> dict[str, list[AdaptationPoint]]:
-    """The runs of every domain (seeds), in order of domain name, all scored on the same text."""
-    groups: dict[str, list[AdaptationPoint]] = defaultdict(list)
-    for point in sorted(points, key=lambda p: (p.domain, p.seed or 0, p.run_id)):
-        groups[point.domain].append(point)
-    return {domain: on_one_text(found) for domain, found in groups.items()}
+def make_all(
+    shown: Sequence[Model], runs: Mapping[Cell, Runs], placement: Placement, unit: str, facts: Facts
+) -> tuple[list[Point], list[str]]:
+    """The points of every model shown, and what is missing; said of the model where there are several."""
+    points, missing = [], []
+    for model in shown:
+        made, lacking = make_points(model.cell, model.name, runs[model.cell], placement, unit, facts)
+        points += made
+        missing += [f"{line} ({model.name})" for line in lacking] if len(shown) > 1 else lacking
+    return points, missing
 
 
-def on_one_text(points: Sequence[AdaptationPoint]) -> list[AdaptationPoint]:
-    """The points of the commonest evaluation set: losses on different texts have no mean."""
-    text, _ = Counter(point.eval_set_id for point in points).most_common(1)[0]
-    return [point for point in points if point.eval_set_id == text]
+def tell_tokenizers(selection: Selection) -> str:
+    """Why changes are in bits per byte."""
+    count = len({cell.tokenizer_id for cell in selection.shown if cell.tokenizer_id is not None})
+    return f"{count} different tokenizers: losses per token cannot be compared, so changes are in bits per byte"
 
 
-def make_points(by_domain: Mapping[str, Sequence[AdaptationPoint]], placed: Mapping[str, Placed]) -> tuple[Point, ...]:
-    """One point per domain that has both, most similar first."""
-    domains = shared(by_domain, placed)
-    influence = leave_one_out(Sample(*series(by_domain, placed)))
-    points = []
-    for domain, left_out in zip(domains, influence, strict=True):
-        runs, place = by_domain[domain], placed[domain]
-        low, high = place.interval
-        deltas = [run.delta for run in runs]
-        points.append(
-            Point(
-                domain=domain,
-                similarity=place.oriented,
-                similarity_low=low,
-                similarity_high=high,
-                value=place.value,
-                delta=fmean(deltas),
-                delta_low=min(deltas),
-                delta_high=max(deltas),
-                zero_shot_loss=fmean(run.zero_shot_loss for run in runs),
-                loss=fmean(run.loss for run in runs),
-                n_seeds=len(runs),
-                before=runs[0].zero_shot_evaluation_id,
-                after=runs[0].evaluation_id,
-                run_id=runs[0].run_id,
-                r_without=left_out.r,
-            )
-        )
-    return tuple(sorted(points, key=lambda point: -point.similarity))
+def name_shown(selection: Selection) -> tuple[Model, ...]:
+    """The models shown: one by what tells it from all others, several by what tells them from each other."""
+    if len(selection.shown) > 1:
+        return describe(selection, selection.shown)
+    known = describe(selection, list(dict.fromkeys([*selection.models, *selection.shown])))
+    return tuple(model for model in known if model.cell in selection.shown)
 
 
-def shared(by_domain: Mapping[str, Sequence[AdaptationPoint]], placed: Mapping[str, Placed]) -> list[str]:
-    """The domains that have both a ΔL and a place."""
-    return [domain for domain in by_domain if domain in placed]
-
-
-def series(
-    by_domain: Mapping[str, Sequence[AdaptationPoint]], placed: Mapping[str, Placed]
-) -> tuple[list[float], list[float]]:
-    """Similarity and mean ΔL of the domains that have both."""
-    domains = shared(by_domain, placed)
-    return [placed[d].oriented for d in domains], [fmean(run.delta for run in by_domain[d]) for d in domains]
-
-
-def sample_of(x: Sequence[float], y: Sequence[float]) -> Sample:
-    """The points of one model, with the names that sentences give to their axes."""
-    return Sample(x, y, x_name="similarity", y_name="ΔL")
-
-
-def draw_line(x: Sequence[float], y: Sequence[float]) -> Line | None:
-    """The regression over the range of the points; None where there is none."""
-    if not x:
-        return None
-    step = (max(x) - min(x)) / (LINE_POINTS - 1)
-    at = [min(x) + step * i for i in range(LINE_POINTS)]
-    band = fit_line(Sample(x, y), at)
-    return None if band is None else Line(tuple(at), *(tuple(part.tolist()) for part in band))
-
-
-def explain_missing(
-    domains: Sequence[str], by_domain: Mapping[str, Sequence[AdaptationPoint]], placement: Placement
-) -> tuple[str, ...]:
-    """Why domains have no point."""
-    unadapted = [f"{domain}: not adapted to in this cell" for domain in domains if domain not in by_domain]
-    unplaced = [f"{domain}: no {placement.view.title}" for domain in by_domain if domain not in placement.domains]
-    return (*unadapted, *unplaced)
+def zero_shot_loss(runs: Sequence[AdaptationPoint], *, unit: str, facts: Facts) -> float | None:
+    """The mean loss of a domain's base states."""
+    losses = convert(list(runs), unit, facts.scored)
+    return None if losses is None else losses.before

@@ -9,6 +9,7 @@ import pytest
 
 from store.workspace import Workspace
 from tests.support.synthetic import synthetic_workspace
+from tests.support.synthetic_similarity import similarity_workspace
 
 
 @pytest.fixture(scope="session")
@@ -27,6 +28,12 @@ def fitted(voyage: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Works
     workspace = Workspace.open(root)
     fit_for_real(workspace, anchors=3)
     return workspace
+
+
+@pytest.fixture(scope="session")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """Twenty domains in two groups, two sizes, three seeds, two measures of similarity: ``synthetic_similarity``."""
+    return similarity_workspace(tmp_path_factory.mktemp("study") / "workspace")
 
 
 @pytest.fixture

@@ -5,9 +5,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
+from odyssey_tui.services.scatter import Look, Scatter
 from odyssey_tui.services.scatter_cells import Wanted, cell_of
+from odyssey_tui.services.scatter_points import Facts
+from odyssey_tui.services.scatter_selection import select
 from odyssey_tui.services.scatter_views import View
-from odyssey_tui.services.similarity import COUPLING, assemble
+from odyssey_tui.services.similarity import COUPLING
+from odyssey_tui.services.similarity import assemble as place_models
 from odyssey_tui.services.similarity_figure import draw_scatter, x_label
 from store.errors import DataError
 
@@ -27,6 +31,11 @@ class Adapted:
     seed: int = 0
     zero_shot_loss: float = 3.0
     eval_set_id: str = "text"
+    lr: float | None = None
+    rank: int | None = None
+    variant: str | None = None
+    newlines: str = "keep"
+    base_model_id: str = "base@ptpp16"
 
     @property
     def loss(self) -> float:
@@ -35,6 +44,10 @@ class Adapted:
     @property
     def run_id(self) -> str:
         return f"run-{self.domain}-{self.seed}"
+
+    @property
+    def owner(self) -> str:
+        return self.run_id
 
     @property
     def evaluation_id(self) -> str:
@@ -58,6 +71,11 @@ class Row:
     higher_is_closer: bool = False
     n_samples: int = 64
     seed: int = 0
+
+
+def assemble(points, rows, wanted, *, facts: Facts | None = None, pooled: bool = False, **look) -> Scatter:
+    """The scatter of these points and similarities."""
+    return place_models(select(points, rows, wanted, pooled=pooled), rows, Look(pooled=pooled, **look), facts=facts)
 
 
 DELTAS = (0.05, -0.3, -0.1, 0.02, -0.5, -0.2, -0.4)
@@ -94,8 +112,8 @@ def test_seeds_are_averaged_and_the_pair_is_of_one_run() -> None:
     assert result.pearson.n == 7
     assert by_domain["law"].delta == pytest.approx(-0.5)
     assert by_domain["law"].value == pytest.approx(0.45)
-    assert (by_domain["law"].delta_low, by_domain["law"].delta_high) == pytest.approx((-0.6, -0.4))
-    assert (by_domain["law"].before, by_domain["law"].after) == ("before-law", "after-law-0-4.0")
+    assert (by_domain["law"].change_low, by_domain["law"].change_high) == pytest.approx((-0.6, -0.4))
+    assert (by_domain["law"].evaluation_before, by_domain["law"].evaluation_after) == ("before-law", "after-law-0-4.0")
     assert by_domain["law"].n_seeds == 2
 
 
@@ -164,9 +182,9 @@ def test_measures_step_in_one_order_and_agree_or_not() -> None:
 def test_zero_shot_loss_is_apart_and_says_that_it_is_coupled() -> None:
     points = [replace(p, zero_shot_loss=3 + 0.1 * i) for i, p in enumerate(POINTS)]
     result = assemble(points, ROWS, Wanted(), measure="zero_shot")
-    assert result.note == COUPLING
+    assert result.notes == (COUPLING,)
     assert result.points[0].similarity == pytest.approx(-3.0)
-    assert assemble(points, ROWS, Wanted()).note == ""
+    assert assemble(points, ROWS, Wanted()).notes == ()
 
 
 def test_unknown_measure_names_what_there_is() -> None:
@@ -205,7 +223,7 @@ def test_influence_names_the_domain_that_carries_the_correlation() -> None:
 def test_figure_names_points_and_says_which_way_is_closer() -> None:
     result = assemble(POINTS, ROWS, Wanted())
     assert x_label(result) == "−MMD² · ngrams  (more similar →)"
-    text = draw_scatter(result, highlight="law").render(78, 18, color=False)
+    text = draw_scatter(result, highlight=result.points[-1].key).render(78, 18, color=False)
     for domain in DOMAINS:
         assert domain in text
     assert "MMD²" in text
