@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engine.plan.cost import UNLIMITED_SET_TOKENS
+from engine.plan.cost import count_evaluated
 from engine.plan.identity import identify
 from engine.plan.trajectory import state_name
 from engine.spec.run import AdaptJob, DriftJob, EvalSet, Model, Resources, RunSpec
@@ -80,10 +80,10 @@ def make_drift_run(
 
 def count_compared(job: DriftJob) -> int:
     """Tokens that either state is fed, about."""
-    scheme = job.evaluation.scheme
-    overlap = scheme.window / scheme.stride if scheme.stride else 1.0
-    sets = job.evaluation.sets
-    return round(sum(min(job.max_tokens, chosen.max_tokens or UNLIMITED_SET_TOKENS) for chosen in sets) * overlap)
+    evaluation = job.evaluation
+    overlap = evaluation.scheme.window / evaluation.scheme.stride if evaluation.scheme.stride else 1.0
+    alone = [evaluation.model_copy(update={"sets": (chosen,)}) for chosen in evaluation.sets]
+    return round(sum(min(job.max_tokens * overlap, count_evaluated(one)) for one in alone))
 
 
 def _choose_state(run_id: str, job: AdaptJob, wanted: str | None) -> str:

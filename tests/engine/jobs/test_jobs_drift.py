@@ -32,12 +32,19 @@ from store.workspace import Workspace
 from tests.support.inline import execute
 from tests.support.tiny import write_experiment
 
-OVERRIDES = ("evaluate.drift=true", 'adapt.0.method=["full","lora"]', "adapt.0.rank=[2]", "adapt.0.lr=[3e-2]")
+OVERRIDES = (
+    "evaluate.drift=true",
+    'adapt.0.method=["full","lora"]',
+    "adapt.0.rank=[2]",
+    "adapt.0.lr=[3e-2]",
+    "adapt.0.save=adapter",
+)
 
 
 @dataclass(frozen=True)
 class World:
-    """A workspace in which the tiny experiment was executed: adapted in full and by LoRA, with the drift of both."""
+    """A workspace in which the tiny experiment was executed: adapted in full and by LoRA (saved as an adapter alone), with the
+    drift of both."""
 
     workspace: Workspace
     specs: dict[str, RunSpec]
