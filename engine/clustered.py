@@ -218,29 +218,39 @@ class _Fitted:
 
     def __init__(self, sample: Sample) -> None:
         self._sample = sample
-        present = sample.present
-        cells = [cell.astype(float) for cell in _cells(sample)]
-        controls = [_standard(sample.z[:, :, k], present) for k in range(sample.z.shape[2])]
-        values = [_standard(points, present) for points in sample.points]
-        columns = np.dstack([*cells, *controls, *values]) * present[:, :, None]
-        k = self._k = len(cells) + len(controls)
-        # A weighting of domains needs no more than the weighted sum of these.
-        self._grams = np.einsum("dmi,dmj->dij", columns, columns)
-        flat = columns[present]
-        fit = np.linalg.lstsq(flat[:, :k], flat[:, k:], rcond=None)[0]
+        present, k = sample.present, sample.z.shape[2]
+        values = [*(sample.z[:, :, i] for i in range(k)), *sample.points]
+        # Controls, x and y, standardised, each cell's mean taken out: [domains, models, k + 2].
+        columns = np.dstack([_standard(value, present) for value in values])
+        cells = _cells(sample)
+        for cell in cells:
+            columns[cell] -= columns[cell].mean(axis=0)
+        fit = np.linalg.lstsq(columns[present][:, :k], columns[present][:, k:], rcond=None)[0]
         rest = columns[:, :, k:] - columns[:, :, :k] @ fit
         self._x, self._y = rest[:, :, 0], rest[:, :, 1]
-        self.obstacle = self._find_obstacle(explained_by_controls=bool(controls))
+        # A weighting of domains needs no more than weighted sums of these: per domain and cell, and per domain.
+        masks = np.stack(cells, axis=2).astype(float)
+        self._counts = masks.sum(axis=1)
+        self._sums = np.einsum("dmi,dmc->dci", columns, masks)
+        self._products = np.einsum("dmi,dmj->dij", columns, columns)
+        self._k = k
+        self.obstacle = self._find_obstacle(explained_by_controls=k > 0)
 
     def weighted(self, weights: Array) -> Array:
         """The correlation for each row of ``weights`` [rows, domains]; NaN where it is undefined."""
-        size, k = self._grams.shape[1], self._k
-        sums = (weights @ self._grams.reshape(len(self._grams), -1)).reshape(-1, size, size)
-        inverse = np.linalg.pinv(sums[:, :k, :k], rcond=1e-9, hermitian=True)
-        across = sums[:, :k, k:]
-        rest = sums[:, k:, k:] - np.swapaxes(across, 1, 2) @ inverse @ across
+        k, size = self._k, self._k + 2
+        counts = weights @ self._counts
+        sums = (weights @ self._sums.reshape(len(self._sums), -1)).reshape(len(weights), -1, size)
+        scatter = (weights @ self._products.reshape(len(self._products), -1)).reshape(-1, size, size)
+        # Each weighting has cell means of its own.
+        scatter -= np.einsum("rci,rcj->rij", sums / np.maximum(counts, 1.0)[:, :, None], sums)
+        rest = scatter[:, k:, k:]
+        if k:
+            across = scatter[:, :k, k:]
+            inverse = np.linalg.pinv(scatter[:, :k, :k], rcond=1e-9, hermitian=True)
+            rest = rest - np.swapaxes(across, 1, 2) @ inverse @ across
         sxx, syy, sxy = rest[:, 0, 0], rest[:, 1, 1], rest[:, 0, 1]
-        floor = EXPLAINED * weights.sum(axis=1) * self._sample.points[0].shape[1]
+        floor = EXPLAINED * counts.sum(axis=1)
         usable = (sxx > floor) & (syy > floor) & ((weights > 0).sum(axis=1) >= self._sample.fewest)
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.where(usable, np.clip(sxy / np.sqrt(sxx * syy), -1.0, 1.0), np.nan)

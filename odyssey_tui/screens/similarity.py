@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from odyssey_tui.services.scatter_cells import Cell
     from odyssey_tui.services.scatter_points import Point
 
-WIDE_PANE = 56
+WIDE_PANE = 54
 """Columns of words beside the chart."""
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 NAME_WIDTH = (8, 16)
 MODEL_WIDTH = 14
-STATISTICS_NAME = 19
+STATISTICS_NAME = 17
 
 
 def domain_table(found: Scatter, *, grouped: bool, dark: bool) -> tuple[tuple[TableColumn, ...], list[TableRow]]:
