@@ -97,6 +97,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("run.pin", ("p",), "Pin", "keep at the top of the list, or no longer", footer=False),
     Action("launch.experiment", ("e",), "Experiment", "choose what to start from"),
     Action("launch.launch", ("L",), "Launch", "queue the new runs (asks first)"),
+    Action("launch.audit", ("a",), "Audit", "compare the format of the texts that are trained on and scored"),
     Action("launch.leave", ("escape",), "Back", "leave the field"),
     Action("queue.open", ("enter",), "Open", "the run under the cursor"),
     Action("queue.mark", ("space",), "Mark", "for the keys below; without marks they act on the run under the cursor"),

@@ -18,7 +18,9 @@ from odyssey_tui.services.launch import launch as queue_runs
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from odyssey_tui.services.audit_sources import Known
     from odyssey_tui.services.composition import Composition, PlannedRun
+    from store.workspace import Workspace
 
 COLUMNS = (
     Column("state", "state", lambda state: "+ new" if state == "new" else state_text(state)),
@@ -35,6 +37,7 @@ COLUMNS = (
 
 
 READY = (Column("name", "experiment"), Column("about", "what it is"))
+AUDIT_LINES = 6
 LEVELS = {"low": -1.0, "normal": 0.0, "high": 1.0}
 
 
@@ -98,8 +101,9 @@ def launch(
         composition.require_disk()
         composition.require_cluster()
         queue_runs(invocation.open_or_create(), composition, priority)
+    known = known_audits(workspace, composition)
     if json:
-        emit_json(as_json(composition, queued=not dry_run, calibrated=calibrate))
+        emit_json({**as_json(composition, queued=not dry_run, calibrated=calibrate), "audit": audit_json(known)})
         return
     if dry_run or csv:
         emit_table(COLUMNS, [table_row(run) for run in composition.runs], csv=csv)
@@ -109,8 +113,41 @@ def launch(
     if dry_run:
         for line in details(composition, calibrated=calibrate):
             say_wrapped(line)
+        for line in audit_lines(known, config):
+            say_wrapped(line)
     else:
         say_logout()
+
+
+def known_audits(workspace: Workspace, composition: Composition) -> Known:
+    """Format audits of the plan's texts that are there already, with what was measured here."""
+    from odyssey_tui.services.audit_sources import Known, read_known, with_measured
+
+    known = read_known(workspace, composition.plan.runs)
+    return Known(tuple(with_measured(workspace, known.audits)), known.missing)
+
+
+def audit_lines(known: Known, config: str) -> Iterator[str]:
+    """What the format audit says of the experiment, a line each."""
+    hint = f" (odyssey audit {config})" if known.missing or known.warnings else ""
+    yield f"format audit: {known.summary}{hint}"
+    for audit, finding in known.warnings[:AUDIT_LINES]:
+        effect = f". {finding.effect}" if finding.effect else ""
+        yield f"{finding.level}: {audit.name}: {finding.message}{effect}"
+    if len(known.warnings) > AUDIT_LINES:
+        yield f"and {len(known.warnings) - AUDIT_LINES} more"
+
+
+def audit_json(known: Known) -> dict[str, object]:
+    """The same for scripts."""
+    return {
+        "audited": len(known.audits),
+        "missing": known.missing,
+        "findings": [
+            {"audit": audit.name, "level": finding.level, "code": finding.code, "message": finding.message}
+            for audit, finding in known.warnings
+        ],
+    }
 
 
 def _calibrated(invocation: Invocation, composition: Composition) -> Composition:

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container
+from textual.message import Message
 from textual.widgets import Input, Label, Static
 
 from odyssey_tui.keymap import bindings
 from odyssey_tui.screens.base import OdysseyScreen, one_line
 from odyssey_tui.screens.choose import ChooseScreen
 from odyssey_tui.screens.confirm import ConfirmScreen
+from odyssey_tui.services.audit import GLYPHS
 from odyssey_tui.services.format import count, cut, duration, state_text
 from odyssey_tui.widgets.keyed_table import KeyedTable, TableColumn, TableRow
 
 if TYPE_CHECKING:
+    from subprocess import Popen
+
+    from odyssey_tui.services.audit_sources import Known
     from odyssey_tui.services.composition import Composition, PlannedRun
     from odyssey_tui.services.launch import Source
 
@@ -62,6 +68,8 @@ class Snapshot(NamedTuple):
     composition: Composition | None
     refused: str
     field: str
+    known: Known | None = None
+    """Format audits of its texts that are there already."""
 
 
 class LaunchScreen(OdysseyScreen):
@@ -71,8 +79,18 @@ class LaunchScreen(OdysseyScreen):
     CSS_PATH = "launch.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("screen", "launch")]
 
+    @dataclass
+    class Audited(Message):
+        """How far the format audit is; without a phase it has ended."""
+
+        phase: str
+        error: Exception | None = None
+
     def __init__(self) -> None:
         super().__init__()
+        self._auditing = ""
+        self._audits: list[Popen[str]] = []
+        """What the format audit is at; empty while there is none."""
         self._snapshot: Snapshot | None = None
         self._path: Path | None = None
         self._name: str | None = None
@@ -87,6 +105,7 @@ class LaunchScreen(OdysseyScreen):
                     yield Label(label)
                     yield Input(id=name, compact=True)
         yield Static("", id="verdict", markup=False)
+        yield Static("", id="audit", markup=False)
         yield KeyedTable(id="planned")
 
     def on_mount(self) -> None:
@@ -101,6 +120,7 @@ class LaunchScreen(OdysseyScreen):
         return Request(self._path, self._name, self._form)
 
     def load(self, request: Request) -> Snapshot:
+        from odyssey_tui.services.audit_sources import read_known
         from odyssey_tui.services.launch import FieldError, compose, list_sources, read_form
 
         workspace = self.odyssey.workspace
@@ -111,7 +131,7 @@ class LaunchScreen(OdysseyScreen):
             composition = compose(workspace, source.path, form)
         except FieldError as error:
             return Snapshot(sources, source, form, None, one_line(error), error.field)
-        return Snapshot(sources, source, form, composition, "", "")
+        return Snapshot(sources, source, form, composition, "", "", read_known(workspace, composition.plan.runs))
 
     def show(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
@@ -126,6 +146,7 @@ class LaunchScreen(OdysseyScreen):
             source.append(HOW_TO.rjust(self.size.width - source.cell_len - 3), "dim")
         self.query_one("#source", Static).update(source)
         self._draw_verdict(snapshot)
+        self._draw_audit(snapshot.known)
         self._draw_table(snapshot)
         if self._asked:
             self._asked = False
@@ -137,6 +158,18 @@ class LaunchScreen(OdysseyScreen):
         for name in LABELS:
             self.query_one(f"#field-{name}").set_class(name == snapshot.field, "-refused")
         verdict.update(snapshot.refused or (summary(snapshot.composition) if snapshot.composition else ""))
+
+    def _draw_audit(self, known: Known | None) -> None:
+        line = self.query_one("#audit", Static)
+        line.display = known is not None
+        if known is None:
+            return
+        worst = known.warnings[0][1].level if known.warnings else ""
+        line.set_class(worst == "serious", "-serious")
+        if self._auditing:
+            line.update(f"format audit: {self._auditing}")
+        else:
+            line.update(audit_text(known, self.size.width - 2))
 
     def _draw_table(self, snapshot: Snapshot) -> None:
         if snapshot.composition is None:
@@ -190,6 +223,54 @@ class LaunchScreen(OdysseyScreen):
 
         self.app.push_screen(ChooseScreen("Start from", titles(sources)), start_from)
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "audit":
+            return not self._auditing
+        return True
+
+    def action_audit(self) -> None:
+        """Audit the format of the texts, in a process of its own; what it finds shows up when it is there."""
+        from odyssey_tui.services.audit_sources import audit_runs
+
+        composition = self._snapshot.composition if self._snapshot is not None else None
+        if composition is None:
+            self.notify("correct the form first", severity="warning")
+            return
+        workspace, runs = self.odyssey.workspace, composition.plan.runs
+        self._show_auditing("reading the texts …")
+
+        def hear(progress: dict[str, Any]) -> None:
+            self.post_message(self.Audited(f"{progress['phase']} ({progress['done']} of {progress['total']}) …"))
+
+        def work() -> None:
+            try:
+                audit_runs(runs, workspace, hear=hear, started=self._audits.append)
+            except Exception as error:
+                self.post_message(self.Audited("", error))
+            else:
+                self.post_message(self.Audited(""))
+
+        self.run_worker(work, group="audit", thread=True, exclusive=True, exit_on_error=False)
+
+    @on(Audited)
+    def follow_audit(self, message: Audited) -> None:
+        """How far the audit is; at its end, read what it left."""
+        if message.error is not None:
+            self.notify(one_line(message.error), severity="error", timeout=10)
+        self._show_auditing(message.phase)
+        if not message.phase:
+            self.reload()
+
+    def on_unmount(self) -> None:
+        """An audit that nobody will see ends with the screen, which a thread would wait for."""
+        for process in self._audits:
+            process.terminate()
+
+    def _show_auditing(self, phase: str) -> None:
+        self._auditing = phase
+        self._draw_audit(self._snapshot.known if self._snapshot is not None else None)
+        self.refresh_bindings()
+
     def action_launch(self) -> None:
         """Ask, then queue what is new. Pressed while the form is being expanded, it asks when that is done."""
         if self._loading:
@@ -240,6 +321,17 @@ def summary(composition: Composition) -> str:
         parts.append(f"about {duration(composition.seconds)} on {slots}" if composition.seconds else "not timed yet")
         parts.append(f"disk ≈ {count(composition.disk_bytes)}B")
     return " · ".join([*parts, *composition.cautions])
+
+
+def audit_text(known: Known, width: int) -> str:
+    """What the audit says in a line or two, the worst first, and how to have one."""
+    text = f"format audit: {known.summary}"
+    if known.missing:
+        text += " · a: audit the texts"
+    if known.warnings:
+        audit, finding = known.warnings[0]
+        text += f" · {GLYPHS[finding.level]} {audit.name}: {finding.message}"
+    return cut(text, 2 * width)
 
 
 def planned_row(run: PlannedRun, name_width: int, shown: int) -> TableRow:

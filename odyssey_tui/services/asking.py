@@ -14,6 +14,7 @@ from store.errors import OdysseyError
 
 Hear = Callable[[dict[str, Any]], None]
 """Gets progress: ``phase``, ``done``, ``total``."""
+Started = Callable[[subprocess.Popen[str]], None]
 LEAVE_S = 5.0
 """What a process that was told to end gets to take its temporary files away."""
 
@@ -22,11 +23,12 @@ class ProcessBug(Exception):
     """The process met an unexpected error; its traceback is a note."""
 
 
-def ask(module: str, request: str, hear: Hear, *, noun: str, killed_hint: str) -> Any:
+def ask(module: str, request: str, hear: Hear, *, noun: str, killed_hint: str, started: Started | None = None) -> Any:
     """Have ``python -m MODULE`` (one that ``engine.speaker.serve``s) answer ``request``, a JSON text.
 
     ``hear`` gets its progress. The process ends with this call, however it ends. OdysseyError for what it found wrong
-    and for its sudden death: ``noun`` is what died, ``killed_hint`` what to do where the kernel killed it.
+    and for its sudden death: ``noun`` is what died, ``killed_hint`` what to do where the kernel killed it. ``started``
+    gets the process, for who may want to end it from another thread.
     """
     from engine.launch.workers import MALLOC
 
@@ -42,6 +44,8 @@ def ask(module: str, request: str, hear: Hear, *, noun: str, killed_hint: str) -
             env={**os.environ, **MALLOC},
         ) as process,
     ):
+        if started is not None:
+            started(process)
         try:
             _ask(process, request)
             result = _listen(process, hear)

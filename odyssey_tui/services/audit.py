@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from odyssey_tui.services.asking import Hear, ask
+from odyssey_tui.services.asking import Hear, Started, ask
 
 if TYPE_CHECKING:
     from engine.spec.auditing import Auditing
@@ -185,19 +185,15 @@ def _with_measured(finding: Finding, rises: Sequence[Rise], own: bool) -> Findin
     return replace(finding, measured=Measured(deltas, len({rise.model_id for rise in of_class}), own))
 
 
-def worst(audits: Sequence[Audit]) -> str:
-    """The worst level of several."""
-    return min((audit.level for audit in audits if audit.level), key=LEVELS.index, default="")
-
-
-def run_audit(asked: Auditing, hear: Hear) -> list[Audit]:
-    """Have a process audit; errors and ``hear`` as of ``asking.ask``."""
+def run_audit(asked: Auditing, hear: Hear, started: Started | None = None) -> list[Audit]:
+    """Have a process audit; errors, ``hear`` and ``started`` as of ``asking.ask``."""
     result = ask(
         "engine.audit.standalone",
         asked.model_dump_json(),
         hear,
         noun="audit",
         killed_hint="Lower --max-bytes.",
+        started=started,
     )
     return [Audit.of(record) for record in result["audits"]]
 

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from odyssey_tui.services.audit import Audit, run_audit, worst
+from odyssey_tui.services.audit import LEVELS, Audit, Finding, run_audit
 from store.errors import DataError, OdysseyError
 from store.names import suggest
 
 if TYPE_CHECKING:
     from engine.spec.run import RunSpec
-    from odyssey_tui.services.asking import Hear
+    from odyssey_tui.services.asking import Hear, Started
     from store.workspace import Workspace
 
 
@@ -44,7 +44,12 @@ def audit_files(
 
 
 def audit_runs(
-    runs: Sequence[RunSpec], workspace: Workspace | None, *, max_bytes: int | None = None, hear: Hear
+    runs: Sequence[RunSpec],
+    workspace: Workspace | None,
+    *,
+    max_bytes: int | None = None,
+    hear: Hear,
+    started: Started | None = None,
 ) -> list[Audit]:
     """Audit every text that runs of a plan train on with those that they score; kept in the workspace's cache."""
     from engine.plan.pairs import base_of, list_pairs, tokenizer_of
@@ -60,7 +65,7 @@ def audit_runs(
         workspace=str(workspace.root) if workspace is not None else None,
         max_bytes=max_bytes or MAX_BYTES,
     )
-    audits = run_audit(asked, hear)
+    audits = run_audit(asked, hear, started)
     return with_measured(workspace, audits) if workspace is not None else audits
 
 
@@ -97,9 +102,27 @@ class Known:
     missing: int
 
     @property
-    def level(self) -> str:
-        """Of the worst finding."""
-        return worst(self.audits)
+    def warnings(self) -> tuple[tuple[Audit, Finding], ...]:
+        """What is more than a note, the serious first."""
+        found = [(audit, finding) for audit in self.audits for finding in audit.warnings]
+        return tuple(sorted(found, key=lambda pair: LEVELS.index(pair[1].level)))
+
+    @property
+    def summary(self) -> str:
+        """``7 pairs of texts, 1 serious, 2 cautions``; which are not audited yet."""
+        if not self.audits:
+            return "not audited yet" if self.missing else "nothing to audit"
+        levels = [finding.level for _, finding in self.warnings]
+        parts = [
+            f"{len(self.audits)} pair{'' if len(self.audits) == 1 else 's'} of texts",
+            f"{levels.count('serious')} serious" if "serious" in levels else "",
+            f"{levels.count('caution')} caution{'' if levels.count('caution') == 1 else 's'}"
+            if "caution" in levels
+            else "",
+            "" if levels else "no warnings",
+            f"{self.missing} not audited yet" if self.missing else "",
+        ]
+        return ", ".join(part for part in parts if part)
 
 
 def read_known(workspace: Workspace, runs: Sequence[RunSpec]) -> Known:

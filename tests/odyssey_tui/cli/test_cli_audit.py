@@ -124,10 +124,23 @@ def test_an_experiment_is_audited_as_it_would_be_trained(tmp_path: Path, monkeyp
         *("poems → poems", "poems (stripped) → poems", "poems → base", "poems (stripped) → base"),
     ]
     assert len(list((workspace.cache / "audits").iterdir())) == 5
+    plan, _ = _launch(capsys, workspace, "tiny.yaml", "--json")
+    assert json.loads(plan)["audit"]["missing"] == 0
+    assert json.loads(plan)["audit"]["findings"][0]["audit"] == "poems (stripped) → poems"
+    _, said = _launch(capsys, workspace, "tiny.yaml")
+    assert "format audit: 5 pairs of texts, 1 serious, 1 caution (odyssey audit tiny.yaml)" in " ".join(said.split())
+    assert "serious: poems (stripped) → poems: the line end is" in " ".join(said.split())
+    _, said = _launch(capsys, workspace, "tiny.yaml", "--set", "base.training.separator=none")
+    assert "format audit: not audited yet" in said
     kept = _pairs(capsys, "tiny.yaml", "--set", "adapt.0.newlines=keep")
     assert all("stripped" not in row["audit"] for row in kept)
     _, err = call(capsys, "tiny.yaml", "--domain", "poem", status=Exit.DATA)
     assert "Did you mean 'poems'?" in err
+
+
+def _launch(capsys, workspace: Workspace, *arguments: str) -> tuple[str, str]:
+    assert run(["-w", str(workspace.root), "launch", *arguments, "--dry-run"]) == 0
+    return capsys.readouterr()
 
 
 def _pairs(capsys, *arguments: str) -> list[dict[str, str]]:

@@ -13,9 +13,12 @@ from odyssey_tui.screens.choose import ChooseScreen
 from odyssey_tui.screens.confirm import ConfirmScreen
 from odyssey_tui.screens.launch import LaunchScreen
 from odyssey_tui.screens.runs import RunsScreen
+from odyssey_tui.services.launch import compose_whole, launch
 from odyssey_tui.widgets.keyed_table import KeyedTable
+from store.errors import DataError
 from store.workspace import Workspace
 from tests.support.piloting import press, settle
+from tests.support.tiny import write_experiment
 
 
 @pytest.fixture(autouse=True)
@@ -125,3 +128,34 @@ async def test_another_experiment_can_be_chosen(empty: Workspace, tmp_path: Path
         assert isinstance(pilot.app.screen, ChooseScreen)
         await press(pilot, "j", "enter")
         assert screen.query_one("#replay_ratio", Input).value == "0, 0.1, 0.25, 0.5"
+
+
+async def test_the_format_audit_is_made_in_the_background_and_stays(empty: Workspace, tmp_path: Path) -> None:
+    path = write_experiment(tmp_path)
+    path.write_text(path.read_text().replace("domain: poems,", "domain: poems, newlines: strip,"))
+    launch(empty, compose_whole(empty, path, ()))
+    async with OdysseyApp(empty).run_test(size=(120, 40)) as pilot:
+        screen = await open_launch(pilot)
+        audit = screen.query_one("#audit", Static)
+        assert "not audited yet · a: audit the texts" in str(audit.render())
+        await press(pilot, "escape", "a")
+        await settle(pilot)
+        told = str(audit.render())
+        assert told.startswith("format audit: 3 pairs of texts, 1 serious, 1 caution · ✗ poems (stripped) → poems: the")
+        assert audit.has_class("-serious")
+    async with OdysseyApp(empty).run_test(size=(80, 24)) as pilot:
+        screen = await open_launch(pilot)
+        assert "1 serious" in str(screen.query_one("#audit", Static).render())
+
+
+async def test_an_audit_that_fails_is_told_and_can_be_asked_for_again(empty: Workspace, monkeypatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise DataError("the text is gone", "Bring it back.")
+
+    monkeypatch.setattr("odyssey_tui.services.audit.ask", refuse)
+    async with OdysseyApp(empty).run_test(size=(80, 24)) as pilot:
+        screen = await open_launch(pilot)
+        await press(pilot, "escape", "a")
+        await settle(pilot)
+        assert [toast.message for toast in pilot.app._notifications] == ["the text is gone · Bring it back."]
+        assert screen.check_action("audit", ())
