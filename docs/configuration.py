@@ -16,7 +16,7 @@ from typing import Any
 
 from pydantic import BaseModel, BeforeValidator
 
-from engine.spec import experiment, run
+from engine.spec import experiment, law_form, run
 from engine.spec.experiment import Experiment
 
 PAGE = Path(__file__).with_suffix(".md")
@@ -33,6 +33,8 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("evaluate", experiment.EvaluateChoice),
     ("similarity", experiment.SimilarityChoice),
     ("laws", experiment.LawsChoice),
+    ("laws.definitions", law_form.LawForm),
+    ("laws.definitions.parameters.NAME", law_form.LawParameter),
     ("limits", experiment.Limits),
     ("resources", experiment.ResourcesChoice),
     ("resources.slurm", run.Slurm),

@@ -12,7 +12,7 @@ from engine.jobs.points import Records, Sample, adaptation_sample, read_records,
 from engine.laws.errors import LawError
 from engine.laws.fit import FitOptions
 from engine.laws.form import Form, Role
-from engine.laws.forms import find_form
+from engine.laws.forms import form_of
 from engine.laws.points import Points, count_distinct
 from engine.laws.trials import Trial, attempt
 from engine.spec.strict import content_key
@@ -42,7 +42,8 @@ def execute(job: FitJob, context: JobContext) -> None:
     A form that cannot be fitted to a role's points is left out with a warning; LawError when none could be.
     """
     report = context.report
-    forms = [find_form(name) for name in job.forms]
+    own = {definition.name: definition for definition in job.definitions}
+    forms = [form_of(own.get(name, name)) for name in job.forms]
     tasks = [
         Task(role, form, anchors)
         for role in job.roles

@@ -24,6 +24,7 @@ def describe(trial: Trial, level: float, *, draws: bool = False) -> dict[str, An
         "form": law.form.name,
         "formula": law.form.formula,
         "source": law.form.source,
+        "definition": definition.content() if (definition := law.form.definition) else None,
         "role": law.role,
         "anchors": trial.anchors,
         "n_points": fit.n_points,

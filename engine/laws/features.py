@@ -8,6 +8,7 @@ same formulas with all references 1.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +26,8 @@ class Scales:
     pn: float = 1.0
     q: float = 1.0
     p0: float = 1.0
+    scaled: bool = False
+    """Whether these are references of data; else units are natural."""
 
     @classmethod
     def of(cls, points: Points) -> Scales:
@@ -32,12 +35,18 @@ class Scales:
         n, d, p, q = (
             _geometric_mean(values) for values in (points.n_params, points.adapt_tokens, points.ptpp, points.quality)
         )
-        return cls(n=n, d=d, pn=p * n, q=q, p0=p)
+        return cls(n=n, d=d, pn=p * n, q=q, p0=p, scaled=True)
 
     @property
     def natural(self) -> Scales:
         """The scales of natural units with the same P0."""
         return Scales(p0=self.p0)
+
+    @property
+    def centre(self) -> dict[str, float]:
+        """The data variables of formulas at the references; half a share, and a loss of a typical size."""
+        values = {"N": self.n, "P": self.pn / self.n, "D": self.d, "atpp": self.d / self.n, "Q": self.q}
+        return {**values, "rho": 0.5, "r": 0.5, "L0": 3.0, "P0": self.p0}
 
     def log(self, name: str) -> float:
         """Logarithm of a reference."""
@@ -69,6 +78,9 @@ class Features:
     """ln r, with 0 at r = 0, where every r^eta and r^eta ln r is taken as 0."""
     rho: Floats
     zero_shot: Floats
+    data: Mapping[str, Floats]
+    """The same in natural units, by the names of formulas; L0 is ``zero_shot``."""
+    scales: Scales
 
 
 def features(points: Points, scales: Scales) -> Features:
@@ -90,4 +102,15 @@ def features(points: Points, scales: Scales) -> Features:
             ln_r=np.where(points.share > 0, np.log(np.where(points.share > 0, points.share, 1.0)), 0.0),
             rho=points.replay_ratio,
             zero_shot=points.zero_shot_loss,
+            data={
+                "N": points.n_params,
+                "P": points.ptpp,
+                "D": points.adapt_tokens,
+                "atpp": points.atpp,
+                "rho": points.replay_ratio,
+                "r": points.share,
+                "Q": points.quality,
+                "P0": np.array(scales.p0),
+            },
+            scales=scales,
         )

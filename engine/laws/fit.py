@@ -14,7 +14,7 @@ import numpy as np
 from engine.laws.errors import LawError
 from engine.laws.features import Features, Scales, features
 from engine.laws.form import Form, Role
-from engine.laws.huber import log_residuals
+from engine.laws.huber import LARGEST_LOSS, SMALLEST_LOSS, log_residuals
 from engine.laws.law import Law, fitted_ranges
 from engine.laws.optimise import Problem, minimise
 from engine.laws.points import Floats, Points
@@ -103,9 +103,11 @@ def fit(form: Form, points: Points, options: FitOptions | None = None) -> Fit:
     lower, upper = bounds_of(form, dropped)
     problem = Problem(form, x, np.log(used.loss), options.delta)
     ends, costs = _descend(problem, used, lower, upper, options)
+    _require_values(problem, ends, used, "whatever its parameters")
     first = ends[[np.argmin(costs)]]
     polished, least = minimise(problem, first, lower, upper, used.weight, POLISH_ITERATIONS, POLISH_TOLERANCE)
     u, cost = polished[0], float(least[0])
+    _require_values(problem, polished, used, "where it fits best")
     draws = _bootstrap(problem, used, u, lower, upper, options)
     natural = form.from_u(form.to_natural(u, scales))
     law = Law(
@@ -150,6 +152,21 @@ def _descend(
         order = np.argsort(costs, kind="stable")
         u = u[np.concatenate([order[:leaders], rng.permutation(order[leaders:])[:others]])]
     return minimise(problem, u, lower, upper, used.weight, FINAL_ITERATIONS, FINAL_TOLERANCE)
+
+
+def _require_values(problem: Problem, u: Floats, used: Points, where: str) -> None:
+    """Refuse a form that is not a loss at some points for any row of ``u``."""
+    with np.errstate(all="ignore"):
+        losses = problem.form.value(u, problem.x)
+    useless = ~((losses > SMALLEST_LOSS) & (losses < LARGEST_LOSS)).any(axis=0)
+    if useless.any():
+        first = int(np.argmax(useless))
+        values = ", ".join(f"{column} = {getattr(used, column)[first]:.4g}" for column in problem.form.needs)
+        raise LawError(
+            f"{problem.form.name} has no finite positive value at {useless.sum()} of {len(used)} points, {where}; "
+            f"the first has {values}.",
+            "Check the formula and the bounds of its parameters, or leave those points out.",
+        )
 
 
 def _bootstrap(problem: Problem, used: Points, u: Floats, lower: Floats, upper: Floats, options: FitOptions) -> Floats:

@@ -10,12 +10,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from engine.laws.features import Features, Scales
 from engine.laws.points import Floats
+
+if TYPE_CHECKING:
+    from engine.spec.law_form import LawForm
 
 Role = Literal["target", "base"]
 Axis = Literal["", "N", "P", "r"]
@@ -50,6 +53,8 @@ class Parameter:
     axis: Axis = ""
     """Dropped (set to ``neutral``) when the data hold too few values along this axis."""
     neutral: float = 0.0
+    least: float = 1e-3
+    """Where a linear coefficient starts that least squares sets to zero, so that it can come back."""
     scaling: tuple[Scaling, ...] = ()
 
     @property
@@ -75,6 +80,8 @@ class Form(ABC):
     """Whether L = L0 at D = 0, as limits on forgetting require."""
     saw: str = "nothing"
     """What it is told about a held-out checkpoint before it predicts."""
+    definition: LawForm | None = None
+    """As a user wrote it; None for the forms of the registry."""
 
     @abstractmethod
     def value(self, u: Floats, x: Features) -> Floats:

@@ -6,12 +6,18 @@ definitions in its terms (additive, gated, gated + floor), never "the paper's".
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
 from engine.laws.errors import LawError
 from engine.laws.forgetting import ForgettingForm
 from engine.laws.form import Form, Parameter, Scaling
 from engine.laws.sums import Powers, ShareFloor, SumForm
 from engine.laws.zero_shot import ZeroShotForm
 from store.names import suggest
+
+if TYPE_CHECKING:
+    from engine.spec.law_form import LawForm
 
 LEVEL = (1e-6, 20.0)
 """Bounds of a coefficient: its term's size in nats per token at the centre of the data (ln of 262,144 token types is
@@ -239,3 +245,19 @@ def find_form(name: str) -> Form:
     if name in REGISTRY:
         return REGISTRY[name]
     raise LawError(f"There is no law form {name!r}.", suggest(name, REGISTRY, f"Forms: {', '.join(REGISTRY)}."))
+
+
+def form_of(given: str | LawForm | Mapping[str, Any]) -> Form:
+    """A form by its name in the registry, or by a user's definition (a ``LawForm`` or its content).
+
+    Raises LawError for a name that is not there, one that is taken, and a formula that makes no sense.
+    """
+    if isinstance(given, str):
+        return find_form(given)
+    from engine.laws.formula import build_form
+    from engine.spec.law_form import LawForm
+
+    definition = given if isinstance(given, LawForm) else LawForm.model_validate(dict(given))
+    if definition.name in REGISTRY:
+        raise LawError(f"{definition.name!r} is a form of the registry.", "Give your form another name.")
+    return build_form(definition)

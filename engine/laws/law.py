@@ -10,7 +10,6 @@ import numpy as np
 from engine.laws.errors import LawError
 from engine.laws.features import Scales, features
 from engine.laws.form import Form, Role
-from engine.laws.forms import find_form
 from engine.laws.points import DISTINCT, Floats, Points
 from engine.laws.usable import drop_parameters
 
@@ -100,7 +99,7 @@ def fitted_ranges(points: Points) -> dict[str, tuple[float, float]]:
 
 
 def law_from_record(
-    form: str,
+    form: Form,
     role: Role,
     params: Mapping[str, float],
     draws: Floats,
@@ -109,11 +108,10 @@ def law_from_record(
 ) -> Law:
     """Rebuild a law from a stored fit: its parameters by name, draws (B, p) in the order of the form, P0, and the
     points it was fitted on."""
-    known = find_form(form)
-    if missing := [name for name in known.names if name not in params]:
+    if missing := [name for name in form.names if name not in params]:
         raise LawError(
-            f"The stored fit of {form} lacks {', '.join(missing)}.", "It was made by another version: fit again."
+            f"The stored fit of {form.name} lacks {', '.join(missing)}.", "It was made by another version: fit again."
         )
-    rows = np.asarray(draws, dtype=np.float64).reshape(-1, len(known.names))
-    values = {name: float(params[name]) for name in known.names}
-    return Law(known, role, values, rows, p0, fitted_ranges(fitted), drop_parameters(known, fitted).axes)
+    rows = np.asarray(draws, dtype=np.float64).reshape(-1, len(form.names))
+    values = {name: float(params[name]) for name in form.names}
+    return Law(form, role, values, rows, p0, fitted_ranges(fitted), drop_parameters(form, fitted).axes)

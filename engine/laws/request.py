@@ -18,7 +18,8 @@ class FitRequest:
 
     columns: dict[str, list[Any]]
     """Of ``Points``, one value a point; None where it was not measured."""
-    forms: tuple[str, ...]
+    forms: tuple[str | dict[str, Any], ...]
+    """Names, or the content of ``engine.spec.law_form.LawForm``."""
     role: Role = "target"
     delta: float = 1e-3
     starts: int = 500

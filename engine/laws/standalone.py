@@ -15,7 +15,7 @@ from engine.laws.crossval import CrossValidation, cross_validate
 from engine.laws.describe import describe
 from engine.laws.errors import LawError
 from engine.laws.form import Form
-from engine.laws.forms import find_form
+from engine.laws.forms import form_of
 from engine.laws.points import Points
 from engine.laws.request import FitRequest
 from engine.laws.trials import attempt
@@ -28,14 +28,15 @@ def fit_all(request: FitRequest, say: Say) -> dict[str, Any]:
 
     Raises the LawError of the first form when none could be fitted.
     """
-    forms = [find_form(name) for name in request.forms]
+    forms = [form_of(item) for item in request.forms]
+    known = {form.name: form for form in forms}
     points = request.points
     answer: dict[str, Any] = {"fits": [], "refused": []}
     if request.cross_validate:
         chosen = choose_among(forms, points, request, say)
         answer["cross_validation"] = asdict(chosen)
         if request.only_best:
-            forms = [find_form(chosen.require_best())]
+            forms = [known[chosen.require_best()]]
     first: LawError | None = None
     tasks = [(form, anchors) for form in forms for anchors in sorted({0, request.anchors})]
     for done, (form, anchors) in enumerate(tasks):

@@ -14,9 +14,6 @@ from engine.laws.features import Features
 from engine.laws.form import Form
 from engine.laws.points import Floats
 
-SWITCHED_OFF = 1e-3
-"""A coefficient that least squares sets to zero starts here (nats), so that it can come back."""
-
 
 def draw_starts(form: Form, count: int, rng: np.random.Generator) -> Floats:
     """``count`` parameter vectors ``u``: a Latin hypercube over the parameters' start ranges."""
@@ -32,17 +29,27 @@ def project(form: Form, u: Floats, x: Features, loss: Floats, weight: Floats, fr
     linear = np.array([position for position in form.linear if free[position]], dtype=int)
     if not len(linear):
         return u
-    offset, basis = form.basis(u, x)
     rows = [form.linear.index(position) for position in linear]
     scale = np.sqrt(weight) / loss
-    design, target = basis[:, rows] * scale, (loss - offset) * scale
-    gram = design @ design.transpose(0, 2, 1)
-    coefficients = solve_nonnegative(gram, (design @ target[:, :, None])[:, :, 0])
+    with np.errstate(all="ignore"):
+        offset, basis = form.basis(u, x)
+        design, target = basis[:, rows] * scale, (loss - offset) * scale
+        gram, right = design @ design.transpose(0, 2, 1), (design @ target[:, :, None])[:, :, 0]
+    # A formula may overflow at some exponents: such a row keeps the coefficients that were drawn.
+    sound = np.isfinite(gram).all(axis=(1, 2)) & np.isfinite(right).all(axis=1)
+    if not sound.any():
+        return u
+    u = u.copy()
+    u[sound] = _with_coefficients(form, u[sound], linear, solve_nonnegative(gram[sound], right[sound]))
+    return u
+
+
+def _with_coefficients(form: Form, u: Floats, linear: Floats, coefficients: Floats) -> Floats:
     out = u.copy()
     for column, position in enumerate(linear):
         value = coefficients[:, column]
         parameter = form.parameters[position]
-        out[:, position] = np.log(np.maximum(value, SWITCHED_OFF)) if parameter.log else value
+        out[:, position] = np.log(np.maximum(value, parameter.least)) if parameter.log else value
     return out
 
 

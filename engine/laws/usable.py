@@ -15,6 +15,7 @@ from engine.laws.points import Floats, Points, count_distinct
 MISSING = {
     "n_params": "number of parameters unknown",
     "adapt_tokens": "adaptation tokens unknown",
+    "atpp": "adaptation tokens unknown",
     "share": "share in the mix unknown",
     "replay_ratio": "replay ratio unknown",
     "ptpp": "pretraining tokens per parameter unknown",

@@ -306,6 +306,7 @@ class _Builder:
                 starts=laws.starts,
                 bootstrap=laws.bootstrap,
                 anchors=laws.anchors,
+                definitions=tuple(form for form in laws.definitions if form.name in laws.forms),
             )
             needs = (*(need for need in sources if need != self.prepare_id), *adapted)
             self._add(f"fit-{domain}", job, needs=needs, labels={"domain": domain}, depends_on_needs=True)

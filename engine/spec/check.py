@@ -269,12 +269,22 @@ def _check_similarity(experiment: Experiment, chosen: SimilarityChoice) -> Itera
 
 
 def _check_laws(experiment: Experiment, laws: LawsChoice, written: Any) -> Iterator[Problem]:
-    from engine.laws.forms import REGISTRY
+    from engine.laws.errors import LawError
+    from engine.laws.forms import REGISTRY, form_of
 
     adapted = experiment.domains
+    own = [definition.name for definition in laws.definitions]
+    for index, definition in enumerate(laws.definitions):
+        path = ("laws", "definitions", index)
+        try:
+            form_of(definition)
+        except LawError as error:
+            yield Problem(path, f"({definition.name}) is no law: {error.message}", error.hint)
+        if own.index(definition.name) < index:
+            yield Problem(path, f"is called {definition.name}, as another one is", "Give it a name of its own.")
     for name in laws.forms:
-        if name not in REGISTRY:
-            yield Problem(("laws", "forms"), f"= {name} is no law", nearest(name, REGISTRY))
+        if name not in REGISTRY and name not in own:
+            yield Problem(("laws", "forms"), f"= {name} is no law", nearest(name, [*REGISTRY, *own]))
     yield from _unknown(laws.domain, adapted, ("laws", "domain"), written, "is not adapted to in this experiment")
     if not isinstance(experiment.base, PretrainedBase):
         return

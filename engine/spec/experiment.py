@@ -20,6 +20,7 @@ from pydantic import (
     Tag,
 )
 
+from engine.spec.law_form import LawForm
 from engine.spec.run import (
     SENTENCE_MODEL,
     Corpus,
@@ -301,7 +302,9 @@ class LawsChoice(Written):
     domain: Annotated[tuple[str, ...], *Several]
     """Domains fitted, each by itself."""
     forms: Annotated[tuple[str, ...], *Several] = ("dcpt",)
-    """Laws; see docs/laws.md."""
+    """Laws; see docs/laws.md. A file (`mine.yaml`) is a form of your own."""
+    definitions: tuple[LawForm, ...] = ()
+    """Forms of your own; those given as files are read into this."""
     fit_ptpp: Annotated[tuple[PositiveFloat, ...], BeforeValidator(_as_items), AfterValidator(_distinct)] = ()
     """PTPP whose points are fitted."""
     score_ptpp: Annotated[tuple[PositiveFloat, ...], BeforeValidator(_as_items), AfterValidator(_distinct)] = ()

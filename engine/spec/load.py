@@ -13,6 +13,8 @@ from pydantic import ValidationError
 
 from engine.spec.check import check
 from engine.spec.experiment import Experiment, parse_bytes
+from engine.spec.load_law import SUFFIXES as LAW_SUFFIXES
+from engine.spec.load_law import load_law_form
 from engine.spec.located import Located, override, read_yaml, relative_name
 from engine.spec.problems import Problem, from_validation, nearest, raise_problems
 from store.errors import ConfigError
@@ -77,6 +79,8 @@ def _resolve(located: Located, folder: Path) -> tuple[dict[str, Any], list[Probl
             name: _resolve_corpus(entry, ("corpora", name), located, folder, problems)
             for name, entry in corpora.items()
         }
+    if isinstance(laws := data.get("laws"), dict):
+        data["laws"] = _resolve_laws(laws, located, folder)
     for part in ("tokenizer", "base"):
         if isinstance(entry := data.get(part), dict):
             entry = dict(entry)
@@ -112,6 +116,26 @@ def _resolve_corpus(entry: Any, path: tuple[str, ...], located: Located, folder:
     return entry
 
 
+def _resolve_laws(laws: dict[str, Any], located: Located, folder: Path) -> dict[str, Any]:
+    """Forms given as files become definitions, named where the file was."""
+    forms = laws.get("forms")
+    if not isinstance(forms, list | str):
+        return laws
+    written = forms if isinstance(forms, list) else [forms]
+    names, read = [], []
+    for index, form in enumerate(written):
+        if not (isinstance(form, str) and form.lower().endswith(LAW_SUFFIXES)):
+            names.append(form)
+            continue
+        definition = load_law_form(_absolute(form, ("laws", "forms", index), located, folder))
+        names.append(definition.name)
+        read.append(definition.content())
+    if not read:
+        return laws
+    own = laws.get("definitions")
+    return {**laws, "forms": names, "definitions": [*(own if isinstance(own, list) else []), *read]}
+
+
 def _resolve_bytes(entry: dict[str, Any], key: str, path: tuple[str, ...], problems: list[Problem]) -> None:
     try:
         if key in entry:
@@ -134,7 +158,7 @@ def _resolve_model(model: str, path: tuple[str, ...], located: Located, folder: 
     return model
 
 
-def _absolute(written: str, path: tuple[str, ...], located: Located, folder: Path) -> Path:
+def _absolute(written: str, path: tuple[str | int, ...], located: Located, folder: Path) -> Path:
     start = Path.cwd() if located.place(path).startswith("--set") else folder
     return (start / Path(os.path.expandvars(written)).expanduser()).resolve()
 

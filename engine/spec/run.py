@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
+from engine.spec.law_form import LawForm
 from engine.spec.strict import Strict
 
 RUN_FORMAT = 2
@@ -346,6 +347,8 @@ class FitJob(Strict):
     starts: PositiveInt = 500
     bootstrap: NonNegativeInt = 200
     anchors: NonNegativeInt = 0
+    definitions: tuple[LawForm, ...] = ()
+    """Of the forms that are not in the registry."""
 
 
 class ImportedJob(Strict):

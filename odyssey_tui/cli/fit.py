@@ -44,7 +44,9 @@ OF_TABLE = ("mapped", "where", "holdout", "role", "delta", "seed", "level", "cro
 
 
 @click.command()
-@click.option("--form", "form", multiple=True, metavar="NAME", help="A law to fit; several: side by side.")
+@click.option(
+    "--form", "form", multiple=True, metavar="NAME|FILE", help="A law, or your own (.yaml); several: side by side."
+)
 @click.option("--forms", type=Items(str), help="Laws to fit, e.g. dcpt,zero_shot.")
 @click.option("--anchors", type=click.IntRange(min=0), help="Held-out points that join a second fit.")
 @click.option("--starts", type=click.IntRange(min=1), help="Starting points of the optimiser.")

@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from engine.laws.forms import find_form
 from engine.laws.points import Points
-from odyssey_tui.services.stored_laws import anchors_of
+from odyssey_tui.services.stored_laws import anchors_of, form_of_fit
 
 if TYPE_CHECKING:
     from store.queries.fits import FitPoint, FitRow
@@ -88,7 +87,7 @@ def open_lines(found: Sequence[OpenParameter]) -> tuple[str, ...]:
 
 def is_pretraining(fit: FitRow) -> bool:
     """Whether the form describes pretraining curves, which have no replay ratio to forecast along."""
-    return find_form(fit.form).describes_pretraining
+    return form_of_fit(fit).describes_pretraining
 
 
 def score_rows(fits: list[FitRow], chosen: FitRow) -> tuple[ScoreRow, ...]:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from engine.laws.errors import LawError
-from engine.laws.forms import find_form
 from odyssey_tui.services.stored_laws import distinct
+from odyssey_tui.services.table_fits import read_form
 
 if TYPE_CHECKING:
     from engine.spec.run import FitJob, RunSpec
@@ -28,7 +28,7 @@ DEFAULT_FORMS = (
 )
 PRETRAINING_FORMS = ("chinchilla", "gadre")
 """Where nothing was adapted: an imported table of pretrained models."""
-OPTIONS = ("forms", "fit_ptpp", "score_ptpp", "roles", "delta", "starts", "bootstrap", "anchors")
+OPTIONS = ("forms", "definitions", "fit_ptpp", "score_ptpp", "roles", "delta", "starts", "bootstrap", "anchors")
 
 
 @dataclass(frozen=True)
@@ -83,8 +83,7 @@ def make_spec(
     chosen = {key: value for key, value in options.items() if value is not None}
     job_fields = {**settings, **chosen, "domain": points[0].domain}
     job_fields |= hold_out(points, job_fields)
-    for form in job_fields["forms"]:
-        find_form(form)
+    job_fields |= define(job_fields["forms"], job_fields.get("definitions", ()))
     job = FitJob(**job_fields)
     key = content_key([RUN_FORMAT, job.kind, job.essence(), 0, needs], 8)
     name = f"fit-{job.domain}"
@@ -99,6 +98,17 @@ def make_spec(
         ),
         points,
     )
+
+
+def define(forms: Sequence[str], known: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """``forms`` by name and the ``definitions`` of those that are not in the registry.
+
+    A form may be a YAML file, or one of ``known`` definitions. Raises as ``read_form``.
+    """
+    definitions = {definition["name"]: definition for definition in known}
+    read = [read_form(form) if form not in definitions else definitions[form] for form in forms]
+    names = [form if isinstance(form, str) else form["name"] for form in read]
+    return {"forms": tuple(names), "definitions": tuple(form for form in read if not isinstance(form, str))}
 
 
 def read_basis(

@@ -11,7 +11,7 @@ import numpy as np
 from engine.laws.errors import LawError
 from engine.laws.forecast import Setting
 from engine.laws.forecast import forecast as predict_curve
-from engine.laws.forms import find_form
+from engine.laws.forms import form_of
 from engine.laws.law import Law
 from engine.laws.points import Points
 from odyssey_tui.services.fit_words import (
@@ -32,6 +32,7 @@ from odyssey_tui.services.stored_laws import (
     Family,
     anchors_of,
     distinct,
+    form_of_fit,
     held_out_error,
     near,
     read_family,
@@ -184,7 +185,7 @@ def forecast(
 def tell_pretraining(family: Family, role: str, x: Axis) -> Forecast:
     """What there is where nothing was adapted: scores, and the law with the lowest held-out error; no curve."""
     fits = sorted(family.of(role), key=held_out_error)
-    form = find_form(fits[0].form)
+    form = form_of_fit(fits[0])
     return Forecast(
         role,
         x,
@@ -203,7 +204,7 @@ def choose_fit(candidates: list[FitRow], form: str | None, anchors: bool) -> Fit
     """The fit of ``form`` (without: the one that predicts the held-out points best), with anchors or without."""
     named = [fit for fit in candidates if form is None or fit.form == form]
     if not named:
-        find_form(form or "")
+        form_of(form or "")
         known = ", ".join(dict.fromkeys(fit.form for fit in candidates))
         raise LawError(f"{form} has not been fitted to this loss.", f"Forms that have: {known}.")
     matching = [fit for fit in named if (anchors_of(fit) > 0) == anchors]

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from engine.laws.errors import LawError
-from engine.laws.forms import find_form
 from engine.laws.law import Law
 from engine.laws.planner import Cell, Goal, Limits, Stage
 from engine.laws.planner import Plan as Grid
@@ -23,6 +22,7 @@ from odyssey_tui.services.stored_laws import (
     NO_FITS,
     NO_FITS_HINT,
     distinct,
+    form_of_fit,
     held_out_error,
     near,
     read_family,
@@ -205,7 +205,7 @@ def best_law(
 ) -> tuple[Law, Points]:
     """The law of ``role`` with the lowest held-out error (``exact``: among those exact at D = 0), and its points."""
     fits = [fit for fit in family.of(role) if not is_pretraining(fit) and fit.scores.get("n")]
-    usable = [fit for fit in fits if find_form(fit.form).exact_at_zero] if exact else fits
+    usable = [fit for fit in fits if form_of_fit(fit).exact_at_zero] if exact else fits
     if not usable:
         exactly = " that is exact at D = 0" if exact else ""
         raise LawError(

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from engine.laws.errors import LawError
+from engine.laws.form import Form
+from engine.laws.forms import form_of
 from engine.laws.law import Law, law_from_record
 from engine.laws.points import Points, group_values
 
@@ -34,6 +36,11 @@ class Family:
     def of(self, role: str) -> list[FitRow]:
         """The fits of one role, without anchors first, in the order they were made."""
         return sorted((fit for fit in self.fits if fit.role == role), key=lambda fit: anchors_of(fit) > 0)
+
+
+def form_of_fit(fit: FitRow) -> Form:
+    """The form of a stored fit: of the registry, or as its user defined it."""
+    return form_of(fit.definition or fit.form)
 
 
 def read_family(con: Connection, domain: str | None, experiment: str | None) -> Family | None:
@@ -76,7 +83,7 @@ def read_law(con: Connection, fit: FitRow, qualities: Mapping[str, float]) -> tu
     stored = read_points(con, fit.fit_id)
     columns = as_points(stored, qualities)
     fitted = columns.select(np.isin(columns.split, ("fit", "anchor")))
-    law = law_from_record(fit.form, fit.role, fit.params, read_draws(con, fit.fit_id), fit.P0 or 1.0, fitted)
+    law = law_from_record(form_of_fit(fit), fit.role, fit.params, read_draws(con, fit.fit_id), fit.P0 or 1.0, fitted)
     return law, stored, columns
 
 

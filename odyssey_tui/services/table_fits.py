@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from engine.laws.errors import LawError
 from odyssey_tui.services.asking import Hear, ask
 from odyssey_tui.services.point_tables import LoadedPoints
 
@@ -38,14 +39,11 @@ def fit_table(
     cross_validate: FoldAxis | Literal["", "auto"] = "",
 ) -> dict[str, Any]:
     """What ``engine.laws.standalone.fit_all`` answers; errors and ``hear`` as of ``asking.ask``."""
-    from engine.laws.forms import find_form
     from engine.laws.request import FitRequest
 
-    for form in forms:
-        find_form(form)
     request = FitRequest(
         points.columns,
-        tuple(dict.fromkeys(forms)),
+        tuple(read_form(form) for form in dict.fromkeys(forms)),
         **vars(options),
         cross_validate=cross_validate,
         only_best=only_best,
@@ -58,6 +56,25 @@ def fit_table(
         noun="fit",
         killed_hint="Lower --starts or --bootstrap, or fit one form at a time.",
     )
+
+
+def read_form(name: str) -> str | dict[str, Any]:
+    """The name of a form of the registry, or the content of a form's YAML file.
+
+    Raises ConfigError for a file that cannot be read, and LawError for a form that is not there or makes no sense.
+    """
+    from engine.laws.forms import form_of
+    from engine.spec.load_law import SUFFIXES, load_law_form
+
+    if not name.lower().endswith(SUFFIXES):
+        form_of(name)
+        return name
+    definition = load_law_form(name)
+    try:
+        form_of(definition)
+    except LawError as error:
+        raise LawError(f"{name}: {error.message}", error.hint) from error
+    return definition.content()
 
 
 def rank(fits: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

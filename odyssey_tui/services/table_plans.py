@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from engine.laws.errors import LawError
-from engine.laws.forms import find_form
+from engine.laws.forms import form_of
 from engine.laws.law import Law
 from engine.laws.planner import Goal, Limits, Stage
 from odyssey_tui.services.asking import Hear
@@ -114,7 +114,7 @@ def choose(points: LoadedPoints, role: str, forms: Sequence[str], options: Table
 def law_of(fit: dict[str, Any]) -> Law:
     """A described fit, ready to predict."""
     return Law(
-        form=find_form(fit["form"]),
+        form=form_of(fit["definition"] or fit["form"]),
         role=fit["role"],
         params={parameter["name"]: parameter["value"] for parameter in fit["parameters"]},
         draws=np.array(fit["draws"], dtype=np.float64).reshape(-1, len(fit["parameters"])),

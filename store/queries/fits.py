@@ -40,6 +40,14 @@ class FitRow:
     identifiability: list[str] | None
     n_params_distinct: int | None
     code_version: str | None
+    definitions_json: str | None
+    """Forms of the user's own that the fit run knew."""
+
+    @cached_property
+    def definition(self) -> dict[str, Any] | None:
+        """The form as its user defined it; None for a form of the registry."""
+        found = json.loads(self.definitions_json) if self.definitions_json else []
+        return next((one for one in found if one["name"] == self.form), None)
 
     @cached_property
     def params(self) -> dict[str, float]:
@@ -73,7 +81,8 @@ class FitPoint:
 def list_fits(con: duckdb.DuckDBPyConnection, *, experiment: str | None = None) -> list[FitRow]:
     """All fits, or those of one experiment: by domain, role (target first) and form, the newest first."""
     query = """
-        SELECT f.*, r.experiment, f.params::VARCHAR AS params_json, f.scores::VARCHAR AS scores_json
+        SELECT f.*, r.experiment, f.params::VARCHAR AS params_json, f.scores::VARCHAR AS scores_json,
+               (r.spec->'$.job.definitions')::VARCHAR AS definitions_json
         FROM fits f LEFT JOIN runs r USING (run_id) WHERE $1 IS NULL OR r.experiment = $1
         ORDER BY r.experiment, f.domain, f.role DESC, f.form, f.t DESC, f.fit_id
     """

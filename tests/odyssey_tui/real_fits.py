@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from engine.jobs.fit import execute
 from engine.report import JobContext, Report
 from engine.spec.run import FitJob, RunSpec
@@ -13,10 +15,18 @@ from tests.support import synthetic_law as law
 FORMS = ("chinchilla", "dcpt", "ptpp_gated_floor", "zero_shot")
 
 
-def fit_for_real(workspace: Workspace, *, anchors: int = 0, forms: tuple[str, ...] = FORMS) -> str:
+def fit_for_real(
+    workspace: Workspace,
+    *,
+    anchors: int = 0,
+    forms: tuple[str, ...] = FORMS,
+    definitions: tuple[dict[str, Any], ...] = (),
+) -> str:
     """Fit the laws to the workspace's ``docs`` runs (full fine-tuning) and ingest them; returns the fit's run_id."""
+    own = tuple(definition["name"] for definition in definitions)
     job = FitJob(
-        forms=forms,
+        forms=(*forms, *own),
+        definitions=definitions,
         fit_ptpp=law.FIT_PTPP,
         score_ptpp=law.SCORE_PTPP,
         domain="docs",
@@ -27,7 +37,7 @@ def fit_for_real(workspace: Workspace, *, anchors: int = 0, forms: tuple[str, ..
     adapted = [run for run in workspace.run_ids() if run.startswith("adapt-docs") and "lora" not in run]
     bases = [run for run in workspace.run_ids() if run.startswith("pretrain")]
     spec = RunSpec(
-        run_id=f"fit-docs-real{anchors}",
+        run_id=f"fit-docs-real{anchors}{'-'.join(('', *own))}",
         name="fit-docs",
         experiment="demo",
         needs=(*bases, *adapted),

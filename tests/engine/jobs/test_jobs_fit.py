@@ -211,7 +211,12 @@ def test_shards_rebuild_the_law(sweep: Sweep) -> None:
     fitted = np.array([row["split"] == "fit" for row in rows])
     params = dict(sorted(event["params"].items()))  # the order of the keys does not matter
     law = law_from_record(
-        event["form"], "target", params, np.array(draws["params"].to_pylist()), event["P0"], table.select(fitted)
+        REGISTRY[event["form"]],
+        "target",
+        params,
+        np.array(draws["params"].to_pylist()),
+        event["P0"],
+        table.select(fitted),
     )
     np.testing.assert_allclose(law.predict(table), [row["predicted"] for row in rows], rtol=1e-9)
     assert law.draws.shape == (20, len(REGISTRY["ptpp_additive"].names))
@@ -250,6 +255,20 @@ def test_pretraining_forms_are_fitted_to_the_base_states(sweep: Sweep) -> None:
     (event,) = fits(events).values()
     assert event["scores"]["n"] == len(SIZES)
     assert event["scores"]["mae_rel_mean"] < 0.01
+
+
+def test_a_form_of_ones_own_is_fitted_like_the_others(sweep: Sweep) -> None:
+    own = {
+        "name": "mine",
+        "formula": "E + A*N**-alpha + F*(P*N)**-phi + B*r**eta*D**-beta + C/(r + eps)**gamma",
+        "parameters": {"eps": {"bounds": [1e-3, 1], "start": [0.01, 0.7]}},
+    }
+    events, _ = run_job(sweep, "fit-own", forms=("mine", "ptpp_additive"), roles=("target",), definitions=(own,))
+    found = fits(events)
+    assert found["target", "mine", 0]["objective"] == pytest.approx(
+        found["target", "ptpp_additive", 0]["objective"], rel=0.05, abs=1e-6
+    )
+    assert found["target", "mine", 0]["scores"]["mae_rel_mean"] < 2e-3
 
 
 def test_a_form_that_cannot_be_fitted_is_a_warning(sweep: Sweep) -> None:

@@ -64,6 +64,31 @@ def test_an_existing_base(load):
     assert experiment.adapt[0].adapt_tokens == (100,)
 
 
+def test_forms_of_ones_own_are_files_or_written_out(load, tmp_path):
+    (tmp_path / "mine.yaml").write_text(
+        "formula: E + A*N**-alpha + B*D**-beta\nparameters: {alpha: {bounds: [0, 1]}}\n"
+    )
+    other = "{name: other, formula: E + B*r*D**-beta}"
+    text = TEXT + f"laws: {{domain: law, forms: [dcpt, mine.yaml, other], definitions: [{other}]}}\n"
+    laws = load(text).laws
+    assert laws.forms == ("dcpt", "mine", "other")
+    assert {form.name: form.source for form in laws.definitions} == {
+        "mine": "your form, mine.yaml",
+        "other": "your form",
+    }
+    (job,) = [run.job for run in expand(load(text)).runs if run.job.kind == "fit"]
+    assert [form.name for form in job.definitions] == ["other", "mine"]
+    unused = TEXT + f"laws: {{domain: law, forms: dcpt, definitions: [{other}]}}\n"
+    plain = TEXT + "laws: {domain: law, forms: dcpt}\n"
+    fits = [[run.run_id for run in expand(load(one)).runs if run.job.kind == "fit"] for one in (unused, plain)]
+    assert fits[0] == fits[1]
+    (tmp_path / "mine.yaml").write_text("formula: E + A*N**-alpha\nbounds: 3\n")
+    with pytest.raises(ConfigError, match=r"mine.yaml:2: bounds is not a known key"):
+        load(text)
+    with pytest.raises(ConfigError, match=r"their.yaml: no such file"):
+        load(text.replace("mine.yaml", "their.yaml"))
+
+
 @pytest.mark.parametrize(
     ("old", "new", "line", "message", "hint"),
     [
@@ -165,6 +190,13 @@ def test_an_existing_base(load):
             "constant",
         ),
         ("name: voyage", "laws: {domain: law, forms: [dcp]}\nname: voyage", 1, "laws.forms = dcp is no law", "dcpt"),
+        (
+            "name: voyage",
+            "laws: {domain: law, forms: m, definitions: [{name: m, formula: E + A*N^-a}]}\nname: voyage",
+            1,
+            "laws.definitions.0 (m) is no law: formula, column 8: ^ is no power",
+            "N**-alpha",
+        ),
         ("name: voyage", "similarity: {measures: jds}\nname: voyage", 1, "= jds is no measure", "jsd"),
         ("name: voyage", "similarity: {embedders: sentense}\nname: voyage", 1, "similarity.embedders", "sentence"),
         ("name: voyage", "similarity: {sentence_model: x/y}\nname: voyage", 1, "has no embedder", "Add sentence"),

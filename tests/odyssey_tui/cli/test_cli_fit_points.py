@@ -87,6 +87,26 @@ def test_csv_has_every_score(table: Path, capsys: pytest.CaptureFixture[str]) ->
     assert rows[0].split(",")[2] == rows[1].split(",")[2] == "48"
 
 
+def test_a_form_of_ones_own_stands_beside_the_others(
+    table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(
+        "formula: E + A*N**-alpha + B*r**eta*D**-beta + C/(r + eps)**gamma\n"
+        "parameters: {eps: {bounds: [1e-3, 1], start: [0.01, 0.7], meaning: offset of the share}}\n"
+    )
+    arguments = ("--points", table, "--form", mine, "--form", "dcpt", "--holdout", "ptpp=64", *QUICK, "--json")
+    fits = {fit["form"]: fit for fit in json.loads(call(capsys, *arguments))["fits"]}
+    assert fits["mine"]["source"] == "your form, mine.yaml"
+    assert fits["mine"]["objective"] == pytest.approx(fits["dcpt"]["objective"], rel=1e-3)
+    assert fits["mine"]["scores"]["mape"] == pytest.approx(fits["dcpt"]["scores"]["mape"], rel=1e-2)
+    meanings = {parameter["name"]: parameter["meaning"] for parameter in fits["mine"]["parameters"]}
+    assert meanings["eps"] == "offset of the share"
+    mine.write_text("formula: E + A*N**-\n")
+    _, err = refuse(capsys, "--points", table, "--form", mine)
+    assert "mine.yaml: formula, column 10: cannot be read" in err
+
+
 def test_a_form_that_cannot_be_fitted_beside_one_that_can(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = call(capsys, "--points", table, "--form", "dcpt", "--form", "forgetting", "--holdout", "ptpp=64", *QUICK)
     assert "forgetting was not fitted: forgetting describes the base loss only" in " ".join(out.split())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from engine.laws.errors import LawError
@@ -9,6 +11,7 @@ from engine.spec.run import RunSpec
 from odyssey_tui.services.fitting import fit_again
 from odyssey_tui.services.forecast import forecast
 from store.workspace import Workspace
+from tests.odyssey_tui.real_fits import fit_for_real
 
 
 @pytest.fixture(autouse=True)
@@ -55,6 +58,33 @@ def test_unknown_domains_and_forms_are_refused_before_anything_is_queued(own_voy
     assert "docs" in error.value.hint
     with pytest.raises(LawError, match="no law form"):
         fit_again(own_voyage, forms=("dcptt",))
+
+
+def test_forms_of_ones_own_travel_with_the_fit(own_voyage: Workspace, tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("formula: E + A*N**-alpha + B*r**eta*D**-beta\n")
+    first = fit_again(own_voyage, forms=("dcpt", str(file)))
+    assert first.job.forms == ("dcpt", "mine")
+    assert [form.name for form in first.job.definitions] == ["mine"]
+    file.write_text("formula: E + A*N**-alpha + B*D**-beta\n")
+    assert fit_again(own_voyage, forms=("dcpt", str(file))).run_id != first.run_id
+    file.write_text("formula: E + A*N^alpha\n")
+    with pytest.raises(LawError, match=r"mine.yaml: formula, column 8"):
+        fit_again(own_voyage, forms=(str(file),))
+
+
+def test_a_stored_form_of_ones_own_is_drawn_scored_and_kept_for_the_next_fit(own_voyage: Workspace) -> None:
+    definition = {"name": "mine", "formula": "E + A*N**-alpha + F*(P*N)**-phi + B*(r + 0.01)**eta*D**-beta"}
+    fit_for_real(own_voyage, forms=("dcpt",), definitions=(definition,))
+    found = forecast(own_voyage, form="mine")
+    assert found.formula == definition["formula"]
+    assert found.source == "your form"
+    assert {row.form for row in found.scores} >= {"mine", "dcpt"}
+    assert len(found.tracks) == 3
+    assert all(low <= high for track in found.tracks for low, high in zip(track.low, track.high, strict=True))
+    again = fit_again(own_voyage, anchors=2)
+    assert [form.name for form in again.job.definitions] == ["mine"]
+    assert fit_again(own_voyage, forms=("dcpt",)).job.definitions == ()
 
 
 def test_newer_runs_make_a_forecast_stale(own_voyage: Workspace) -> None:
