@@ -19,7 +19,7 @@ from textual.timer import Timer
 
 from odyssey_tui.keymap import bindings
 from odyssey_tui.screens.base import OdysseyScreen, offered_actions
-from odyssey_tui.screens.registry import SCREENS
+from odyssey_tui.screens.registry import FURTHER, SCREENS
 from odyssey_tui.services.states import StateReader
 from odyssey_tui.settings import Settings
 from odyssey_tui.themes import THEMES
@@ -41,7 +41,7 @@ class OdysseyApp(App[None], inherit_bindings=False):
     CSS_PATH = "app.tcss"
     TITLE = "odyssey"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("app"), ("ctrl+c", "interrupt", "Interrupt")]
-    MODES: ClassVar[dict[str, Any]] = {entry.name: entry.create for entry in SCREENS}
+    MODES: ClassVar[dict[str, Any]] = {entry.name: entry.create for entry in (*SCREENS, *FURTHER)}
     DEFAULT_MODE = SCREENS[0].name
     HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [(0, "-narrow"), (110, "-wide")]
 
@@ -180,6 +180,9 @@ class OdysseyApp(App[None], inherit_bindings=False):
             yield SystemCommand(
                 action.label, action.help, lambda node=node, call=action.call: node.run_action(call, node)
             )
+        for entry in FURTHER:
+            if entry.name != base.SCOPE:
+                yield SystemCommand(entry.title, entry.help, lambda name=entry.name: self.action_go(name))
         yield SystemCommand("Theme", "dark or light", self.action_next_theme)
         yield SystemCommand("Screenshot", "save this screen as SVG in the current folder", self.save_screen)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from textual.binding import Binding
 
-from odyssey_tui.screens.registry import SCREENS
+from odyssey_tui.screens.registry import FURTHER, SCREENS
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ SCOPE_TITLES: Mapping[str, str] = {
     "screen": "On every screen",
     "table": "In tables",
     "chart": "In charts",
-    **{entry.name: entry.title for entry in SCREENS},
+    **{entry.name: entry.title for entry in (*SCREENS, *FURTHER)},
     "run": "Run",
     "welcome": "Welcome",
 }
@@ -125,6 +125,18 @@ ACTIONS: tuple[Action, ...] = (
     Action("similarity.unit", ("u",), "Unit", "nats per token, perplexity ratio, bits per byte"),
     Action("similarity.statistics", ("s",), "Statistics", "within groups, partial, by measure; or the domains"),
     Action("similarity.export", ("E",), "Export", "figure, table or everything as a file", footer=False),
+    Action("similarity.matrix", ("v",), "Matrix", "every adaptation on every text"),
+    Action("matrix.open", ("enter",), "Tokens", "which tokens carry ΔL of the cell under the cursor"),
+    Action("matrix.value", ("x",), "Value", "ΔL, loss, perplexity, ratio, zero-shot, bits per byte"),
+    Action("matrix.cell", ("c",), "Cell", "the next size, PTPP, method, replay, variant or budget"),
+    Action("matrix.choose", ("C",), "Choose", "any cell from a list", footer=False),
+    Action("matrix.order", ("o",), "Order", "by name, by ΔL, by similarity to the base text"),
+    Action("matrix.rows", ("b",), "Rows", "domains, or sizes, methods, variants, repairs, …"),
+    Action("matrix.interval", ("i",), "Interval", "bootstrap ΔL of the cell over documents"),
+    Action("matrix.filter", ("slash",), "Filter", "only states that pass: size=s and method=full", footer=False),
+    Action("matrix.experiment", ("e",), "Experiment", "one of them, or all", footer=False),
+    Action("matrix.export", ("E",), "Export", "heat map, table or everything as a file", footer=False),
+    Action("matrix.leave", ("escape",), "Back", "close the filter line, then to Similarity"),
     Action("compare.open", ("enter",), "Open", "the run of the row under the cursor"),
     Action("compare.tokens", ("t",), "Tokens", "which tokens carry ΔL of the row under the cursor"),
     Action("compare.chart", ("v",), "Chart", "curves, or learning and forgetting"),

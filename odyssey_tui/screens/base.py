@@ -160,6 +160,10 @@ class OdysseyScreen(Screen[None]):
         else:
             self.notify(one_line(message.error), severity="error", timeout=10)
 
+    async def action_matrix(self) -> None:
+        """The matrix of adaptations and texts."""
+        await self.odyssey.go("matrix")
+
     def action_reload(self) -> None:
         """``r``: read again."""
         self.reload()

@@ -36,3 +36,7 @@ SCREENS: tuple[Entry, ...] = (
     Entry("6", "tokens", "Tokens", "which tokens carry ΔL", "odyssey_tui.screens.tokens:TokensScreen"),
     Entry("7", "forecast", "Forecast", "laws, scores, plan", "odyssey_tui.screens.forecast:ForecastScreen"),
 )
+FURTHER: tuple[Entry, ...] = (
+    Entry("", "matrix", "Matrix", "ΔL of every adaptation on every text", "odyssey_tui.screens.matrix:MatrixScreen"),
+)
+"""Screens without a number: reached from others, and by the palette."""

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from odyssey_tui.services.matrix_cells import (
+    AXES,
+    ROWS,
     Cell,
     Choice,
     Key,
@@ -18,7 +20,7 @@ from odyssey_tui.services.matrix_cells import (
     rank_cells,
     varying_axes,
 )
-from odyssey_tui.services.matrix_missing import Gap, Planned, explain_gaps, find_blank_rows
+from odyssey_tui.services.matrix_missing import Gap, explain_gaps, find_blank_rows, tell_fewer_seeds
 from odyssey_tui.services.matrix_order import natural, order_columns, order_rows
 from odyssey_tui.services.matrix_values import VALUES, Score, Summary, Value, find_value, score_of, summarise
 from odyssey_tui.services.tokenizer_fair import Fairness, weigh
@@ -163,7 +165,11 @@ def assemble(
         entries,
         tuple(dict.fromkeys(zero_labels.values())),
         {(zero_labels[key], column.name): entry for (key, column), entry in body.zero_shot.items()},
-        notes=(*body.notes, *([fair.sentence] if fair.sentence else [])),
+        notes=(
+            *body.notes,
+            *tell_fewer_seeds(rows, {labels[key]: key for key in labels}, chosen, freed, source),
+            *([fair.sentence] if fair.sentence else []),
+        ),
         fair=fair,
     )
     rows, orders = order_rows(matrix, order, source.similarity)
@@ -175,6 +181,12 @@ def assemble(
         orders=orders,
     )
     return replace(ordered, gaps=explain_gaps(ordered, source, chosen, freed, {labels[key]: key for key in labels}))
+
+
+def list_axes(source: Source) -> tuple[str, ...]:
+    """What rows can be so that there are at least two, domains first; all of it where there is nothing yet."""
+    there = {name for name, axis in AXES.items() if len({axis.of(state) for state in source.states}) > 1}
+    return ("domain", *(name for name, freed in ROWS.items() if name != "domain" and there & set(freed)))
 
 
 def _varying(choices: Sequence[Choice]) -> tuple[str, ...]:
@@ -315,6 +327,3 @@ def _tell_others(others: Mapping[str, int]) -> tuple[str, ...]:
 def _tell_cuts(texts: Mapping[str, Sequence[ScoredState]]) -> tuple[str, ...]:
     cut = sorted(name for name, found in texts.items() if len({state.set_bytes for state in found}) > 1)
     return (f"Tokenizers cut these texts after different bytes: {', '.join(cut)}.",) if cut else ()
-
-
-__all__ = ["ZERO_SHOT", "Column", "Entry", "Gap", "Matrix", "Planned", "Row", "assemble"]

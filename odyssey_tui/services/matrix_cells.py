@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 Key = tuple[Any, ...]
 """Values of several axes."""
+PLAIN = "plain"
+"""What a run without a variant is called."""
 
 
 class Told(Protocol):
@@ -117,7 +119,7 @@ ROWS: Mapping[str, tuple[str, ...]] = {
 """What rows may be, and the axes that each frees."""
 PLAIN_WORDS: Mapping[str, Callable[[Any], str]] = {
     "domain": lambda v: v or "–",
-    "variant": lambda v: v or "plain",
+    "variant": lambda v: v or PLAIN,
     "newlines": lambda v: "stripped" if v == "strip" else "kept",
     "alpha": lambda v: "trained" if v is None else f"α {v:g}",
 }
@@ -234,6 +236,6 @@ def label_rows(
         ]
         # Beside others a plain value goes without saying.
         parts = [AXES[name].words(values[name]) for name in shown if name in plain] + parts
-        return ", ".join(part for part in parts if part) or "plain"
+        return ", ".join(part for part in parts if part) or PLAIN
 
     return {key: words(key) for key in keys}

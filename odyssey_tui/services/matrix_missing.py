@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from odyssey_tui.services.matrix_cells import AXES, Cell, Key, tell, told_key
 
 if TYPE_CHECKING:
-    from odyssey_tui.services.matrix import Matrix
+    from odyssey_tui.services.matrix import Matrix, Row
     from odyssey_tui.services.matrix_source import Source
     from store.queries.runs import RunRow
 
@@ -100,20 +100,46 @@ def explain_gaps(
     matrix: Matrix, source: Source, cell: Cell, freed: Sequence[str], keys: Mapping[str, Key]
 ) -> tuple[Gap, ...]:
     """Every blank cell under its reason, the commonest reason first."""
-    runs: dict[Key, list[Planned]] = defaultdict(list)
-    told = [name for name in freed if AXES[name].planned]
-    for run in source.planned:
-        if cell.admits(run):
-            runs[told_key(run, told)].append(run)
+    runs = runs_by_row(source, cell, freed)
     reasons: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for row in matrix.rows:
-        key = dict(zip(freed, keys[row.label], strict=True))
-        own = runs[tell(tuple(key[name] for name in told), told)]
+        own = runs.get(row_of(keys[row.label], freed), [])
         for column in matrix.columns:
             if matrix.summary(row.label, column.name) is None:
                 reasons[explain(matrix, row.label, column.name, own, source)].append((row.label, column.name))
     gaps = [Gap(reason, tuple(places)) for reason, places in reasons.items()]
     return tuple(sorted(gaps, key=lambda gap: -len(gap.places)))
+
+
+def runs_by_row(source: Source, cell: Cell, freed: Sequence[str]) -> dict[Key, list[Planned]]:
+    """The runs of a cell by what they know of their row."""
+    told = [name for name in freed if AXES[name].planned]
+    runs: dict[Key, list[Planned]] = defaultdict(list)
+    for run in source.planned:
+        if cell.admits(run):
+            runs[told_key(run, told)].append(run)
+    return dict(runs)
+
+
+def row_of(key: Key, freed: Sequence[str]) -> Key:
+    """What runs know of a row."""
+    told = [(name, value) for name, value in zip(freed, key, strict=True) if AXES[name].planned]
+    return tell(tuple(value for _, value in told), [name for name, _ in told])
+
+
+def tell_fewer_seeds(
+    rows: Sequence[Row], keys: Mapping[str, Key], cell: Cell, freed: Sequence[str], source: Source
+) -> list[str]:
+    """Which rows rest on fewer seeds than others, and what has become of those that are missing."""
+    most = max((row.n_seeds for row in rows), default=0)
+    runs = runs_by_row(source, cell, freed)
+    told = []
+    for row in rows:
+        if 0 < row.n_seeds < most:
+            undone = [run for run in runs.get(row_of(keys[row.label], freed), []) if run.state != "done"]
+            why = "; ".join(f"{run.name} is {run.state}" for run in undone[:2])
+            told.append(f"{row.label}: {row.n_seeds} of {most} seeds{f' ({why})' if why else ''}.")
+    return told
 
 
 def explain(matrix: Matrix, row: str, column: str, runs: Sequence[Planned], source: Source) -> str:

@@ -6,10 +6,14 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from odyssey_tui.services.matrix_cells import PLAIN
+from odyssey_tui.services.matrix_values import VALUES
+
 if TYPE_CHECKING:
     from odyssey_tui.services.matrix import Column, Matrix, Row
 
 ORDERS = ("name", "delta", "similarity")
+ORDER_WORDS = {"delta": "ordered by ΔL", "similarity": "ordered by similarity"}
 
 
 def order_rows(matrix: Matrix, order: str, similarity: Mapping[str, float]) -> tuple[list[Row], tuple[str, ...]]:
@@ -18,9 +22,9 @@ def order_rows(matrix: Matrix, order: str, similarity: Mapping[str, float]) -> t
     orders = ["name", "delta"]
     if any(row.domain in similarity for row in matrix.rows):
         orders.append("similarity")
-    rows = sorted(matrix.rows, key=lambda row: natural(row.label))
+    rows = sorted(matrix.rows, key=lambda row: (row.label != PLAIN, natural(row.label)))
     if order == "delta":
-        rows.sort(key=lambda row: own_value(matrix, row))
+        rows.sort(key=lambda row: own_change(matrix, row))
     elif order == "similarity" and order in orders:
         rows.sort(key=lambda row: -similarity.get(row.domain or "", -math.inf))
     return rows, tuple(orders)
@@ -38,10 +42,11 @@ def order_columns(columns: Sequence[Column], rows: Sequence[Row]) -> list[Column
     return sorted(columns, key=key)
 
 
-def own_value(matrix: Matrix, row: Row) -> float:
-    """What happened to the row's own text; infinite where that is not known."""
-    owned = [column.name for column in matrix.columns if (one := matrix.entry(row.label, column.name)) and one.own]
-    found = [summary.mean for name in owned if (summary := matrix.summary(row.label, name)) is not None]
+def own_change(matrix: Matrix, row: Row) -> float:
+    """What adaptation did to the row's own text; infinite where that is not known."""
+    change = VALUES["delta" if matrix.fair is None or matrix.fair.per_token else "delta-bits"]
+    entries = (matrix.entry(row.label, column.name) for column in matrix.columns)
+    found = [summary.mean for one in entries if one and one.own and (summary := one.summary(change)) is not None]
     return found[0] if found else math.inf
 
 

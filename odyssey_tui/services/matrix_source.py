@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from engine.launch.experiments import read_launches
 from odyssey_tui.services.filter import Filter, parse_filter
+from odyssey_tui.services.matrix_cells import PLAIN
 from odyssey_tui.services.matrix_missing import OTHER_DOMAINS, Planned
 from odyssey_tui.services.scatter_views import View, average, preference
 from store.errors import ConfigError
@@ -101,10 +103,6 @@ def read_source(workspace: Workspace, experiment: str | None = None, where: Filt
     )
 
 
-PLAIN = "plain"
-"""What ``variant`` is called where there is none."""
-
-
 def narrow(source: Source, **asked: Any) -> Source:
     """Only states that have the properties asked for (None: any); says what there is where none has."""
     wanted = {name: value for name, value in asked.items() if value is not None}
@@ -139,10 +137,13 @@ def spell(value: Any) -> str:
     return PLAIN if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
+def list_experiments(workspace: Workspace) -> tuple[str, ...]:
+    """Names of the experiments that were launched, the newest first."""
+    return tuple(dict.fromkeys(launched.name for launched in read_launches(workspace)))
+
+
 def runs_of(workspace: Workspace, experiment: str, others: set[str | None]) -> frozenset[str]:
     """The runs that an experiment asked for, as launched; ConfigError naming the nearest for one that there is not."""
-    from engine.launch.experiments import read_launches
-
     launches = read_launches(workspace)
     known = sorted({launched.name for launched in launches} | {name for name in others if name})
     if experiment not in known:
