@@ -92,14 +92,14 @@ def test_a_form_of_ones_own_stands_beside_the_others(
 ) -> None:
     mine = tmp_path / "mine.yaml"
     mine.write_text(
-        "formula: E + A*N**-alpha + B*r**eta*D**-beta + C/(r + eps)**gamma\n"
+        "formula: E + A*N**-alpha + F*(P*N)**-phi + B*r**eta*D**-beta + C/(r + eps)**gamma\n"
         "parameters: {eps: {bounds: [1e-3, 1], start: [0.01, 0.7], meaning: offset of the share}}\n"
     )
-    arguments = ("--points", table, "--form", mine, "--form", "dcpt", "--holdout", "ptpp=64", *QUICK, "--json")
+    arguments = ("--points", table, "--form", mine, "--form", "ptpp_additive", "--holdout", "ptpp=64", *QUICK, "--json")
     fits = {fit["form"]: fit for fit in json.loads(call(capsys, *arguments))["fits"]}
     assert fits["mine"]["source"] == "your form, mine.yaml"
-    assert fits["mine"]["objective"] == pytest.approx(fits["dcpt"]["objective"], rel=1e-3)
-    assert fits["mine"]["scores"]["mape"] == pytest.approx(fits["dcpt"]["scores"]["mape"], rel=1e-2)
+    assert fits["mine"]["objective"] == pytest.approx(fits["ptpp_additive"]["objective"], rel=1e-2)
+    assert fits["mine"]["scores"]["mape"] < 0.2
     meanings = {parameter["name"]: parameter["meaning"] for parameter in fits["mine"]["parameters"]}
     assert meanings["eps"] == "offset of the share"
     mine.write_text("formula: E + A*N**-\n")
