@@ -132,7 +132,9 @@ class SimilarityScreen(OdysseyScreen):
             "open": 2 * len(found.points) if found is not None else 0,
             "measure": len(measures(found.agreement)) if found is not None else 0,
             "embedder": len(embedders(found)) if found is not None else 0,
-            "model": len(found.models) if found is not None and not found.pooled else 0,
+            "model": len({model.cell for model in (*found.models, *found.shown)})
+            if found is not None and not found.pooled
+            else 0,
             "choose": len(found.cells) if found is not None else 0,
             "pool": len(found.models) if found is not None else 0,
             "group": len(found.groups) if found is not None else 0,

@@ -194,5 +194,6 @@ def tell_texts(cells: Mapping[Cell, Runs], text_of: Mapping[str, object]) -> Ite
             texts[domain].add(text_of.get(found[0].eval_set_id or "", found[0].eval_set_id))
     several = sorted(domain for domain, seen in texts.items() if len(seen) > 1)
     if several:
-        named = ", ".join(several[:4]) + (f" and {len(several) - 4} more" if len(several) > 4 else "")
+        more = f" and {len(several) - 4} more" if len(several) > 4 else ""
+        named = f"{', '.join(several[:4])}{more}"
         yield f"The models were scored on different texts of {named}: their changes need not agree there."

@@ -115,12 +115,18 @@ def tell_left_out(selection: Selection) -> str:
     return f"{left} more models have fewer domains and are left out." if left else ""
 
 
+def list_some(names: Sequence[str], most: int = 4) -> str:
+    """``a, b, c, d and 3 more``."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return f"{', '.join(names[:most])}{more}"
+
+
 def explain_missing(domains: Sequence[str], runs: Mapping[Cell, Runs], shown: Sequence[Model]) -> tuple[str, ...]:
     """Which domains no model shown was adapted to, and how many pairs of model and domain are lacking besides."""
     held = [found.by_domain.keys() | found.left_out.keys() for found in runs.values()]
     nowhere = [domain for domain in domains if not any(domain in there for there in held)]
     lacking = sum(len(set(domains) - there) for there in held) - len(nowhere) * len(held)
-    lines = [f"{domain}: not adapted to in this cell" for domain in nowhere]
+    lines = [f"not adapted to in this cell: {list_some(nowhere)}"] if nowhere else []
     if lacking:
         lines.append(f"{lacking} of {len(shown) * (len(domains) - len(nowhere))} pairs of model and domain are missing")
     return tuple(lines)

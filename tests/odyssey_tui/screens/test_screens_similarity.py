@@ -67,6 +67,19 @@ async def test_a_model_is_chosen_from_a_list(study: Workspace) -> None:
         assert title(screen).endswith("size s")
 
 
+async def test_the_next_model_leads_back_from_one_with_few_domains(voyage: Workspace) -> None:
+    async with OdysseyApp(voyage).run_test(size=(120, 40)) as pilot:
+        screen = await open_screen(pilot)
+        begin = title(screen)
+        await press(pilot, "M")
+        await press(pilot, "G", "j", "j", "j", "enter")
+        assert len(screen._scatter.points) == 1
+        assert words(screen, "#finding") == "no correlation: 1 domain, three are the fewest"
+        assert "not adapted to in this cell" in words(screen, "#basis")
+        await press(pilot, "n")
+        assert title(screen) == begin
+
+
 async def test_groups_are_told_apart_or_not(study: Workspace) -> None:
     async with OdysseyApp(study).run_test(size=(120, 40)) as pilot:
         screen = await open_screen(pilot)

@@ -133,7 +133,7 @@ def test_the_cell_is_the_one_most_domains_share() -> None:
     assert [p.domain for p in only.points] == ["code"]
     assert only.cell.atpp == 8.0
     assert "no correlation: 1 domain" in only.sentence
-    assert "law: not adapted to in this cell" in only.missing
+    assert only.missing == ("not adapted to in this cell: ads, bio, docs, law and 2 more",)
 
 
 def test_budgets_that_differ_by_a_sequence_are_one_cell() -> None:
@@ -233,3 +233,39 @@ def test_figure_names_points_and_says_which_way_is_closer() -> None:
 def test_snapshots_compare_by_content() -> None:
     assert assemble(POINTS, ROWS, Wanted()) == assemble(POINTS, ROWS, Wanted())
     assert assemble(POINTS, ROWS, Wanted()) != assemble(POINTS[:-1], ROWS, Wanted())
+
+
+@dataclass(frozen=True)
+class Imported(Adapted):
+    """A point of an imported table: there are no evaluations."""
+
+    evaluation_id = None
+    zero_shot_evaluation_id = None
+
+
+def test_imported_points_have_no_ledger_and_no_bits() -> None:
+    points = [Imported(domain, delta) for domain, delta in zip(DOMAINS, DELTAS, strict=True)]
+    result = assemble(points, ROWS, Wanted())
+    assert result.pearson.r == assemble(POINTS, ROWS, Wanted()).pearson.r
+    assert {(point.evaluation_before, point.evaluation_after) for point in result.points} == {(None, None)}
+    bits = assemble(points, ROWS, Wanted(), unit="bits")
+    assert bits.points == ()
+    assert bits.sentence == "No domain has both a place and a change of loss here."
+    assert "how many bytes were scored is not recorded" in bits.hint
+    assert bits.units == ("nats", "ratio", "bits")
+
+
+def test_models_that_share_no_domain_are_pooled_all_the_same() -> None:
+    """Two models on disjoint domains: each has its mean, and the pairs that are missing are counted."""
+    other = [replace(p, size="m", n_params=4000) for p in POINTS[:3]]
+    result = assemble([*POINTS[3:], *other], ROWS, Wanted(), pooled=True)
+    assert len(result.shown) == 2
+    assert len(result.points) == 7
+    assert result.pearson.n == 7
+    assert "7 of 14 pairs of model and domain are missing" in result.missing
+
+
+def test_models_scored_on_different_texts_say_so() -> None:
+    other = [replace(p, size="m", n_params=4000, eval_set_id="elsewhere") for p in POINTS]
+    notes = assemble([*POINTS, *other], ROWS, Wanted(), pooled=True).notes
+    assert any("different texts of ads, bio, code, docs and 3 more" in note for note in notes)
