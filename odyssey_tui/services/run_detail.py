@@ -83,6 +83,9 @@ def read_detail(workspace: Workspace, run_id: str, *, log_lines: int) -> RunDeta
     facts = list(describe_spec(_essence(spec)))
     if mixture is not None and mixture.replay_realised is not None:
         facts.insert(0, f"replay realised: {mixture.replay_realised:.4f} of {mixture.sequences} sequences")
+    if mixture is not None and mixture.target_epochs:
+        of_base = f", {mixture.replay_epochs:.3g} of the base text" if mixture.replay_epochs else ""
+        facts.insert(0, f"epochs read: {mixture.target_epochs:.3g} of the domain{of_base}")
     attempt = workspace.run(run_id).latest_attempt()
     return RunDetail(
         row=as_row(run),

@@ -50,6 +50,9 @@ def test_show_tells_before_and_after(voyage, capsys) -> None:
     assert "✓ done" in out
     assert "PPL before" in out
     assert "job.replay_ratio: 0.0" in out
+    asked = "SELECT max(target_epochs) AS epochs FROM mixtures WHERE run_id LIKE 'adapt-docs-r0-p5-s-%'"
+    (row,) = json.loads(call(capsys, voyage, "sql", asked, "--json")[0])
+    assert f"epochs read: {row['epochs']:.3g} of the domain\n" in out
     found = json.loads(call(capsys, voyage, "show", "adapt-docs-r0-p5-s", "--json")[0])
     line = next(line for line in found["evaluations"] if line["state"] == "atpp4" and line["role"] == "target")
     assert abs(line["loss"] - line["before"] - line["delta"]) < 1e-9
