@@ -17,6 +17,7 @@ from odyssey_tui.services.scatter_units import NATS, UNITS
 from odyssey_tui.services.similarity import scatter
 from odyssey_tui.services.similarity_figure import draw_scatter
 from odyssey_tui.services.similarity_record import record, table_columns, table_row
+from store.errors import DataError
 
 ANY = "any"
 
@@ -94,6 +95,8 @@ def write_figure(found: Scatter, target: Path) -> None:
     """The figure as a file; says where."""
     from odyssey_tui.services.figure_export import save_figure
 
+    if not found.points:
+        raise DataError(f"no figure was written. {found.sentence}", found.hint)
     click.echo(f"wrote {save_figure(draw_scatter(found, grouped=bool(found.groups)), target)}", err=True)
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING
 
 from odyssey_tui.services.scatter import Model
@@ -19,6 +19,8 @@ from odyssey_tui.services.scatter_cells import (
     name_cells,
     order_of,
 )
+from store.errors import DataError
+from store.names import suggest
 
 if TYPE_CHECKING:
     from odyssey_tui.services.scatter_points import Runs
@@ -27,6 +29,13 @@ if TYPE_CHECKING:
 
 MOST_POOLED = 12
 """Models drawn together; of more, those with the most domains."""
+PROPERTY_NAMES: Mapping[str, str] = {
+    "replay_ratio": "replay ratio",
+    "ptpp": "PTPP",
+    "atpp": "ATPP",
+    "lr": "learning rate",
+}
+"""How people call a property, where it is not its own name."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +69,7 @@ def select(
     pooled: bool = False,
     around: Surroundings | None = None,
 ) -> Selection:
-    """The models of these adapted states, and those to look at."""
+    """The models of these adapted states, and those to look at; DataError for properties that none of them has."""
     if not rows:
         return Selection(
             reason="No similarity has been computed in this workspace.",
@@ -90,17 +99,32 @@ def select(
     cells = group_by_cell(known, around)
     models = list_models(cells, domains, wanted)
     if not models:
-        there = sorted({cell.text for cell in cells})
-        more = f"; and {len(there) - 6} more" if len(there) > 6 else ""
-        return Selection(
-            domains,
-            reason="No adapted state has the properties asked for.",
-            hint="There are: " + "; ".join(there[:6]) + more,
-        )
+        raise refuse(cells, wanted)
     chosen = choose_cell(cells, domains, wanted)
     most = sorted(models, key=lambda cell: -coverage(cells[cell], domains))[:MOST_POOLED]
     shown = tuple(cell for cell in models if cell in most) if pooled else (chosen or models[0],)
     return Selection(domains, cells, models, shown, around)
+
+
+def refuse(cells: Collection[Cell], wanted: Wanted) -> DataError:
+    """What is wrong with the properties asked for, with the nearest there are."""
+    asked = {item.name: getattr(wanted, item.name) for item in fields(wanted) if item.name != "cell"}
+    for name, value in asked.items():
+        if value is None or any(Wanted(**{name: value}).admits(cell) for cell in cells):
+            continue
+        known = sorted({spell(getattr(cell, name)) for cell in cells if getattr(cell, name) is not None})
+        there = f"There are: {list_some(known, 8)}." if known else "No run here has any."
+        hint = suggest(spell(value), known, "") if isinstance(value, str) else ""
+        return DataError(
+            f"no adapted state has {PROPERTY_NAMES.get(name, name)} {spell(value)}", f"{hint} {there}".strip()
+        )
+    there = sorted({cell.text for cell in cells})
+    return DataError("no adapted state has all the properties asked for", f"There are: {'; '.join(there[:6])}.")
+
+
+def spell(value: float | str) -> str:
+    """A property as it is asked for."""
+    return value if isinstance(value, str) else f"{value:g}"
 
 
 def describe(selection: Selection, cells: Sequence[Cell]) -> tuple[Model, ...]:

@@ -39,8 +39,8 @@ def scatter(
     """Read the workspace and place every domain that has both a similarity and an adapted state.
 
     What is not asked for is chosen: the view by preference, the model as the one that most domains share. ``groups``
-    are written as NAME=domain,domain. Raises DataError for a measure or embedder that no run has computed, ConfigError
-    for groups that cannot be.
+    are written as NAME=domain,domain. Raises DataError for a measure or embedder that no run has computed and for
+    properties that no state has, ConfigError for groups and experiments that cannot be.
     """
     from store.database import lease
     from store.ingest import ingest
@@ -51,12 +51,24 @@ def scatter(
     ingest(workspace)
     with lease(workspace) as connection:
         rows = similarities(connection)
-        points = adaptation_points(connection, experiment=experiment, role="target")
+        points = of_experiment(workspace, adaptation_points(connection, role="target"), experiment)
         selection = select(points, rows, wanted, pooled=look.pooled, around=read_surroundings(connection))
         facts, sources = read_facts(connection, selection.points)
     given = parse_groups(groups, selection.domains or tuple(dict.fromkeys(row.domain for row in rows)))
     found = given if given.of else find_groups(workspace, selection.domains, sources, experiment)
     return assemble(selection, rows, look, facts=replace(facts, groups=found))
+
+
+def of_experiment(
+    workspace: Workspace, points: Sequence[AdaptationPoint], experiment: str | None
+) -> Sequence[AdaptationPoint]:
+    """The points of the runs that an experiment asked for, whoever asked first; ConfigError for one there is not."""
+    if experiment is None:
+        return points
+    from odyssey_tui.services.matrix_source import runs_of
+
+    runs = runs_of(workspace, experiment, {point.experiment for point in points})
+    return [point for point in points if point.experiment == experiment or point.owner in runs]
 
 
 def read_surroundings(con: Connection) -> Surroundings:

@@ -92,6 +92,8 @@ def test_the_figure_is_written_beside_what_is_printed(study: Workspace, tmp_path
         (("--group", "A=wiki00", "--group", "B=wiki00"), 2, "wiki00 is in the group A, too"),
         (("--measure", "frechet"), 4, "no similarity by 'frechet'"),
         (("--unit", "furlongs"), 2, "furlongs"),
+        (("--size", "xl"), 4, "no adapted state has size xl"),
+        (("--experiment", "odysey"), 2, "Did you mean 'odyssey'?"),
     ],
 )
 def test_mistakes_say_what_is_wrong(study: Workspace, capsys, arguments, status, words) -> None:
@@ -106,8 +108,7 @@ def test_a_misspelt_domain_of_a_group_gets_the_nearest_name(study: Workspace, ca
     assert "wiki01" in capsys.readouterr().err
 
 
-def test_nothing_with_these_properties(study: Workspace, capsys) -> None:
-    assert call(study, "--size", "xl") == 0
-    out = capsys.readouterr().out
-    assert "No adapted state has the properties asked for." in out
-    assert "size s, PTPP 16, replay 0, ATPP 4, full" in " ".join(out.split())
+def test_a_figure_of_nothing_is_not_written(empty: Workspace, tmp_path: Path, capsys) -> None:
+    assert call(empty, "--svg", str(tmp_path / "a.svg")) == 4
+    assert "No similarity has been computed" in capsys.readouterr().err
+    assert not (tmp_path / "a.svg").exists()

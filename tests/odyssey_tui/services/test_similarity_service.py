@@ -36,10 +36,11 @@ class Adapted:
     variant: str | None = None
     newlines: str = "keep"
     base_model_id: str = "base@ptpp16"
+    diverged: bool = False
 
     @property
-    def loss(self) -> float:
-        return self.zero_shot_loss + (self.delta or 0.0)
+    def loss(self) -> float | None:
+        return None if self.diverged else self.zero_shot_loss + (self.delta or 0.0)
 
     @property
     def run_id(self) -> str:
@@ -199,7 +200,7 @@ def test_unknown_measure_names_what_there_is() -> None:
         (POINTS, [], Wanted(), "No similarity has been computed"),
         ([], ROWS, Wanted(), "no domain has been adapted"),
         ([Adapted("ads", None)], ROWS, Wanted(), "no evaluation on the same text"),
-        (POINTS, ROWS, Wanted(ptpp=99.0), "No adapted state has the properties"),
+        ([Adapted("ads", None, diverged=True)], ROWS, Wanted(), "no loss is finite"),
     ],
 )
 def test_nothing_to_show_says_why_and_what_to_do(points, rows, wanted, reason) -> None:
@@ -208,6 +209,22 @@ def test_nothing_to_show_says_why_and_what_to_do(points, rows, wanted, reason) -
     assert reason in result.sentence
     assert result.hint
     assert draw_scatter(result).is_empty
+
+
+@pytest.mark.parametrize(
+    ("wanted", "words", "hint"),
+    [
+        (Wanted(ptpp=99.0), "no adapted state has PTPP 99", "There are: 16."),
+        (Wanted(size="sm"), "no adapted state has size sm", "Did you mean 's'? There are: m, s."),
+        (Wanted(variant="kl"), "no adapted state has variant kl", "No run here has any."),
+        (Wanted(size="m", method="lora"), "no adapted state has all the properties", "size s, PTPP 16"),
+    ],
+)
+def test_properties_that_no_state_has_are_refused_with_those_there_are(wanted, words, hint) -> None:
+    points = [*POINTS, replace(POINTS[0], size="m"), replace(POINTS[1], method="lora")]
+    with pytest.raises(DataError, match=words) as caught:
+        assemble(points, ROWS, wanted)
+    assert hint in caught.value.hint
 
 
 def test_influence_names_the_domain_that_carries_the_correlation() -> None:
