@@ -28,10 +28,10 @@ from store.errors import ConfigError
 
 if TYPE_CHECKING:
     from odyssey_tui.services.matrix_source import Source
-    from store.queries.scored_states import ScoredState
+    from odyssey_tui.services.matrix_state import State
 
 ZERO_SHOT = "zero-shot"
-BASE_AXES = ("size", "ptpp", "tokenizer")
+BASE_AXES = ("size", "ptpp", "tokenizer", "base")
 """What a base state depends on."""
 
 
@@ -208,12 +208,12 @@ class _Body:
     notes: tuple[str, ...]
 
     @classmethod
-    def of(cls, states: Sequence[ScoredState], freed: Sequence[str], source: Source) -> _Body:
+    def of(cls, states: Sequence[State], freed: Sequence[str], source: Source) -> _Body:
         kept, repeated = one_run_a_seed(states, freed)
         texts, others = one_text_a_name(kept, several_tokenizers=len({state.tokenizer_id for state in kept}) > 1)
         columns = {name: Column(name, any(state.role == "base" for state in found)) for name, found in texts.items()}
-        scores: dict[tuple[Key, Column], list[ScoredState]] = defaultdict(list)
-        zero_shot: dict[tuple[Key, Column], dict[str, ScoredState]] = defaultdict(dict)
+        scores: dict[tuple[Key, Column], list[State]] = defaultdict(list)
+        zero_shot: dict[tuple[Key, Column], dict[str, State]] = defaultdict(dict)
         zero_axes = [name for name in freed if name in BASE_AXES]
         for name, found in texts.items():
             for state in sorted(found, key=lambda one: (one.seed or 0, one.run_id)):
@@ -259,12 +259,12 @@ def label_zero_rows(keys: Sequence[Key], axes: Sequence[str], tokenizers: Mappin
     return {key: f"{ZERO_SHOT}, {label}" for key, label in sorted(labels.items(), key=lambda one: natural(one[1]))}
 
 
-def is_own(state: ScoredState) -> bool:
+def is_own(state: State) -> bool:
     """Whether a state was scored on the text it was adapted to."""
     return state.role == "target" or state.eval_set == state.domain
 
 
-def before_of(state: ScoredState) -> Score:
+def before_of(state: State) -> Score:
     """The base state's own score: nothing has changed."""
     score = score_of(state)
     return replace(
@@ -276,7 +276,7 @@ def before_of(state: ScoredState) -> Score:
     )
 
 
-def one_run_a_seed(states: Sequence[ScoredState], freed: Sequence[str]) -> tuple[list[ScoredState], tuple[str, ...]]:
+def one_run_a_seed(states: Sequence[State], freed: Sequence[str]) -> tuple[list[State], tuple[str, ...]]:
     """Of several runs with one row and seed the newest; and the others: they differ in what has no axis here."""
     newest: dict[tuple[Key, int | None], tuple[float, str]] = {}
     for state in states:
@@ -287,19 +287,19 @@ def one_run_a_seed(states: Sequence[ScoredState], freed: Sequence[str]) -> tuple
 
 
 def one_text_a_name(
-    states: Sequence[ScoredState], *, several_tokenizers: bool = False
-) -> tuple[dict[str, list[ScoredState]], dict[str, int]]:
+    states: Sequence[State], *, several_tokenizers: bool = False
+) -> tuple[dict[str, list[State]], dict[str, int]]:
     """The states by the name of the set, all on the commonest text of that name; how many are on others.
 
     Tokenizers cut a text after different bytes, so that with several of them the whole text decides.
     """
 
-    def text_of(state: ScoredState) -> Key:
+    def text_of(state: State) -> Key:
         if state.fingerprint is None:
             return (state.eval_set_id,)
         return state.split, state.fingerprint, None if several_tokenizers else state.set_bytes
 
-    by_name: dict[str, list[ScoredState]] = defaultdict(list)
+    by_name: dict[str, list[State]] = defaultdict(list)
     for state in states:
         by_name[state.eval_set].append(state)
     texts, others = {}, {}
@@ -324,6 +324,6 @@ def _tell_others(others: Mapping[str, int]) -> tuple[str, ...]:
     )
 
 
-def _tell_cuts(texts: Mapping[str, Sequence[ScoredState]]) -> tuple[str, ...]:
+def _tell_cuts(texts: Mapping[str, Sequence[State]]) -> tuple[str, ...]:
     cut = sorted(name for name, found in texts.items() if len({state.set_bytes for state in found}) > 1)
     return (f"Tokenizers cut these texts after different bytes: {', '.join(cut)}.",) if cut else ()

@@ -16,7 +16,7 @@ from store.errors import ConfigError
 from store.names import suggest
 
 if TYPE_CHECKING:
-    from store.queries.scored_states import ScoredState
+    from odyssey_tui.services.matrix_state import State
 
 Key = tuple[Any, ...]
 """Values of several axes."""
@@ -46,7 +46,7 @@ class Axis:
     """Whether a run has it before it has a state."""
 
 
-def _size(state: ScoredState) -> Key:
+def _size(state: State) -> Key:
     return state.size, state.n_params
 
 
@@ -62,6 +62,15 @@ def _method_words(value: Key) -> str:
 
 def _number(words: str) -> Callable[[float | None], str]:
     return lambda value: "" if value is None else f"{words} {value:g}"
+
+
+def _details_words(value: Key) -> str:
+    return ", ".join(f"{key} {text}" for key, text in value)
+
+
+def _base_words(value: Key) -> str:
+    name, details = value
+    return ", ".join(part for part in (f"from {name}" if name else "", _details_words(details)) if part)
 
 
 def _scheme_words(value: str) -> str:
@@ -95,26 +104,29 @@ AXES: Mapping[str, Axis] = {
         Axis(
             "tokenizer", lambda s: s.tokenizer_id, lambda v: f"tokenizer {v}" if v else "", lambda v: 0, planned=False
         ),
+        Axis("base", lambda s: s.base, _base_words, lambda v: 0, planned=False),
+        Axis("recipe", lambda s: s.recipe, _details_words, lambda v: 0),
         Axis("scheme", lambda s: s.scheme_json, _scheme_words, lambda v: 0, planned=False),
     )
 }
 RANKED = ("atpp", "size", "ptpp", "replay_ratio", "method", "variant", "newlines", "alpha")
 """In which order ties between cells are decided: more adaptation, the larger model, more pretraining, the plainer."""
-SELDOM = ("tokenizer", "scheme", "lr")
+SELDOM = ("tokenizer", "base", "recipe", "scheme", "lr")
 """Told only where cells differ in it."""
+LAST_RESORT = frozenset({"recipe", "base"})
 ROWS: Mapping[str, tuple[str, ...]] = {
     "domain": ("domain",),
-    "size": ("size",),
+    "size": ("size", "base"),
     "ptpp": ("ptpp",),
     "atpp": ("atpp",),
     "replay_ratio": ("replay_ratio",),
-    "method": ("method", "lr"),
+    "method": ("method", "lr", "recipe"),
     "lr": ("lr",),
-    "variant": ("variant", "newlines"),
+    "variant": ("variant", "newlines", "recipe"),
     "newlines": ("newlines",),
     "alpha": ("alpha",),
-    "tokenizer": ("tokenizer", "size"),
-    "repair": ("variant", "newlines", "method", "lr", "replay_ratio", "alpha"),
+    "tokenizer": ("tokenizer", "size", "base"),
+    "repair": ("variant", "newlines", "method", "lr", "replay_ratio", "alpha", "recipe"),
 }
 """What rows may be, and the axes that each frees."""
 PLAIN_WORDS: Mapping[str, Callable[[Any], str]] = {
@@ -183,16 +195,16 @@ def _told(name: str, value: Any) -> Any:
     return value[0] if name == "size" else value
 
 
-def group_by_cell(states: Iterable[ScoredState], freed: Collection[str]) -> dict[Cell, list[ScoredState]]:
+def group_by_cell(states: Iterable[State], freed: Collection[str]) -> dict[Cell, list[State]]:
     """The states of every cell; a domain whose states vary in nothing but ``freed`` axes is in one."""
     fixed = [name for name in AXES if name not in freed]
-    cells: dict[Cell, list[ScoredState]] = defaultdict(list)
+    cells: dict[Cell, list[State]] = defaultdict(list)
     for state in states:
         cells[Cell(tuple(zip(fixed, key_of(state, fixed), strict=True)))].append(state)
     return dict(cells)
 
 
-def rank_cells(cells: Mapping[Cell, Sequence[ScoredState]], freed: Sequence[str]) -> list[Choice]:
+def rank_cells(cells: Mapping[Cell, Sequence[State]], freed: Sequence[str]) -> list[Choice]:
     """The cells there are, the one that fills most of a matrix first; ties as ``RANKED`` says."""
 
     def choice(cell: Cell) -> Choice:
@@ -223,9 +235,21 @@ def words_of(name: str, value: Any, tokenizers: Mapping[str, str] | None = None)
 def label_rows(
     keys: Collection[Key], axes: Sequence[str], tokenizers: Mapping[str, str] | None = None
 ) -> dict[Key, str]:
-    """A head for every row: the words of the axes in which rows differ, of the first axis where none does."""
-    shown = varying_axes(keys, axes) or axes[:1]
+    """A head for every row: the words of the axes in which rows differ, of the first axis where none does.
 
+    Recipes and bases are told only where rows would bear one name without.
+    """
+    varying = varying_axes(keys, axes)
+    shown: Sequence[str] = [name for name in varying if name not in LAST_RESORT] or axes[:1]
+    labels = _label_rows(keys, axes, shown, tokenizers)
+    if len(set(labels.values())) < len(labels):
+        labels = _label_rows(keys, axes, varying, tokenizers)
+    return labels
+
+
+def _label_rows(
+    keys: Collection[Key], axes: Sequence[str], shown: Sequence[str], tokenizers: Mapping[str, str] | None
+) -> dict[Key, str]:
     def words(key: Key) -> str:
         values = dict(zip(axes, key, strict=True))
         plain = {"variant", "newlines", "alpha"} & set(shown) if len(shown) > 1 else set()

@@ -12,56 +12,13 @@ from odyssey_tui.services.matrix_cells import AXES, Cell, Key, tell, told_key
 if TYPE_CHECKING:
     from odyssey_tui.services.matrix import Matrix, Row
     from odyssey_tui.services.matrix_source import Source
-    from store.queries.runs import RunRow
+    from odyssey_tui.services.matrix_state import Planned
 
 OTHER_DOMAINS = "evaluate: {other_domains: true}"
 NOT_ASKED = f"its runs are not scored on this text: an experiment with `{OTHER_DOMAINS}` scores every domain"
 NO_ZERO_SHOT = "the base state has not been scored on it"
 NOT_FINITE = "the loss is not finite"
 UNDONE = "done, but without this score"
-
-
-@dataclass(frozen=True)
-class Planned:
-    """An adaptation as launched, whatever has become of it: what its labels say."""
-
-    run_id: str
-    name: str
-    state: str
-    reason: str
-    domain: str | None
-    size: str | None
-    ptpp: float | None
-    method: str | None
-    rank: int | None
-    lr: float | None
-    replay_ratio: float | None
-    variant: str | None
-    newlines: str
-    seed: int | None
-    n_params: int | None = None
-    """Not known before there is a state."""
-
-    @classmethod
-    def of(cls, run: RunRow) -> Planned:
-        """What a stored run says."""
-        labels = run.labels
-        return cls(
-            run.run_id,
-            run.name,
-            run.state,
-            run.reason,
-            run.domain,
-            run.size,
-            run.ptpp,
-            run.method,
-            labels.get("rank"),
-            labels.get("lr"),
-            run.replay_ratio,
-            labels.get("variant"),
-            labels.get("newlines") or "keep",
-            run.seed,
-        )
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from engine.launch.experiments import read_launches
 from odyssey_tui.services.filter import Filter, parse_filter
 from odyssey_tui.services.matrix_cells import PLAIN
-from odyssey_tui.services.matrix_missing import OTHER_DOMAINS, Planned
+from odyssey_tui.services.matrix_missing import OTHER_DOMAINS
+from odyssey_tui.services.matrix_state import Planned, State, describe_runs, describe_states
 from odyssey_tui.services.scatter_views import View, average, preference
 from store.errors import ConfigError
 from store.names import suggest
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
     from engine.stats import MeanDifference
     from odyssey_tui.services.matrix_values import Score
-    from store.queries.scored_states import ScoredState
     from store.queries.similarity import Similarity
     from store.workspace import Workspace
 
@@ -52,7 +52,7 @@ NOTHING_HINT = f"Launch an experiment with `adapt:` and `{OTHER_DOMAINS}`; the m
 class Source:
     """What was read: states that pass the filter, adaptations as launched, names of what they are to be scored on."""
 
-    states: tuple[ScoredState, ...] = ()
+    states: tuple[State, ...] = ()
     planned: tuple[Planned, ...] = ()
     sets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     tokenizers: Mapping[str, str] = field(default_factory=dict)
@@ -74,6 +74,7 @@ def read_source(workspace: Workspace, experiment: str | None = None, where: Filt
     """
     from store.database import lease
     from store.ingest import ingest
+    from store.queries.domain_facts import base_states, read_recipes
     from store.queries.runs import list_runs
     from store.queries.scored_states import scored_states, sets_of
     from store.queries.similarity import similarities
@@ -86,11 +87,13 @@ def read_source(workspace: Workspace, experiment: str | None = None, where: Filt
             wanted = runs_of(workspace, experiment, {run.experiment for run in runs})
             runs = [run for run in runs if run.run_id in wanted or run.experiment == experiment]
         ids = {run.run_id for run in runs}
-        states = [state for state in scored_states(con) if state.run_id in ids]
+        found = [state for state in scored_states(con) if state.run_id in ids]
         sets = sets_of(con, sorted(ids))
         tokenizers = name_tokenizers(con)
         similar = similarities(con)
-    planned = [Planned.of(run) for run in runs]
+        recipes, bases = read_recipes(con), base_states(con)
+    planned = describe_runs(runs, recipes)
+    states = describe_states(found, recipes, bases)
     empty = (NOTHING, NOTHING_HINT) if not states else ("", "")
     if where is not None and where.tests and states:
         states = [state for state in states if where.accepts(record_of(state))]
@@ -152,7 +155,7 @@ def runs_of(workspace: Workspace, experiment: str, others: set[str | None]) -> f
     return frozenset(run_id for launched in launches if launched.name == experiment for run_id in launched.runs)
 
 
-def record_of(state: ScoredState) -> dict[str, Any]:
+def record_of(state: State) -> dict[str, Any]:
     """A state under the names of FIELDS."""
     return {
         "run": state.run_id,

@@ -17,7 +17,7 @@ from store.errors import ConfigError
 from store.names import suggest
 
 if TYPE_CHECKING:
-    from store.queries.scored_states import ScoredState
+    from odyssey_tui.services.matrix_state import State
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def difference(after: float | None, before: float | None) -> float | None:
     return None if after is None or before is None else after - before
 
 
-def score_of(state: ScoredState) -> Score:
+def score_of(state: State) -> Score:
     """What is shown of a scored state."""
 
     def finite(value: float | None) -> float | None:

@@ -83,6 +83,8 @@ class Way:
     rank: int = 8
     replay_ratio: float = 0.0
     lr: float = 1e-3
+    anneal_share: float = 0.1
+    """Something of a training that no label tells."""
     wise: tuple[float, ...] = ()
 
     @property
@@ -159,7 +161,7 @@ class Author:
             run.shard("documents", text.documents_table())
         run.end("done", seconds=1)
 
-    def pretrain(self, seed: int, n_params: int = N_PARAMS) -> str:
+    def pretrain(self, seed: int, n_params: int = N_PARAMS, lr: float = 1e-3) -> str:
         """A base state scored on every text."""
         job = PretrainJob(
             size=self.size,
@@ -167,7 +169,7 @@ class Author:
             tokenizer=self.asked,
             corpora=(self.corpora["base"],),
             ptpp=(PTPP,),
-            training=Training(lr=1e-3, sequence=WINDOW),
+            training=Training(lr=lr, sequence=WINDOW),
             evaluation=Evaluation(sets=(self._set("base", "base"),), scheme=SCHEME),
         )
         run = self._writer(f"pretrain-{self.size}{self.suffix}-seed{seed}", job, {"size": self.size, "seed": seed})
@@ -205,7 +207,7 @@ class Author:
             replay_ratio=way.replay_ratio,
             atpp=(ATPP,),
             method=Method(name=way.method, rank=way.rank),
-            training=Training(lr=way.lr, sequence=WINDOW),
+            training=Training(lr=way.lr, sequence=WINDOW, anneal_share=way.anneal_share),
             evaluation=Evaluation(sets=tuple(self._set(name, role) for name, role in sets), scheme=SCHEME),
             wise_ft=way.wise,
         )

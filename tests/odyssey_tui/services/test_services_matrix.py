@@ -132,6 +132,25 @@ def test_what_differs_in_anything_is_another_cell(own: Workspace) -> None:
         assert read(own, cell=choice.cell).summary("law", "web").mean == pytest.approx(factor, abs=1e-5)
 
 
+def test_what_no_label_tells_is_another_cell_too(own: Workspace) -> None:
+    author = author_of(own)
+    author.adapt("law", 0, Way(anneal_share=0.4), {text: Rise(9.0, 9.0) for text in TEXTS})
+    other = Author(own)
+    other.pretrain(3, lr=5e-3)
+    other.adapt("web", 3, rises={text: Rise(8.0, 8.0) for text in TEXTS})
+    ingest(own)
+    found = read(own)
+    assert [choice.n_pairs for choice in found.choices] == [12, 4, 4]
+    assert found.summary("web", "web").n == found.summary("law", "law").n == 3
+    assert found.notes == ()
+    told = " ".join(choice.cell.text(("recipe", "base")) for choice in found.choices)
+    assert "anneal_share 0.4" in told
+    assert "from base, pretraining lr 0.005" in told
+    # As rows of their own, such runs are told apart by what differs.
+    variants = read(own, rows_by="variant", where="domain=law")
+    assert [row.label for row in variants.rows] == ["anneal_share 0.1", "anneal_share 0.4"]
+
+
 def test_rows_may_be_other_axes_each_with_its_base(own: Workspace) -> None:
     author = author_of(own)
     for seed in range(3):
