@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.evaluate.texts import read_texts
 from engine.speaker import Say, serve
-from engine.spec.run import Scheme, Tokenizer
+from engine.spec.run import Model, Scheme, Tokenizer
 from engine.spec.scoring import Scoring
 from store.errors import OdysseyError
 from store.files import read_json
@@ -74,8 +74,8 @@ class Scorer:
         from engine.models.load import load_model
 
         workspace = Workspace(Path(scoring.workspace) if scoring.workspace else scratch)
-        decoder = Decoder.of(load_model(scoring.model, workspace, _device(scoring.device)))
-        folder = _folder(scoring, workspace)
+        decoder = Decoder.of(load_model(scoring.model, workspace, find_device(scoring.device)))
+        folder = locate(scoring.model, workspace)
         spec = Tokenizer(
             model=str(folder) if folder.is_dir() else scoring.model.source, revision=scoring.model.revision
         )
@@ -85,7 +85,7 @@ class Scorer:
             scheme = scheme.model_copy(update={"window": min(scheme.window, decoder.context)})
         bos_id = find_bos(scheme, tokenizer)
         canary = Canary.of(tokenizer)
-        _recognise(folder, decoder, canary)
+        recognise(folder, decoder, canary)
         canary.check_losses(decoder, scheme, bos_id, scoring.batch_tokens)
         name = str(folder) if scoring.model.run is None and folder.is_dir() else scoring.model.model_id
         return cls(scoring, name, scheme, decoder, tokenizer, bos_id, canary.loss(decoder))
@@ -152,7 +152,8 @@ def describe(summary: Summary) -> dict[str, Any]:
     return {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in values.items()}
 
 
-def _device(wanted: str) -> str:
+def find_device(wanted: str) -> str:
+    """``cpu`` or ``cuda`` of what is wanted: one of these, or ``auto``."""
     import torch
 
     if wanted == "cuda" and not torch.cuda.is_available():
@@ -162,15 +163,14 @@ def _device(wanted: str) -> str:
     return "cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu"
 
 
-def _folder(scoring: Scoring, workspace: Workspace) -> Path:
+def locate(model: Model, workspace: Workspace) -> Path:
     """Where the model lies, if it is no hub id."""
-    model = scoring.model
     if model.run is not None:
         return workspace.run(model.run).checkpoint(model.state or "")
     return Path(model.source or "").expanduser()
 
 
-def _recognise(folder: Path, decoder: Decoder, canary: Canary) -> None:
+def recognise(folder: Path, decoder: Decoder, canary: Canary) -> None:
     """Have the canary compare a state that a run saved with what was written beside it."""
     from engine.models.load import FACTS_FILE, ModelFacts
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from engine.data.sources.base import ReadLog
@@ -18,19 +19,25 @@ def read_texts(path: Path) -> list[str]:
     """
     if path.is_dir():
         raise DataError(f"{path} is a folder", "Name the files in it.")
-    if not path.exists():
-        raise DataError(f"there is no file {path}", f"Relative names start at {Path.cwd()}.")
-    texts = _read_records(path) if kind_of(path) in RECORD_KINDS else [_read_plain(path)]
-    for number, text in enumerate(texts, 1):
-        _check_unicode(text, f"{path}: document {number}")
+    texts = list(stream_texts(path, ReadLog()))
     if not any(texts):
         raise DataError(f"{path} holds no text", "Give a file that has some.")
     return texts
 
 
-def _read_records(path: Path) -> list[str]:
-    source = open_source(Corpus(name=path.name, source=str(path)), str(path), ReadLog())
-    return [document.text for document in source.documents]
+def stream_texts(path: Path, log: ReadLog) -> Iterator[str]:
+    """The documents of a file one by one, or those of a folder, where ``log`` counts the files that are no text."""
+    if not path.exists():
+        raise DataError(f"there is no file {path}", f"Relative names start at {Path.cwd()}.")
+    records = path.is_dir() or kind_of(path) in RECORD_KINDS
+    for number, text in enumerate(_read_records(path, log) if records else [_read_plain(path)], 1):
+        _check_unicode(text, f"{path}: document {number}")
+        yield text
+
+
+def _read_records(path: Path, log: ReadLog) -> Iterator[str]:
+    source = open_source(Corpus(name=path.name, source=str(path)), str(path), log)
+    return (document.text for document in source.documents)
 
 
 def _read_plain(path: Path) -> str:

@@ -133,30 +133,34 @@ def solve_primal(rows: Array, side: Array, weight: Array, ridge: float, unseen: 
 def solve_dual(rows: Array, side: Array, weight: Array, ridge: float, unseen: Array) -> Fitted:
     """The same by iteratively reweighted least squares with β = rowsᵀ α, rows + 1 unknowns (Zhu & Hastie 2005).
 
-    A Newton step solves (K + ridge · C⁻¹) α + intercept = working response with Σ α = 0; K = rows rowsᵀ, C the
+    A Newton step solves A α + intercept = working response with Σ α = 0, A = K + ridge · C⁻¹; K = rows rowsᵀ, C the
     curvature.
     """
+    from scipy.linalg import cho_factor, cho_solve
+
     n = len(rows)
     kernel = rows @ rows.T
-    system = np.zeros((n + 1, n + 1))
-    system[:n, n] = system[n, :n] = 1.0
-    solution = np.zeros(n + 1)
     score = np.zeros(n)
     for _ in range(NEWTON_STEPS):
         probability = _logistic(score)
         error, curvature = weight * (probability - side), _curvature(weight, probability)
-        system[:n, :n] = kernel
+        system = kernel.copy()
         system[np.arange(n), np.arange(n)] += ridge / curvature
-        solution = np.linalg.solve(system, np.append(score - error / curvature, 0.0))
-        moved = kernel @ solution[:n] + solution[n]
+        factor = cho_factor(system, overwrite_a=True, check_finite=False)
+        solved, ones = cho_solve(factor, np.column_stack([score - error / curvature, np.ones(n)])).T
+        intercept = solved.sum() / ones.sum()
+        alpha = solved - intercept * ones
+        moved = kernel @ alpha + intercept
         converged = np.abs(moved - score).max() < CONVERGED
         score = moved
         if converged:
             break
-    across = np.column_stack([unseen @ rows.T, np.ones(len(unseen))])
-    # unseen H⁻¹ rowsᵀ, by the same system: its inverse maps C⁻¹ times a gradient to coefficients.
-    onto_tested = np.linalg.solve(system, across.T)[:n] / curvature[:, None]
-    return Fitted(across @ solution, lambda change: -(change * error) @ onto_tested)
+    across = unseen @ rows.T
+    # unseen H⁻¹ rowsᵀ by the same system, whose inverse maps C⁻¹ times a gradient to coefficients.
+    onto = cho_solve(factor, across.T)
+    onto -= np.outer(ones, (onto.sum(axis=0) - 1) / ones.sum())
+    onto /= curvature[:, None]
+    return Fitted(across @ alpha + intercept, lambda change: -(change * error) @ onto)
 
 
 def _logistic(score: Array) -> Array:

@@ -10,6 +10,7 @@ import click
 from odyssey_tui.cli.context import Invocation
 from odyssey_tui.cli.output import emit_json, emit_table, table_options
 from odyssey_tui.cli.printing import print_figure, print_wrapped
+from odyssey_tui.cli.similarity_alone import SimilarityCommand
 from odyssey_tui.services.scatter import Look, Scatter
 from odyssey_tui.services.scatter_cells import Wanted
 from odyssey_tui.services.scatter_statistics import CONTROLS
@@ -22,7 +23,7 @@ from store.errors import DataError
 ANY = "any"
 
 
-@click.command()
+@click.command(cls=SimilarityCommand)
 @click.option("--measure", help="mmd2, cosine, c2st, frechet, l2, jsd or zero_shot; default: the first there is.")
 @click.option("--embedder", help="model, ngrams or tokens; default: the first there is.")
 @click.option(
@@ -66,8 +67,15 @@ def similarity(
 ) -> None:
     """Show whether adaptation hurts where a domain resembles the pretraining text.
 
+<<<<<<< HEAD
     One point per domain, all of one model adapted in one way: as asked for, else the one that most domains share.
     Right is more similar: distances are negated. Domains are resampled and permuted, so n counts domains.
+=======
+    One point per domain, all at the same size, PTPP, replay ratio, ATPP and method: those asked for, else the ones that
+    most domains share. Right is more similar: distances are negated.
+
+    With --reference FILE… and --domain NAME=FILE… it measures how close any texts are, without a workspace.
+>>>>>>> eedd681 (odyssey similarity --reference measures how close any texts are, without a workspace)
     """
     if json + csv + latex > 1:
         raise click.UsageError("--json, --csv and --latex exclude each other")

@@ -7,7 +7,8 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import IO, Any
 
 from store.errors import OdysseyError
@@ -23,12 +24,22 @@ class ProcessBug(Exception):
     """The process met an unexpected error; its traceback is a note."""
 
 
-def ask(module: str, request: str, hear: Hear, *, noun: str, killed_hint: str, started: Started | None = None) -> Any:
+def ask(
+    module: str,
+    request: str,
+    hear: Hear,
+    *,
+    noun: str,
+    killed_hint: str,
+    started: Started | None = None,
+    environment: Mapping[str, str] = MappingProxyType({}),
+) -> Any:
     """Have ``python -m MODULE`` (one that ``engine.speaker.serve``s) answer ``request``, a JSON text.
 
     ``hear`` gets its progress. The process ends with this call, however it ends. OdysseyError for what it found wrong
     and for its sudden death: ``noun`` is what died, ``killed_hint`` what to do where the kernel killed it. ``started``
-    gets the process, for who may want to end it from another thread.
+    gets the process, for who may want to end it from another thread. What the user's own environment says comes before
+    ``environment``.
     """
     from engine.launch.workers import MALLOC
 
@@ -41,7 +52,7 @@ def ask(module: str, request: str, hear: Hear, *, noun: str, killed_hint: str, s
             stderr=console,
             text=True,
             encoding="utf-8",
-            env={**os.environ, **MALLOC},
+            env={**environment, **os.environ, **MALLOC},
         ) as process,
     ):
         if started is not None:
