@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from engine.laws.forecast import band
 from engine.laws.scores import corrected_aic
+from engine.laws.signs import check_signs
 from engine.laws.trials import Trial
 
 SHOWN = ("n_params", "ptpp", "atpp", "adapt_tokens", "replay_ratio", "share", "zero_shot_loss", "quality", "loss")
@@ -46,6 +48,7 @@ def describe(trial: Trial, level: float, *, draws: bool = False) -> dict[str, An
         "level": level,
         "parameters": _parameters(trial, level),
         "identifiability": list(trial.sentences),
+        "signs": [asdict(sign) for sign in check_signs(law, fit.points)],
         "forecast_spread": list(trial.identifiability.spread),
         "ranges": {symbol: list(ends) for symbol, ends in law.ranges.items()},
         "scores": trial.scores,

@@ -80,6 +80,8 @@ class Form(ABC):
     """Whether L = L0 at D = 0, as limits on forgetting require."""
     saw: str = "nothing"
     """What it is told about a held-out checkpoint before it predicts."""
+    falls_with: tuple[str, ...] = ()
+    """Data variables that its definition says the loss falls with."""
     definition: LawForm | None = None
     """As a user wrote it; None for the forms of the registry."""
 

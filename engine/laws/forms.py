@@ -70,6 +70,7 @@ CHINCHILLA = SumForm(
     source="Hoffmann et al., arXiv 2203.15556, eq. 2",
     parameters=(FLOOR, *SIZE, ADAPTATION, DECAY),
     needs=("n_params", "adapt_tokens"),
+    falls_with=("N", "D"),
     terms=(E, A_N, B_D),
 )
 D_CPT = SumForm(
@@ -78,6 +79,7 @@ D_CPT = SumForm(
     source=DCPT,
     parameters=(FLOOR, *SIZE, ADAPTATION, DECAY, SHARE, *SHARE_FLOOR),
     needs=MIX,
+    falls_with=("N", "D", "r"),
     terms=(E, A_N, B_SHARE, C_SHARE),
 )
 PTPP_ADDITIVE = SumForm(
@@ -86,6 +88,7 @@ PTPP_ADDITIVE = SumForm(
     source=OURS,
     parameters=(FLOOR, *SIZE, *BUDGET, ADAPTATION, DECAY, SHARE, *SHARE_FLOOR),
     needs=MIX_P,
+    falls_with=("N", "D", "r"),
     terms=(E, A_N, F_PN, B_SHARE, C_SHARE),
 )
 PTPP_GATED = SumForm(
@@ -94,6 +97,7 @@ PTPP_GATED = SumForm(
     source=OURS,
     parameters=(FLOOR, *SIZE, ADAPTATION, DECAY, SHARE, GATE, *SHARE_FLOOR),
     needs=MIX_P,
+    falls_with=("N", "D", "r"),
     terms=(E, A_N, B_GATED, C_SHARE),
 )
 PTPP_GATED_FLOOR = SumForm(
@@ -102,6 +106,7 @@ PTPP_GATED_FLOOR = SumForm(
     source=OURS,
     parameters=(FLOOR, *SIZE, *BUDGET, ADAPTATION, DECAY, SHARE, GATE, *SHARE_FLOOR),
     needs=MIX_P,
+    falls_with=("N", "D", "r"),
     terms=(E, A_N, F_PN, B_GATED, C_SHARE),
 )
 ZERO_SHOT = ZeroShotForm(

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from engine.laws.errors import LawError
 from engine.laws.forecast import Setting, points_at
 from engine.laws.law import Law
+from engine.laws.mixtures import largest_share
 from engine.laws.points import Floats, Points
 
 Goal = Literal["cheapest", "best"]
@@ -97,9 +98,11 @@ class Plan:
             probability=float(self.probability[at]),
         )
 
-    def pareto(self, flops: float) -> tuple[Cell, ...]:
-        """Cells within ``flops`` that none beats on both target loss and forgetting, by ascending forgetting."""
-        rows, columns = np.nonzero(self.flops <= flops)
+    def pareto(self, flops: float, atpp: float | None = None) -> tuple[Cell, ...]:
+        """Cells within ``flops`` (of one budget ``atpp``) that none beats on both target loss and forgetting, by
+        ascending forgetting."""
+        allowed = self.flops <= flops * (1 + 1e-9)
+        rows, columns = np.nonzero(allowed if atpp is None else allowed & np.isclose(self.atpp, atpp))
         order = np.lexsort((self.target_loss[rows, columns], self.forgetting[rows, columns]))
         front, lowest = [], np.inf
         for position in order:
@@ -185,24 +188,6 @@ def forgetting_limit(limits: Limits, base_zero_shot: float) -> float | None:
     if limits.forgetting_share is not None:
         given.append(limits.forgetting_share * base_zero_shot)
     return min(given) if given else None
-
-
-def largest_share(shares: Sequence[float] | Floats, losses: Sequence[float] | Floats, limit: float) -> float:
-    """The largest share up to which ``losses`` stay within ``limit``, interpolated where they first cross it; NaN
-    when none does.
-
-    With the target's share and the base loss this is D-CPT's first usage (largest domain share at a tolerated general
-    loss).
-    """
-    order = np.argsort(shares)
-    share, loss = np.asarray(shares, dtype=float)[order], np.asarray(losses, dtype=float)[order]
-    above = np.flatnonzero(loss > limit)
-    if not len(above):
-        return float(share[-1])
-    first = int(above[0])
-    if first == 0:
-        return float("nan")
-    return float(np.interp(limit, loss[first - 1 : first + 1], share[first - 1 : first + 1]))
 
 
 def _check(target: Law, base: Law, limits: Limits) -> None:

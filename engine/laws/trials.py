@@ -14,6 +14,7 @@ from engine.laws.form import Form
 from engine.laws.identify import Identifiability, identify
 from engine.laws.points import Floats, Points, concatenate
 from engine.laws.scores import score, shift_by_zero_shot
+from engine.laws.signs import check_signs
 from engine.laws.usable import refusals
 
 
@@ -35,8 +36,9 @@ class Trial:
 
     @property
     def sentences(self) -> tuple[str, ...]:
-        """What the data leave open, in words, and the notes."""
-        return (*self.identifiability.sentences, *self.notes)
+        """What the data leave open and where the law rises though it should fall, in words, and the notes."""
+        signs = check_signs(self.fit.law, self.fit.points)
+        return (*self.identifiability.sentences, *(sign.sentence for sign in signs if sign.rising), *self.notes)
 
     @property
     def scored(self) -> Points:

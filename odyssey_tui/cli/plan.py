@@ -43,6 +43,7 @@ OF_TABLE = (
 @click.option("--size", help="Model: a size's label or a number of parameters; default: the largest measured.")
 @click.option("--ptpp", type=click.FloatRange(min=0, min_open=True), help="Its pretraining tokens per parameter.")
 @click.option("--goal", type=click.Choice(["cheapest", "best"]), help="Default: cheapest with a target, else best.")
+@click.option("--pareto", is_flag=True, help="List what no cell beats on target loss and forgetting.")
 @click.option("--domain", help="Which domain; default: the one fitted last.")
 @click.option("--experiment", help="Only fits of this experiment.")
 @click.option(
@@ -71,7 +72,15 @@ OF_TABLE = (
 @click.option("--seed", type=int, help="Of starts and bootstrap [0].")
 @table_options
 @click.pass_obj
-def plan(invocation: Invocation, json: bool, csv: bool, latex: bool, points: tuple[Path, ...], **options: Any) -> None:
+def plan(
+    invocation: Invocation,
+    json: bool,
+    csv: bool,
+    latex: bool,
+    pareto: bool,
+    points: tuple[Path, ...],
+    **options: Any,
+) -> None:
     """Find the replay ratio and budget that meet limits, and how sure the laws are of it.
 
     Without any limit, those of the experiment's `limits:` hold, else a forgetting of 0.05 nats.
@@ -82,7 +91,7 @@ def plan(invocation: Invocation, json: bool, csv: bool, latex: bool, points: tup
     """
     refuse_foreign(options, OF_WORKSPACE if points else OF_TABLE, bool(points))
     if points:
-        plan_points(points, json=json, csv=csv, latex=latex, **options)
+        plan_points(points, json=json, csv=csv, latex=latex, pareto=pareto, **options)
         return
     from odyssey_tui.services.plan import cheapest
 
@@ -90,10 +99,10 @@ def plan(invocation: Invocation, json: bool, csv: bool, latex: bool, points: tup
     if json:
         emit_json(asdict(answer))
     else:
-        print_plan(answer, csv=csv, latex=latex)
+        print_plan(answer, csv=csv, latex=latex, pareto=pareto)
 
 
-def plan_points(points: tuple[Path, ...], *, json: bool, csv: bool, latex: bool, **options: Any) -> None:
+def plan_points(points: tuple[Path, ...], *, json: bool, csv: bool, latex: bool, pareto: bool, **options: Any) -> None:
     """``--points``."""
     from engine.laws.planner import Limits
     from odyssey_tui.cli.progress import Progress
@@ -134,11 +143,11 @@ def plan_points(points: tuple[Path, ...], *, json: bool, csv: bool, latex: bool,
             for sentence in tell_left_out(loaded.left_out):
                 say_wrapped(sentence)
         print()
-    print_plan(found.answer, csv=csv, latex=latex)
+    print_plan(found.answer, csv=csv, latex=latex, pareto=pareto)
 
 
-def print_plan(answer: Answer, *, csv: bool, latex: bool) -> None:
-    """The answer in sentences, and what other replay ratios would cost."""
+def print_plan(answer: Answer, *, csv: bool, latex: bool, pareto: bool) -> None:
+    """The answer in sentences, and what other replay ratios would cost, or what gains and forgetting can be had."""
     from odyssey_tui.services.plan import tell_answer
 
     if answer.reason:
@@ -147,9 +156,13 @@ def print_plan(answer: Answer, *, csv: bool, latex: bool) -> None:
     if not (csv or latex):
         for sentence in tell_answer(answer):
             print_wrapped(sentence)
-        if answer.choice is None:
+        if answer.choice is None and not pareto:
             return
         print()
+    if pareto:
+        cells = [asdict(cell) for cell in answer.front]
+        emit_table(COLUMNS, cells, csv=csv, latex=latex, title="At this budget, beaten on both losses by no other")
+        return
     rows = [
         {"replay_ratio": option.replay_ratio, **(asdict(option.cell) if option.cell else {})}
         for option in answer.options

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from engine.laws.errors import LawError
 from engine.laws.law import Law
+from engine.laws.mixtures import MixtureLaw, fit_mixture_law
 from engine.laws.planner import Cell, Goal, Limits, Stage
 from engine.laws.planner import Plan as Grid
 from engine.laws.planner import plan as plan_grid
@@ -65,6 +67,15 @@ class Option:
 
 
 @dataclass(frozen=True)
+class Critical:
+    """At one budget, the largest target share within the limit on forgetting at which the target loss falls."""
+
+    atpp: float
+    adapt_tokens: float
+    target_share: float
+
+
+@dataclass(frozen=True)
 class Answer:
     """The chosen cell, what it rests on, and what the other replay ratios would cost."""
 
@@ -78,6 +89,11 @@ class Answer:
     options: tuple[Option, ...] = ()
     shortfalls: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    front: tuple[Cell, ...] = ()
+    """At the budget of the choice (else the largest within the compute): cells that none beats on both losses."""
+    critical: tuple[Critical, ...] = ()
+    mixture_law: MixtureLaw | None = None
+    """R(T) through the critical shares, where there are four."""
     reason: str = ""
     hint: str = ""
 
@@ -137,7 +153,35 @@ def answer_with(basis: Basis, limits: Limits, target_gain: float | None, goal: G
         list_options(grid, goal),
         grid.shortfalls,
         grid.warnings,
+        front_of(grid, limits),
+        *list_critical(grid, model),
     )
+
+
+def front_of(grid: Grid, limits: Limits) -> tuple[Cell, ...]:
+    """Target loss against forgetting over the replay ratio, at one budget."""
+    if grid.choice is not None:
+        return grid.pareto(math.inf, grid.choice.atpp)
+    most = limits.flops or math.inf
+    within = grid.atpp[(grid.flops <= most * (1 + 1e-9)).any(axis=0)]
+    return grid.pareto(most, float(within.max())) if len(within) else ()
+
+
+def list_critical(grid: Grid, model: Model) -> tuple[tuple[Critical, ...], MixtureLaw | None]:
+    """Critical mixtures by budget, and the law through them."""
+    found = []
+    for index, budget in enumerate(grid.atpp.tolist()):
+        share = 1.0 - float(grid.critical_replay[index])
+        reached = np.interp(1.0 - share, grid.replay_ratio, grid.target_loss[:, index])
+        if math.isfinite(share) and reached < model.target_zero_shot:
+            found.append(Critical(budget, budget * model.n_params, share))
+    # A share at the end of the grid is no mixture at which anything becomes critical.
+    inside = [one for one in found if 1e-6 < 1.0 - one.target_share < grid.replay_ratio[-1] - 1e-6]
+    try:
+        law = fit_mixture_law([one.adapt_tokens for one in inside], [one.target_share for one in inside])
+    except LawError:
+        law = None
+    return tuple(found), law
 
 
 @dataclass(frozen=True)
@@ -313,4 +357,14 @@ def tell_answer(answer: Answer) -> tuple[str, ...]:
         f"{GOALS[answer.goal]} with {limits}: ρ = {cell.replay_ratio:.3g}, ATPP = {cell.atpp:.3g} "
         f"({count(cell.flops)}FLOP){sure}; target {cell.target_loss:.3f}, forgetting {cell.forgetting:+.3f} nats/token."
     )
-    return (found.replace("-", "−") if cell.forgetting < 0 else found, model, laws, *answer.warnings)
+    found = found.replace("-", "−") if cell.forgetting < 0 else found
+    return (found, model, laws, *tell_critical(answer.critical), *answer.warnings)
+
+
+def tell_critical(critical: Sequence[Critical]) -> tuple[str, ...]:
+    """The largest domain shares at three budgets."""
+    if not critical:
+        return ()
+    shown = [critical[index] for index in sorted({0, len(critical) // 2, len(critical) - 1})]
+    listed = ", ".join(f"{one.target_share:.0%} at ATPP {one.atpp:.3g}" for one in shown)
+    return (f"Largest domain share within the limit on forgetting: {listed}.",)

@@ -14,6 +14,7 @@ from engine.laws.features import Scales, features
 from engine.laws.fit import FitOptions, fit
 from engine.laws.forms import REGISTRY
 from engine.laws.huber import objective
+from engine.laws.isoflop import find_optima
 from engine.laws.points import Points
 from engine.laws.starts import draw_starts, solve_nonnegative
 
@@ -117,3 +118,28 @@ def test_small_published_runs_predict_large_ones(published_runs: list[dict[str, 
         large = points.select(chosen)
         assert len(large) == 1
         assert law.predict(large)[0] == pytest.approx(large.loss[0], rel=0.0075)
+
+
+EXPONENT_OF = ("dataset", "hparams", "warmup", "decay", "param_count", "loss_split")
+
+
+def test_parabolas_give_the_published_isoflop_exponents() -> None:
+    """Porian et al.: ten exponents of N*(C). Ours, by parabolas, within 0.03 of each; they interpolate and weight."""
+    folder = Path(os.environ.get("ODYSSEY_REFERENCE_DATA") or ".") / "scaling"
+    if not (folder / "formll_isoflop_points.csv").exists():
+        pytest.skip("ODYSSEY_REFERENCE_DATA does not name a folder with scaling/formll_isoflop_points.csv")
+    tables = {}
+    for name in ("formll_isoflop_points", "formll_published_exponents"):
+        with open(folder / f"{name}.csv", newline="") as file:
+            tables[name] = list(csv.DictReader(file))
+    published = tables["formll_published_exponents"]
+    assert len(published) == 10
+    for row in published:
+        mine = [
+            point
+            for point in tables["formll_isoflop_points"]
+            if all(point[column] == row[column] for column in EXPONENT_OF)
+        ]
+        flops, n, loss = (np.array([float(point[name]) for point in mine]) for name in ("flops", "n", "loss"))
+        found = find_optima(flops, n, loss, draws=100)
+        assert found.exponent == pytest.approx(float(row["n_exponent_weighted"]), abs=0.03), row

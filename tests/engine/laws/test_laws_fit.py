@@ -39,6 +39,17 @@ def test_known_truth_is_recovered(
     assert result.starts_agreeing >= result.starts_polished / 3
 
 
+@pytest.mark.parametrize("name", ALL)
+def test_with_half_a_percent_of_noise_an_unseen_ptpp_is_predicted_within_it(
+    name: str, make_sample: Callable[..., Points]
+) -> None:
+    result = fit_role(name, make_sample(name, noise=5e-3))
+    truth = make_sample(name, (279.0,))
+    error = np.abs(result.law.predict(truth) / truth.loss - 1)
+    assert np.median(error) < 5e-3
+    assert error.max() < 4e-2
+
+
 def test_the_objective_is_the_direct_sum(make_sample: Callable[..., Points]) -> None:
     points = make_sample("dcpt", noise=0.01)
     result = fit_role("dcpt", points)

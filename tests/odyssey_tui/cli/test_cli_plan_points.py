@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,39 @@ def test_two_files_and_limits_that_nothing_meets(
     out = " ".join(call(capsys, *arguments).split())
     assert "The limit on target loss cannot be met on its own" in out
     assert "exceeds it by" in out
+
+
+def test_the_front_at_one_budget_and_the_critical_shares(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Truth in which replay costs target loss, so that there is something to weigh."""
+    monkeypatch.chdir(tmp_path)
+    rows = law_tables.rows(("target", "base"))
+    for row in rows:
+        if row["role"] == "target":
+            row["loss"] = 2.0 + 3.0 * (1.2 - row["replay_ratio"]) ** -0.5 / (row["atpp"] * row["n_params"]) ** 0.1
+    table = law_tables.write(tmp_path / "weigh.csv", rows)
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("formula: E + B*(r + 0.2)**-eta*D**-beta\n")
+    arguments = ("--points", table, "--form", mine, *NAMED[2:], "--forgetting", "0.1", "--pareto")
+    found = json.loads(call(capsys, *arguments, "--json"))
+    front = found["front"]
+    assert len({cell["atpp"] for cell in front}) == 1
+    assert front[0]["atpp"] == found["choice"]["atpp"]
+    for before, after in itertools.pairwise(front):
+        assert before["forgetting"] < after["forgetting"]
+        assert before["target_loss"] > after["target_loss"]
+    for one in found["critical"]:
+        if 0.5 < one["target_share"] < 1:
+            rho, d = 1 - one["target_share"], one["adapt_tokens"]
+            rise = law_tables.base(1.5e5, 64, d, rho) - law_tables.zero_shot(1.5e5, 64, "base")
+            assert rise == pytest.approx(0.1, abs=4e-3)
+    shares = [one["target_share"] for one in found["critical"]]
+    assert shares == sorted(shares, reverse=True)
+    assert len(shares) > 10
+    assert found["mixture_law"]["a"] * found["mixture_law"]["s"] < 0
+    out = call(capsys, *arguments)
+    assert "At this budget, beaten on both losses by no other" in out
 
 
 def test_mistakes_are_one_message(table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
