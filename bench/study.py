@@ -1,0 +1,84 @@
+"""A section of STUDIES.md again, by one command: its runs through the queue, then its tables and figures.
+
+``python -m bench.study newlines --workspace DIR`` queues what is not there yet of ``bench/studies/odyssey-newlines.yaml``,
+follows it (Ctrl-C stops looking, not the runs) and prints what the section quotes. The text it reads lies under
+``$ODYSSEY_REFERENCE_DATA/text`` (STUDIES.md says where it comes from).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+CONFIGS = Path(__file__).parent / "studies"
+
+
+@dataclass(frozen=True)
+class Section:
+    """One experiment and the commands that tell what came of it; ``{figures}`` stands for the folder of figures."""
+
+    config: str
+    commands: tuple[str, ...]
+
+
+SECTIONS: dict[str, Section] = {
+    "matrix": Section("odyssey-matrix.yaml", ()),
+    "newlines": Section("odyssey-newlines.yaml", ()),
+    "repairs": Section("odyssey-repairs.yaml", ()),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run, follow and tell the sections that are asked for; the exit status of the first command that fails."""
+    parser = argparse.ArgumentParser(prog="python -m bench.study", description=__doc__.partition("\n")[0])
+    parser.add_argument("section", nargs="+", choices=SECTIONS, metavar="SECTION", help=", ".join(SECTIONS))
+    parser.add_argument("--workspace", type=Path, default=Path("odyssey-studies"), help="where the runs live")
+    parser.add_argument("--figures", type=Path, default=Path("odyssey-studies/figures"), help="where figures go")
+    parser.add_argument("--tell", action="store_true", help="tables and figures only, of what is there")
+    chosen = parser.parse_args(arguments)
+    if not os.environ.get("ODYSSEY_REFERENCE_DATA"):
+        parser.error("ODYSSEY_REFERENCE_DATA is not set: export it as the folder that holds text/ (see STUDIES.md)")
+    for name in chosen.section:
+        section = SECTIONS[name]
+        if not chosen.tell and (status := run(section, chosen.workspace)):
+            return status
+        chosen.figures.mkdir(parents=True, exist_ok=True)
+        for command in section.commands:
+            print(f"\n== odyssey {command}", flush=True)
+            if status := call(chosen.workspace, shlex.split(command.format(figures=chosen.figures))):
+                return status
+    return 0
+
+
+def run(section: Section, workspace: Path) -> int:
+    """Queue the section's experiment and follow it to its end."""
+    from odyssey_tui.cli.demo import follow
+    from odyssey_tui.services.demo import DemoWatch
+    from odyssey_tui.services.launch import compose_whole, find_config
+    from store.workspace import Workspace
+
+    config = str(CONFIGS / section.config)
+    if status := call(workspace, ["launch", config]):
+        return status
+    opened = Workspace.open(workspace)
+    run_ids = [run.run_id for run in compose_whole(opened, find_config(config), ()).runs]
+    watched = follow(DemoWatch(opened, run_ids), len(run_ids))
+    for failure in watched.failed:
+        print(f"failed: {failure}", file=sys.stderr)
+    return 1 if watched.failed else 0
+
+
+def call(workspace: Path, arguments: Sequence[str]) -> int:
+    """``odyssey`` with these arguments on the workspace."""
+    command = [sys.executable, "-m", "odyssey_tui", "--workspace", str(workspace), *arguments]
+    return subprocess.run(command, check=False).returncode
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
