@@ -67,15 +67,10 @@ def similarity(
 ) -> None:
     """Show whether adaptation hurts where a domain resembles the pretraining text.
 
-<<<<<<< HEAD
     One point per domain, all of one model adapted in one way: as asked for, else the one that most domains share.
     Right is more similar: distances are negated. Domains are resampled and permuted, so n counts domains.
-=======
-    One point per domain, all at the same size, PTPP, replay ratio, ATPP and method: those asked for, else the ones that
-    most domains share. Right is more similar: distances are negated.
 
     With --reference FILE… and --domain NAME=FILE… it measures how close any texts are, without a workspace.
->>>>>>> eedd681 (odyssey similarity --reference measures how close any texts are, without a workspace)
     """
     if json + csv + latex > 1:
         raise click.UsageError("--json, --csv and --latex exclude each other")
