@@ -1,8 +1,8 @@
 """A section of STUDIES.md again, by one command: its runs through the queue, then its tables and figures.
 
-``python -m bench.study newlines --workspace DIR`` queues what is not there yet of ``bench/studies/odyssey-newlines.yaml``,
-follows it (Ctrl-C stops looking, not the runs) and prints what the section quotes. The text it reads lies under
-``$ODYSSEY_REFERENCE_DATA/text`` (STUDIES.md says where it comes from).
+``python -m bench.study newlines --workspace DIR`` queues what is not there yet of
+``bench/studies/odyssey-newlines.yaml``, follows it (Ctrl-C stops looking, not the runs) and prints what the section
+quotes. The text it reads lies under ``$ODYSSEY_REFERENCE_DATA/text`` (STUDIES.md says where it comes from).
 """
 
 from __future__ import annotations

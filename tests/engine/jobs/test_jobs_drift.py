@@ -43,8 +43,8 @@ OVERRIDES = (
 
 @dataclass(frozen=True)
 class World:
-    """A workspace in which the tiny experiment was executed: adapted in full and by LoRA (saved as an adapter alone), with the
-    drift of both."""
+    """A workspace in which the tiny experiment was executed: adapted in full and by LoRA (saved as an adapter alone),
+    with the drift of both."""
 
     workspace: Workspace
     specs: dict[str, RunSpec]
