@@ -14,12 +14,15 @@ from odyssey_tui.cli.printing import print_wrapped
 from odyssey_tui.cli.progress import Progress
 from odyssey_tui.cli.several import SeveralCommand
 from odyssey_tui.services.audit import GLYPHS, Audit, fact_rows
-from odyssey_tui.services.audit_tables import CLASSES, FACTS, PAIRS, TABLES, TYPES, type_rows
+from odyssey_tui.services.audit_tables import CLASSES, FACTS, PAIRS, TABLES, TYPES, as_json, type_rows
 
 if TYPE_CHECKING:
     from store.workspace import Workspace
 
 TOP = 10
+table_choice = click.option(
+    "--table", type=click.Choice(list(TABLES)), help="Print this table alone (--csv and --latex: classes)."
+)
 
 
 class AuditCommand(SeveralCommand):
@@ -36,7 +39,8 @@ class AuditCommand(SeveralCommand):
 @click.option("--tokenizer", metavar="NAME|DIR", help="Hub id or folder; without one pieces are counted by a rule.")
 @click.option("--max-bytes", type=click.IntRange(min=1), help="Read of each text at most [64,000,000].")
 @click.option("--top", type=click.IntRange(min=1, max=20), default=TOP, show_default=True, help="Token types listed.")
-@click.option("--table", type=click.Choice(list(TABLES)), help="Print this table alone (--csv and --latex: classes).")
+@table_choice
+@click.option("--full", is_flag=True, help="Of several pairs: print each in full.")
 @click.option("--strict", is_flag=True, help="Exit with status 1 when there is a warning (a note is none).")
 @table_options
 @click.pass_obj
@@ -52,6 +56,7 @@ def audit(
     max_bytes: int | None,
     top: int,
     table: str | None,
+    full: bool,
     strict: bool,
     json: bool,
     csv: bool,
@@ -85,17 +90,26 @@ def audit(
             ]
     if domain is not None:
         audits = choose_audit(audits, domain)
+    print_audits(audits, table=table, full=full, top=top, json=json, csv=csv, latex=latex)
+    if strict and any(audit.warnings for audit in audits):
+        raise SystemExit(Exit.FAILED)
+
+
+def print_audits(
+    audits: Sequence[Audit], *, table: str | None, full: bool, top: int, json: bool, csv: bool, latex: bool
+) -> None:
+    """Audits in the form asked for: one in full, of several an overview unless they are asked for in full."""
     if json:
         emit_json([as_json(audit) for audit in audits])
     elif csv or latex or table:
         shown = TABLES[table or "classes"]
         emit_table(shown.columns, shown.rows(audits), csv=csv, latex=latex, empty="nothing to warn of")
-    elif len(audits) > 1:
+    elif len(audits) > 1 and not full:
         print_overview(audits)
     else:
-        print_audit(audits[0], top)
-    if strict and any(audit.warnings for audit in audits):
-        raise SystemExit(Exit.FAILED)
+        for number, audit in enumerate(audits):
+            click.echo("\n" * 2 if number else "", nl=False)
+            print_audit(audit, top)
 
 
 def _refuse(**given: Any) -> None:
@@ -110,21 +124,6 @@ def _workspace(invocation: Invocation) -> Workspace | None:
     return None if invocation.planned() is not None else invocation.open()
 
 
-def as_json(audit: Audit) -> dict[str, Any]:
-    """Everything an audit knows."""
-    effects = [
-        {
-            "effect": [{"delta": delta, "ppl_factor": factor} for delta, factor in finding.assumed],
-            "measured": None
-            if finding.measured is None
-            else {"median": finding.measured.median, "rises": finding.measured.rises, "own": finding.measured.own},
-        }
-        for finding in audit.findings
-    ]
-    findings = [{**record, **effect} for record, effect in zip(audit.record["findings"], effects, strict=True)]
-    return {"name": audit.name, **audit.record, "findings": findings}
-
-
 def print_overview(audits: Sequence[Audit]) -> None:
     """One line a pair, then what is warned of."""
     emit_table(PAIRS, TABLES["pairs"].rows(audits))
@@ -135,7 +134,7 @@ def print_overview(audits: Sequence[Audit]) -> None:
         print_findings(audit, notes=False)
     print()
     print_wrapped(
-        "No warnings." if not warned else "--domain NAME shows one in full: classes, token types, notes, samples."
+        f"{'' if warned else 'No warnings. '}--full shows each with its classes, token types, notes and samples."
     )
 
 

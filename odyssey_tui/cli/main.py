@@ -35,6 +35,7 @@ COMMANDS: dict[str, Entry] = {
     "move": Entry("odyssey_tui.cli.requests:move", "Change the order in which waiting runs start."),
     "gpus": Entry("odyssey_tui.cli.gpus:gpus", "Show this machine's GPUs and whose processes use them."),
     "compare": Entry("odyssey_tui.cli.compare:compare", "Show runs side by side: what differs, what it did."),
+    "data": Entry("odyssey_tui.cli.data:data", "List corpora and evaluation sets, with their format audits."),
     "similarity": Entry("odyssey_tui.cli.similarity:similarity", "Show ΔL against similarity to the pretraining text."),
     "matrix": Entry("odyssey_tui.cli.matrix:matrix", "Show ΔL of every adaptation on every text."),
     "tokens": Entry("odyssey_tui.cli.tokens:tokens", "Show which token types carry the change of loss."),

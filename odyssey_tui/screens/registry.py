@@ -35,6 +35,7 @@ SCREENS: tuple[Entry, ...] = (
     Entry("5", "similarity", "Similarity", "ΔL by domain", "odyssey_tui.screens.similarity:SimilarityScreen"),
     Entry("6", "tokens", "Tokens", "which tokens carry ΔL", "odyssey_tui.screens.tokens:TokensScreen"),
     Entry("7", "forecast", "Forecast", "laws, scores, plan", "odyssey_tui.screens.forecast:ForecastScreen"),
+    Entry("9", "data", "Data", "corpora, evaluation sets, format audits", "odyssey_tui.screens.data:DataScreen"),
 )
 FURTHER: tuple[Entry, ...] = (
     Entry("", "matrix", "Matrix", "ΔL of every adaptation on every text", "odyssey_tui.screens.matrix:MatrixScreen"),

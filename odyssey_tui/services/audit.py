@@ -132,6 +132,11 @@ class Audit:
         return f"{_listed(self.record['train_files'])} → {_listed(self.record['evaluation_files'])}"
 
     @property
+    def key(self) -> str:
+        """Tells it from the others of its text."""
+        return str(self.record.get("audit_id", self.name))
+
+    @property
     def level(self) -> str:
         """Of the worst finding; empty without any."""
         return min((finding.level for finding in self.findings), key=LEVELS.index, default="")

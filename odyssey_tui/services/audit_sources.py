@@ -136,6 +136,12 @@ def read_known(workspace: Workspace, runs: Sequence[RunSpec]) -> Known:
     return Known(audits, len(found) - len(audits))
 
 
+def list_cached(workspace: Workspace) -> list[Audit]:
+    """Every audit in the cache: those of ``odyssey audit CONFIG`` too, of texts that no run has prepared."""
+    keys = sorted(path.stem for path in (workspace.cache / "audits").glob("[!.]*.json"))
+    return [audit for key in keys if (audit := _read_cached(workspace, key)) is not None]
+
+
 def choose_audit(audits: Sequence[Audit], name: str) -> list[Audit]:
     """Those whose domain or evaluation set is called so. ``DataError`` with the nearest name where none is."""
     chosen = [audit for audit in audits if name in (audit.record["domain"], audit.record["eval_set"])]

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from odyssey_tui.services.audit import GLYPHS, Audit, fact_rows
+from odyssey_tui.services.figure_export import Exportable
 from odyssey_tui.services.ledger import visible
 from odyssey_tui.services.tables import Column
 
@@ -128,3 +129,23 @@ TABLES = {
     "findings": Table(FINDINGS, finding_rows),
     "facts": Table(FACTS, lambda audits: ({"audit": a.name, **row} for a in audits for row in fact_rows(a))),
 }
+
+
+def as_json(audit: Audit) -> dict[str, Any]:
+    """Everything an audit knows."""
+    effects = [
+        {
+            "effect": [{"delta": delta, "ppl_factor": factor} for delta, factor in finding.assumed],
+            "measured": None
+            if finding.measured is None
+            else {"median": finding.measured.median, "rises": finding.measured.rises, "own": finding.measured.own},
+        }
+        for finding in audit.findings
+    ]
+    findings = [{**record, **effect} for record, effect in zip(audit.record["findings"], effects, strict=True)]
+    return {"name": audit.name, **audit.record, "findings": findings}
+
+
+def exportable(audit: Audit) -> Exportable:
+    """One audit as files: its classes as a table, everything as JSON."""
+    return Exportable("audit", columns=CLASSES, rows=list(class_rows([audit])), record=[as_json(audit)])

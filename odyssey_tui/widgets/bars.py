@@ -25,14 +25,16 @@ class TopBar(Static):
 
     def render(self) -> Text:
         standing_out = self.get_component_rich_style("topbar--current")
-        # Where not every title fits, the current one does.
-        titled = sum(len(entry.title) + len(entry.key) + 3 for entry in SCREENS) < self.size.width
+        # Where not every title fits, with two spaces between them or one, the current one does.
+        letters = sum(len(entry.title) + len(entry.key) for entry in SCREENS)
+        titled = letters + 2 * len(SCREENS) < self.size.width
+        space = " " if not titled or letters + 3 * len(SCREENS) < self.size.width else ""
         line = Text(" ")
         for entry in SCREENS:
             if entry.name == self.current:
-                line.append(f" {entry.key} {entry.title} ", style=standing_out)
+                line.append(f"{space}{entry.key} {entry.title} ", style=standing_out)
             else:
-                line.append(f" {entry.key} ", style="dim").append(f"{entry.title} " if titled else "")
+                line.append(f"{space}{entry.key} ", style="dim").append(f"{entry.title} " if titled else "")
         name = self.app.workspace.root.name
         room = self.size.width - line.cell_len - len(name) - 1
         return line.append(" " * room + name, style="dim") if room > 0 else line

@@ -20,6 +20,7 @@ from store.ingest import ingest
 from store.run_dir import RunDir
 from store.workspace import Workspace
 from tests.support import synthetic_law as law
+from tests.support.synthetic_audits import AUDITED, audit_record
 from tests.support.synthetic_fits import TRUE_FORM, Measured, mean_loss, write_fit
 from tests.support.synthetic_specs import CORPORA, SCHEME, SET_TOKENS, SETS, TOKENIZER, TRAINING, adapt_spec
 from tests.support.synthetic_text import (
@@ -139,6 +140,8 @@ class _Author:
                 shard=run.shard("eval_set", text.table()),
             )
             run.shard("documents", text.documents_table())
+        for name in AUDITED:
+            run.emit("audit", **audit_record(CORPORA[name], SETS[name], TOKENIZER))
         run.end("done", seconds=20)
 
     def pretrain(self, size: str) -> None:
