@@ -123,7 +123,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("similarity.choose", ("M",), "Choose", "any model and budget from a list", footer=False),
     Action("similarity.pool", ("a",), "All", "all models on one figure, or one again"),
     Action("similarity.group", ("b",), "Groups", "tell groups of domains apart, or not"),
-    Action("similarity.unit", ("u",), "Unit", "nats per token, perplexity ratio, bits per byte"),
+    Action("similarity.unit", ("u",), "Unit", "nats per token, perplexity ratio, bits per byte", footer=False),
     Action("similarity.statistics", ("s",), "Statistics", "within groups, partial, by measure; or the domains"),
     Action("similarity.export", ("E",), "Export", "figure, table or everything as a file", footer=False),
     Action("similarity.matrix", ("v",), "Matrix", "every adaptation on every text"),

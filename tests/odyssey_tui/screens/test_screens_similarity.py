@@ -181,5 +181,5 @@ async def test_the_footer_fits_eighty_columns(study: Workspace) -> None:
     async with OdysseyApp(study).run_test(size=(80, 24)) as pilot:
         screen = await open_screen(pilot)
         keys = [node for node in screen.query("FooterKey") if node.region.width]
-        assert {"Measure", "Model", "All", "Groups", "Unit", "Statistics"} <= {node.description for node in keys}
+        assert {"Measure", "Model", "All", "Groups", "Statistics"} <= {node.description for node in keys}
         assert max(node.region.right for node in keys) <= 80
