@@ -37,7 +37,8 @@ def estimate(
 
     Whole groups (documents) are resampled on both sides. Resampling adds noise to both samples, which pushes every
     distance up; the draws are therefore moved so that their mean is the value (bias-centred percentile interval), then
-    cut at the measure's bounds.
+    cut at the measure's bounds. Draws of a measure that ``shrinks`` (repeated rows share less) are multiplied instead.
+    The interval is for the mean value at this sample size.
     """
     statistic = measure.prepare(x, y, x_groups, y_groups, scale)
     value = float(statistic(np.ones((1, len(x))), np.ones((1, len(y))))[0])
@@ -46,7 +47,9 @@ def estimate(
     rng = np.random.default_rng(scale.seed)
     pairs = [(draw_multiplicities(x_groups, rng), draw_multiplicities(y_groups, rng)) for _ in range(resamples)]
     draws = statistic(np.array([wx for wx, _ in pairs]), np.array([wy for _, wy in pairs]))
-    low, high = bootstrap_interval(draws - draws.mean() + value, level)
+    middle = draws.mean()
+    centred = draws * (value / middle) if measure.shrinks and middle > 0 else draws - middle + value
+    low, high = bootstrap_interval(centred, level)
     if low is None or high is None:
         return Estimate(value, None, None)
     floor, ceiling = measure.bounds

@@ -53,6 +53,8 @@ class Measure:
     prepare: Callable[[NDArray, NDArray, NDArray, NDArray, Scale], Weighted]
     reads_bandwidth: bool = False
     """Whether ``scale.bandwidth`` matters; it is 0 for the others, so that their values hold when a domain is added."""
+    shrinks: bool = False
+    """Whether resampling takes a share of the value away, and of its spread with it, rather than adding noise to it."""
 
 
 def median_distance(pool: Array) -> float:
@@ -235,7 +237,7 @@ REGISTRY: dict[str, Measure] = {
         Measure("mmd2", False, (-INFINITE, INFINITE), "embedding", prepare_mmd2, reads_bandwidth=True),
         Measure("c2st", False, (0.0, 1.0), "embedding", prepare_c2st),
         Measure("jsd", False, (0.0, 1.0), "tokens", prepare_jsd),
-        Measure("ngram_overlap", True, (0.0, 1.0), "tokens", prepare_ngram_overlap),
+        Measure("ngram_overlap", True, (0.0, 1.0), "tokens", prepare_ngram_overlap, shrinks=True),
     )
 }
 ZERO_SHOT = Measure("zero_shot", False, (0.0, INFINITE), "losses", prepare_zero_shot)

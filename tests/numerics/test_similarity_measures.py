@@ -279,6 +279,25 @@ def test_c2st_interval_covers_what_other_samples_would_give() -> None:
     assert sum(each.low <= mean <= each.high for each in found) >= 74
 
 
+def test_overlap_interval_covers_where_little_is_shared() -> None:
+    """Resamples share less in proportion: their spread, moved but not scaled, holds the mean in seventeen of twenty."""
+    rng = np.random.default_rng(17)
+    units = np.repeat(np.arange(40), 2)
+    p = 1 / np.arange(1, 301)
+    near, far = p / p.sum(), np.roll(p, 150) / p.sum()
+
+    def sample(shares: np.ndarray) -> np.ndarray:
+        return np.concatenate([rng.choice(300, (2, 24), p=rng.dirichlet(shares * 200)) for _ in range(40)])
+
+    found = [
+        estimate(REGISTRY["ngram_overlap"], sample(far), sample(near), units, units, Scale(0.0, n), resamples=100)
+        for n in range(60)
+    ]
+    mean = np.mean([each.value for each in found])
+    assert 0 < mean < 0.1
+    assert sum(each.low <= mean <= each.high for each in found) >= 55
+
+
 @pytest.mark.parametrize("name", [n for n in sorted(REGISTRY) if REGISTRY[n].reads == "embedding"])
 def test_orientation_is_as_declared(name) -> None:
     """A near sample is nearer than a far one, in the direction that the measure declares."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -325,3 +326,16 @@ def test_scoring_with_lines_joined_in_both_ways_keeps_the_first_as_the_target():
     ]
     zero_shot = {one.name for run in only(found, "evaluate") for one in run.job.evaluation.sets}
     assert {"law", "law+space", "code", "code+space"} <= zero_shot
+
+
+def test_sentence_encoders_are_part_of_the_job_only_where_they_are_used():
+    sentence = "similarity={embedders: [sentence], sentence_model: org/tiny}"
+    (run,) = only(plan(TEXT, sentence), "similarity")
+    assert (run.job.embedders, run.job.sentence_model, run.job.encoder) == (("sentence",), "org/tiny", None)
+    assert "sentence_model" not in only(plan(), "similarity")[0].job.essence()
+
+
+@pytest.mark.skipif(find_spec("sentence_transformers") is not None, reason="it is installed")
+def test_a_library_that_is_missing_here_is_a_caution():
+    (said,) = [line for line in plan(TEXT, "similarity.embedders=[ngrams, sentence]").cautions if "similarity" in line]
+    assert "pip install 'odyssey-tui[sentence]'" in said
