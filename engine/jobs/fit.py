@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from engine.jobs.points import Records, Sample, adaptation_sample, read_records, zero_shot_points
+from engine.laws.anchors import Anchors
 from engine.laws.errors import LawError
 from engine.laws.fit import FitOptions
 from engine.laws.form import Form, Role
@@ -80,8 +81,7 @@ def _fit_one(task: Task, job: FitJob, context: JobContext, records: Records, sam
         task.form,
         split_by_ptpp(everything, job.fit_ptpp, job.score_ptpp),
         FitOptions(task.role, job.delta, job.starts, job.bootstrap, context.spec.seed),
-        anchors=task.anchors,
-        kept=0 if pretraining else job.anchors,
+        Anchors(task.anchors, 0 if pretraining else job.anchors, seed=context.spec.seed),
     )
     _emit(task, job, context, trial)
 

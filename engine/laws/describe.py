@@ -89,6 +89,7 @@ def _predictions(trial: Trial, level: float) -> list[dict[str, Any]]:
         return []
     predicted = law.predict(points)
     low, high = band(law.predict_draws(points), level)
+    reach = trial.identifiability.reach
     columns = {name: getattr(points, name) for name in SHOWN}
     return [
         {
@@ -98,6 +99,8 @@ def _predictions(trial: Trial, level: float) -> list[dict[str, Any]]:
             "predicted": float(predicted[index]),
             "low": float(low[index]),
             "high": float(high[index]),
+            "profile_low": float(predicted[index] * (1.0 + reach[0, index])),
+            "profile_high": float(predicted[index] * (1.0 + reach[1, index])),
             "error": float(predicted[index] / points.loss[index] - 1.0),
         }
         for index in range(len(points))

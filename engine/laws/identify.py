@@ -21,7 +21,10 @@ from engine.laws.starts import project
 FACTORS = np.array([1 / 8, 1 / 4, 1 / 2, 1 / 1.4, 1.4, 2.0, 4.0, 8.0])
 STEPS = np.array([-2.0, -1.0, -0.5, -0.25, 0.25, 0.5, 1.0, 2.0])
 SPREAD = np.linspace(0.0, 1.0, 4)
-"""Values tried: multiples of a positive parameter, offsets of one of either sign, and some over its start range."""
+"""Values tried: multiples of a positive parameter, offsets of one of either sign, its bounds, and some over its start
+range."""
+HALVINGS = 5
+"""Of the gap between the farthest value that fits as well and the nearest one beyond that does not."""
 OPEN_RATIO, OPEN_WIDTH = 4.0, 1.0
 """A positive parameter whose accepted values span this ratio, or one of either sign this width, is not determined."""
 ITERATIONS, TOLERANCE = 60, 1e-5
@@ -36,14 +39,16 @@ class Profile:
     name: str
     low: float
     high: float
-    determined: bool
+    """Natural values. Of a coefficient, over the refits of all profiles."""
+    determined: bool | None
+    """None for a coefficient: whether it means anything is said of its exponents."""
     spread: tuple[float, float]
     """Lowest and highest relative change of any probed forecast among the accepted refits."""
 
 
 @dataclass(frozen=True)
 class Identifiability:
-    """Profiles of all free nonlinear parameters, and the same in words."""
+    """Profiles of all free parameters, and the same in words."""
 
     rise: float
     """Relative rise of the objective that counts as no worse: 2 / number of runs."""
@@ -51,6 +56,8 @@ class Identifiability:
     spread: tuple[float, float]
     """Over all profiles."""
     sentences: tuple[str, ...]
+    reach: Floats
+    """(2, n): lowest and highest relative change of each probed forecast over all profiles."""
 
 
 def identify(fitted: Fit, probe: Points | None = None) -> Identifiability:
@@ -63,33 +70,70 @@ def identify(fitted: Fit, probe: Points | None = None) -> Identifiability:
     rise = 2.0 / max(fitted.n_runs, 2)
     form, (lower, upper) = fitted.law.form, fitted.bounds
     rows, owners = _candidates(fitted)
-    if not owners:
-        return Identifiability(rise, (), (0.0, 0.0), fitted.dropped.notes)
-    ends, costs = _refit(fitted, rows, np.array(owners))
-    best = min(fitted.objective, float(costs.min()))
-    accepted = costs <= best * (1.0 + rise) + 1e-300
-    change = _relative_change(fitted, ends, probe)
+    if not len(owners):
+        return Identifiability(rise, (), (0.0, 0.0), fitted.dropped.notes, np.zeros((2, len(probe))))
+    ends, costs = _refit(fitted, rows, owners)
+    accept = min(fitted.objective, float(costs.min())) * (1.0 + rise) + 1e-300
+    ends, costs, owners = _refine(fitted, ends, costs, owners, accept)
+    accepted = costs <= accept
+    change = np.vstack([np.zeros((1, len(probe))), _relative_change(fitted, ends[accepted], probe)])
+    owner_of = np.concatenate([[-1], owners[accepted]])
+    good = np.vstack([fitted.u, ends[accepted]])
+    natural = form.from_u(form.to_natural(good, fitted.scales))
+    edges = form.from_u(np.stack([lower, upper]))
     profiles = []
-    for position in sorted(set(owners)):
-        mine = accepted & (np.array(owners) == position)
-        values = form.from_u(np.vstack([fitted.u, ends[mine]]))[:, position]
-        moves = change[mine] if mine.any() else np.zeros((1, 1))
+    for position in np.flatnonzero(lower < upper):
         parameter = form.parameters[position]
-        edges = form.from_u(np.stack([lower, upper]))[:, position]
+        # A coefficient moves along all profiles; an exponent's own profile is at least as wide as any other shows.
+        moved = change[(owner_of == position) | (owner_of < 0)]
+        own = form.from_u(good[(owner_of == position) | (owner_of < 0)])[:, position]
         profiles.append(
             Profile(
                 name=parameter.name,
-                low=float(values.min()),
-                high=float(values.max()),
-                determined=not _is_open(parameter, values, edges),
-                spread=(float(min(moves.min(), 0.0)), float(max(moves.max(), 0.0))),
+                low=float(natural[:, position].min()),
+                high=float(natural[:, position].max()),
+                determined=None if parameter.linear else not _is_open(parameter, own, edges[:, position]),
+                spread=(float(moved.min(initial=0.0)), float(moved.max(initial=0.0))),
             )
         )
-    spread = (min(profile.spread[0] for profile in profiles), max(profile.spread[1] for profile in profiles))
-    return Identifiability(rise, tuple(profiles), spread, _sentences(fitted, profiles, spread, rise))
+    reach = np.stack([change.min(axis=0), change.max(axis=0)])
+    spread = (float(reach.min(initial=0.0)), float(reach.max(initial=0.0)))
+    return Identifiability(rise, tuple(profiles), spread, _sentences(fitted, profiles, spread, rise), reach)
 
 
-def _candidates(fitted: Fit) -> tuple[Floats, list[int]]:
+def _refine(
+    fitted: Fit, ends: Floats, costs: Floats, owners: np.ndarray, accept: float
+) -> tuple[Floats, Floats, np.ndarray]:
+    """Halve the gap between what fits as well and what does not, at both ends of every profile; adds these refits."""
+    # (parameter, side, farthest accepted row, nearest rejected value beyond)
+    gaps: list[tuple[int, Floats, float]] = []
+    for position in np.unique(owners):
+        mine = owners == position
+        values = np.append(ends[mine, position], fitted.u[position])
+        rows = np.vstack([ends[mine], fitted.u])
+        good = np.append(costs[mine] <= accept, True)
+        for sign in (-1.0, 1.0):
+            inner = int(np.argmax(np.where(good, sign * values, -np.inf)))
+            beyond = ~good & (sign * values > sign * values[inner])
+            if beyond.any():
+                gaps.append((int(position), rows[inner], sign * float(np.min(sign * values[beyond]))))
+    for _ in range(HALVINGS):
+        if not gaps:
+            break
+        tried = np.array([row for _, row, _ in gaps])
+        mine = np.array([position for position, _, _ in gaps])
+        each = np.arange(len(gaps))
+        tried[each, mine] = [(row[position] + outer) / 2 for position, row, outer in gaps]
+        found, cost = _refit(fitted, tried, mine)
+        ends, costs, owners = np.vstack([ends, found]), np.append(costs, cost), np.append(owners, mine)
+        gaps = [
+            (position, found[index], outer) if cost[index] <= accept else (position, row, float(tried[index, position]))
+            for index, (position, row, outer) in enumerate(gaps)
+        ]
+    return ends, costs, owners
+
+
+def _candidates(fitted: Fit) -> tuple[Floats, np.ndarray]:
     """Starting rows (S, p), each with one parameter moved, and which one."""
     form, (lower, upper) = fitted.law.form, fitted.bounds
     rows, owners = [], []
@@ -100,13 +144,13 @@ def _candidates(fitted: Fit) -> tuple[Floats, list[int]]:
         either_sign = not parameter.log and parameter.bounds[0] < 0
         tried = here + STEPS if either_sign else here + np.log(FACTORS) if parameter.log else here * FACTORS
         low, high = np.log(parameter.start) if parameter.log else parameter.start
-        tried = np.concatenate([tried, low + SPREAD * (high - low)])
+        tried = np.concatenate([tried, low + SPREAD * (high - low), [lower[position], upper[position]]])
         for value in np.unique(np.clip(tried, lower[position], upper[position])):
             row = fitted.u.copy()
             row[position] = value
             rows.append(row)
             owners.append(position)
-    return np.array(rows), owners
+    return np.array(rows), np.array(owners, dtype=int)
 
 
 def _refit(fitted: Fit, rows: Floats, owners: np.ndarray) -> tuple[Floats, Floats]:
@@ -148,7 +192,7 @@ def _is_open(parameter: Parameter, values: Floats, edges: Floats) -> bool:
 
 def _sentences(fitted: Fit, profiles: list[Profile], spread: tuple[float, float], rise: float) -> tuple[str, ...]:
     sentences = list(fitted.dropped.notes)
-    unknown = [profile for profile in profiles if not profile.determined]
+    unknown = [profile for profile in profiles if profile.determined is False]
     for profile in unknown:
         sentences.append(
             f"Your data do not determine {profile.name}: values from {profile.low:.3g} to {profile.high:.3g} "

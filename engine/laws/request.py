@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from engine.laws.anchors import Anchors, Choice
 from engine.laws.crossval import FoldAxis
 from engine.laws.fit import FitOptions
 from engine.laws.form import Role
@@ -25,8 +26,10 @@ class FitRequest:
     starts: int = 500
     bootstrap: int = 1000
     seed: int = 0
-    anchors: int = 0
-    """Held-out points that join a second fit of each form."""
+    anchors: tuple[int, ...] = ()
+    """Numbers of held-out points that join further fits of each form."""
+    anchor_choice: Choice = "cheapest"
+    anchor_weight: float = 1.0
     level: float = 0.9
     """Share of the bootstrap draws that intervals and bands hold."""
     cross_validate: FoldAxis | Literal["", "auto"] = ""
@@ -44,12 +47,17 @@ class FitRequest:
     def read(cls, text: str) -> FitRequest:
         """The request that ``text`` wrote."""
         fields = json.loads(text)
-        return cls(**{**fields, "forms": tuple(fields["forms"])})
+        return cls(**{**fields, "forms": tuple(fields["forms"]), "anchors": tuple(fields["anchors"])})
 
     @property
     def options(self) -> FitOptions:
         """How to fit."""
         return FitOptions(self.role, self.delta, self.starts, self.bootstrap, self.seed)
+
+    def anchored(self, count: int) -> Anchors:
+        """``count`` anchors, where all fits are scored on the same points."""
+        most = max(self.anchors, default=0)
+        return Anchors(count, most, self.anchor_choice, self.anchor_weight, self.seed)
 
     @property
     def points(self) -> Points:

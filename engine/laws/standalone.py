@@ -38,12 +38,12 @@ def fit_all(request: FitRequest, say: Say) -> dict[str, Any]:
         if request.only_best:
             forms = [known[chosen.require_best()]]
     first: LawError | None = None
-    tasks = [(form, anchors) for form in forms for anchors in sorted({0, request.anchors})]
+    tasks = [(form, anchors) for form in forms for anchors in sorted({0, *request.anchors})]
     for done, (form, anchors) in enumerate(tasks):
         say(form.name, done, len(tasks))
         started = time.perf_counter()
         try:
-            trial = attempt(form, points_for(form, points), request.options, anchors=anchors, kept=request.anchors)
+            trial = attempt(form, points_for(form, points), request.options, request.anchored(anchors))
         except LawError as refusal:
             first = first or refusal
             refused = {"form": form.name, "anchors": anchors, "reason": refusal.message, "hint": refusal.hint}

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.laws.anchors import split_anchors
+from engine.laws.anchors import Anchors, split_anchors
 from engine.laws.errors import LawError
 from engine.laws.fit import Fit, FitOptions, fit
 from engine.laws.form import Form
@@ -46,31 +46,22 @@ class Trial:
         return self.points.select((self.points.split == "score") & bool(self.scores["n"]))
 
 
-def attempt(form: Form, points: Points, options: FitOptions, *, anchors: int = 0, kept: int = 0) -> Trial:
-    """Fit ``form`` to the points of split ``fit`` and score it on those of split ``score``.
+def attempt(form: Form, points: Points, options: FitOptions, anchors: Anchors | None = None) -> Trial:
+    """Fit ``form`` to the points of split ``fit`` and score it on those of split ``score``, but for ``anchors``.
 
-    ``anchors`` held-out points join the fit. ``kept``: as many are left out instead, so that a fit without anchors is
-    scored on the same points as its companion with them. Raises LawError when the form cannot be fitted to the points.
+    Raises LawError when the form cannot be fitted to the points, or anchors leave nothing to score.
     """
+    anchors = anchors or Anchors()
     fitted, held_out = (points.select(points.split == split) for split in ("fit", "score"))
     left_out = points.select(points.split == "excluded")
-    if anchors or kept:
-        chosen, held_out, rest = _share_out(form, held_out, anchors or kept, options.seed)
-        if anchors:
-            fitted = concatenate([fitted, chosen])
-        else:
-            rest = concatenate([chosen, rest]).with_split("excluded", "kept for the fit with anchors")
-        left_out = concatenate([left_out, rest])
+    if anchors.count or anchors.reserve:
+        # Anchors are points that the form can use: the same ones for every form with the same needs.
+        usable = refusals(form, held_out) == ""
+        chosen, scored, rest = split_anchors(held_out.select(usable), anchors)
+        fitted, left_out = concatenate([fitted, chosen]), concatenate([left_out, rest])
+        held_out = concatenate([scored, held_out.select(~usable)])
     result = fit(form, fitted, options)
-    everything = _mark(form, concatenate([fitted, held_out, left_out]))
-    return _judge(result, anchors, everything)
-
-
-def _share_out(form: Form, held_out: Points, count: int, seed: int) -> tuple[Points, Points, Points]:
-    """Anchors are chosen among points the form can use, the same ones for every form with the same needs."""
-    usable = refusals(form, held_out) == ""
-    anchors, scored, reserved = split_anchors(held_out.select(usable), count, seed)
-    return anchors, concatenate([scored, held_out.select(~usable)]), reserved
+    return _judge(result, anchors.count, _mark(form, concatenate([fitted, held_out, left_out])))
 
 
 def _mark(form: Form, points: Points) -> Points:

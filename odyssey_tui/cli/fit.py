@@ -25,7 +25,8 @@ class Items(click.ParamType):
         try:
             return tuple(self.kind(part.strip()) for part in str(value).split(",") if part.strip())
         except ValueError:
-            self.fail(f"{value!r} is not a list of numbers, for example 8,16", param, ctx)
+            whole = "whole numbers" if self.kind is int else "numbers"
+            self.fail(f"{value!r} is not a list of {whole}, for example 8,16", param, ctx)
 
 
 class Pairs(click.ParamType):
@@ -40,7 +41,11 @@ class Pairs(click.ParamType):
 
 
 OF_WORKSPACE = ("domain", "experiment", "fit_ptpp", "score_ptpp", "wait")
-OF_TABLE = ("mapped", "where", "holdout", "role", "delta", "seed", "level", "cross_validate", "csv", "latex")
+OF_FITS = ("role", "delta", "starts", "bootstrap", "seed", "anchors", "anchor_choice", "anchor_weight", "level")
+OF_TABLE = (
+    *(name for name in OF_FITS if name not in ("starts", "bootstrap", "anchors")),
+    *("mapped", "where", "holdout", "cross_validate", "csv", "latex"),
+)
 
 
 @click.command()
@@ -48,7 +53,7 @@ OF_TABLE = ("mapped", "where", "holdout", "role", "delta", "seed", "level", "cro
     "--form", "form", multiple=True, metavar="NAME|FILE", help="A law, or your own (.yaml); several: side by side."
 )
 @click.option("--forms", type=Items(str), help="Laws to fit, e.g. dcpt,zero_shot.")
-@click.option("--anchors", type=click.IntRange(min=0), help="Held-out points that join a second fit.")
+@click.option("--anchors", type=Items(int), help="Held-out points that join a second fit; of a table also 5,10,20.")
 @click.option("--starts", type=click.IntRange(min=1), help="Starting points of the optimiser.")
 @click.option("--bootstrap", type=click.IntRange(min=0), help="Refits for intervals and bands.")
 @click.option("--domain", help="Which domain; default: the one fitted last, else the one with the most points.")
@@ -66,6 +71,8 @@ OF_TABLE = ("mapped", "where", "holdout", "role", "delta", "seed", "level", "cro
 @click.option("--map", "mapped", type=Pairs(), multiple=True, help="Which column is which: n_params=N,loss=loss_val.")
 @click.option("--where", help="Only these rows: 'train=rpj and n_params>1e6'.")
 @click.option("--holdout", multiple=True, metavar="WHERE", help="Rows to predict, not to fit; several: any of them.")
+@click.option("--anchor-choice", type=click.Choice(["cheapest", "random"]), help="Sizes they are of [cheapest].")
+@click.option("--anchor-weight", type=click.FloatRange(min=0, min_open=True), help="What each counts for [1].")
 @click.option("--role", type=click.Choice(["target", "base"]), help="Which loss it is [target].")
 @click.option("--delta", type=click.FloatRange(min=0, min_open=True), help="Of the Huber loss on logarithms [0.001].")
 @click.option("--seed", type=int, help="Of starts, bootstrap and anchors [0].")
@@ -116,11 +123,7 @@ def fit_table_here(points: tuple[Path, ...], forms: tuple[str, ...], **options: 
 
     if not forms:
         raise click.UsageError("--points needs a law: --form dcpt (docs/laws.md lists them)")
-    chosen = {
-        name: options[name]
-        for name in ("role", "delta", "starts", "bootstrap", "seed", "anchors", "level")
-        if options[name] is not None
-    }
+    chosen = {name: options[name] for name in OF_FITS if options[name] is not None}
     if chosen.get("anchors") and not options["holdout"]:
         raise click.UsageError("--anchors are held-out points: say which are held out: --holdout 'ptpp>200'")
     fit_points(
@@ -146,6 +149,9 @@ def fit_workspace(
     **options: Any,
 ) -> None:
     """Queue a fit run."""
+    if len(options["anchors"] or ()) > 1:
+        raise click.UsageError("a fit of a workspace has one number of anchors; several are for a table")
+    options["anchors"] = next(iter(options["anchors"] or ()), None)
     from odyssey_tui.services.fitting import fit_again
 
     invocation: Invocation = context.obj

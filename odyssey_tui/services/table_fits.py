@@ -11,6 +11,7 @@ from odyssey_tui.services.asking import Hear, ask
 from odyssey_tui.services.point_tables import LoadedPoints
 
 if TYPE_CHECKING:
+    from engine.laws.anchors import Choice
     from engine.laws.crossval import FoldAxis
     from engine.laws.form import Role
 
@@ -24,7 +25,10 @@ class TableOptions:
     starts: int = 500
     bootstrap: int = 1000
     seed: int = 0
-    anchors: int = 0
+    anchors: tuple[int, ...] = ()
+    """Numbers of held-out points that join further fits."""
+    anchor_choice: Choice = "cheapest"
+    anchor_weight: float = 1.0
     level: float = 0.9
 
 
@@ -78,11 +82,11 @@ def read_form(name: str) -> str | dict[str, Any]:
 
 
 def rank(fits: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Without anchors first; the lowest error on held-out points first, else the lowest objective."""
+    """The fewest anchors first; the lowest error on held-out points first, else the lowest objective."""
 
-    def key(fit: dict[str, Any]) -> tuple[bool, bool, float]:
+    def key(fit: dict[str, Any]) -> tuple[int, bool, float]:
         error = fit["scores"].get("mape")
-        return fit["anchors"] > 0, error is None, fit["objective"] if error is None else error
+        return fit["anchors"], error is None, fit["objective"] if error is None else error
 
     return sorted(fits, key=key)
 

@@ -144,7 +144,7 @@ def zero_shot(
         },
     )
     try:
-        found = fit_table(curve, ["chinchilla"], replace(options, role=role, anchors=0), hear, draws=True)
+        found = fit_table(curve, ["chinchilla"], replace(options, role=role), hear, draws=True)
     except OdysseyError as refusal:
         raise unknown_start(role, n_params, ptpp) from refusal
     return law_of(found["fits"][0])

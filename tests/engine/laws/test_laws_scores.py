@@ -8,11 +8,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from engine.laws.anchors import split_anchors
+from engine.laws.anchors import Anchors, split_anchors
 from engine.laws.errors import LawError
 from engine.laws.fit import FitOptions, fit
 from engine.laws.forms import REGISTRY
 from engine.laws.identify import identify
+from engine.laws.optimise import minimise
 from engine.laws.points import Points
 from engine.laws.scores import score, shift_by_zero_shot
 
@@ -59,19 +60,36 @@ def test_zero_shot_shift_moves_by_the_change_of_the_checkpoint() -> None:
 
 def test_anchors_are_the_cheapest_and_share_no_run_with_scored_points(make_sample: Callable[..., Points]) -> None:
     held_out = make_sample("dcpt", (279.0,))
-    anchors, scored, left = split_anchors(held_out, 10, seed=1)
+    anchors, scored, left = split_anchors(held_out, Anchors(10, seed=1))
     assert (len(anchors), len(scored), len(left)) == (10, len(held_out) - 14, 4)
     assert set(anchors.n_params) == {held_out.n_params.min()}
     assert not set(anchors.run) & set(scored.run)
     assert set(left.run) <= set(anchors.run)
     assert (left.adapt_tokens.min()) >= anchors.adapt_tokens.max()
-    again = split_anchors(held_out, 10, seed=1)[0]
+    again = split_anchors(held_out, Anchors(10, seed=1))[0]
     np.testing.assert_array_equal(anchors.run, again.run)
-    runs = {tuple(np.unique(split_anchors(held_out, 10, seed=seed)[0].run)) for seed in range(8)}
+    runs = {tuple(np.unique(split_anchors(held_out, Anchors(10, seed=seed))[0].run)) for seed in range(8)}
     assert len(runs) > 1
-    assert len(split_anchors(held_out, 0)[0]) == 0
+    assert len(split_anchors(held_out, Anchors())[0]) == 0
     with pytest.raises(LawError, match="none would be left to score"):
-        split_anchors(held_out, len(held_out))
+        split_anchors(held_out, Anchors(len(held_out)))
+
+
+def test_fewer_anchors_are_a_part_of_more_and_are_scored_on_the_same_points(make_sample: Callable[..., Points]) -> None:
+    held_out = make_sample("dcpt", (279.0,))
+    few, many = (split_anchors(held_out, Anchors(count, 20)) for count in (5, 20))
+    assert (len(few[0]), len(many[0])) == (5, 20)
+    np.testing.assert_array_equal(few[1].loss, many[1].loss)
+    assert set(few[0].run) <= set(many[0].run)
+    assert set(few[2].reason) == {"belongs to an anchor's run", "kept for a fit with more anchors"}
+    assert len(few[0]) + len(few[1]) + len(few[2]) == len(held_out)
+
+
+def test_anchors_of_any_size_and_their_weight(make_sample: Callable[..., Points]) -> None:
+    held_out = make_sample("dcpt", (279.0,))
+    anchors = split_anchors(held_out, Anchors(40, choice="random", weight=3.0, seed=2))[0]
+    assert len(np.unique(anchors.n_params)) == 3
+    assert set(anchors.weight) == {3.0}
 
 
 def test_an_undetermined_exponent_is_said_in_words(make_sample: Callable[..., Points]) -> None:
@@ -79,7 +97,7 @@ def test_an_undetermined_exponent_is_said_in_words(make_sample: Callable[..., Po
     points = make_sample("dcpt", noise=0.01)
     result = fit(REGISTRY["ptpp_additive"], points, FitOptions(starts=60, bootstrap=0))
     found = identify(result, make_sample("dcpt", (279.0,)))
-    assert "phi" in [profile.name for profile in found.profiles if not profile.determined]
+    assert "phi" in [profile.name for profile in found.profiles if profile.determined is False]
     assert any(sentence.startswith("Your data do not determine phi: values from") for sentence in found.sentences)
     phi = next(profile for profile in found.profiles if profile.name == "phi")
     assert phi.low <= 0.1
@@ -92,9 +110,52 @@ def test_what_is_determined_is_said_too(make_sample: Callable[..., Points]) -> N
     points = make_sample("chinchilla", noise=1e-4)
     result = fit(REGISTRY["chinchilla"], points, FitOptions(starts=60, bootstrap=0))
     found = identify(result)
-    assert all(profile.determined for profile in found.profiles)
-    assert {profile.name for profile in found.profiles} == {"alpha", "beta"}
+    assert {profile.name: profile.determined for profile in found.profiles} == {
+        **{"E": None, "A": None, "B": None},
+        **{"alpha": True, "beta": True},
+    }
     assert found.sentences[0].startswith("Your data determine every exponent")
+
+
+def test_profile_intervals_end_where_the_objective_has_risen(make_sample: Callable[..., Points]) -> None:
+    points = make_sample("chinchilla", noise=0.005)
+    result = fit(REGISTRY["chinchilla"], points, FitOptions(starts=60, bootstrap=0))
+    found = identify(result, make_sample("chinchilla", (279.0,)))
+    allowed = result.objective * (1 + found.rise)
+    for profile in found.profiles:
+        if profile.determined is None:
+            continue
+        position = result.law.form.index[profile.name]
+
+        def cost(value: float, position: int = position) -> float:
+            """The objective where this exponent is held and all else is refitted, from many starts."""
+            lower, upper = (bound.copy() for bound in result.bounds)
+            lower[position] = upper[position] = value
+            starts = result.u + np.random.default_rng(0).normal(0, 0.3, (40, len(result.u)))
+            starts = np.clip(starts, lower, upper)
+            return minimise(result.problem, starts, lower, upper, points.weight, 300, 1e-10)[1].min()
+
+        width = profile.high - profile.low
+        assert profile.low < result.law.params[profile.name] < profile.high
+        for inside, outside in ((profile.low, -1), (profile.high, 1)):
+            assert cost(inside) <= allowed * (1 + 1e-6)
+            assert cost(inside + outside * 0.15 * width) > allowed
+    assert found.reach.shape == (2, 105)
+    assert (found.reach[0] <= 0).all()
+    assert (found.reach[1] >= 0).all()
+
+
+def test_profile_intervals_hold_the_truth(
+    make_sample: Callable[..., Points], truth: dict[str, dict[str, float]]
+) -> None:
+    held = 0
+    for seed in range(6):
+        points = make_sample("chinchilla", noise=0.005, seed=seed)
+        found = identify(fit(REGISTRY["chinchilla"], points, FitOptions(starts=40, bootstrap=0)))
+        for profile in found.profiles:
+            if profile.name in ("alpha", "beta"):
+                held += profile.low <= truth["chinchilla"][profile.name] <= profile.high
+    assert held >= 11
 
 
 def test_a_gate_seen_at_two_stages_leaves_the_forecast_open(make_sample: Callable[..., Points]) -> None:

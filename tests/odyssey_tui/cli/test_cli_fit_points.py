@@ -39,13 +39,13 @@ def refuse(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[
 def test_json_has_all_there_is_to_know_of_a_fit(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = call(
         capsys, "--points", table, "--form", "ptpp_additive", "--form", "dcpt", "--holdout", "ptpp=64",
-        "--anchors", "6", "--starts", "100", "--bootstrap", "40", "--json",
+        "--anchors", "3,6", "--starts", "100", "--bootstrap", "40", "--json",
     )  # fmt: skip
     found = json.loads(out)
     assert found["points"]["n_fit"] == 96
     assert found["points"]["n_held_out"] == 48
     fits = {(fit["form"], fit["anchors"]): fit for fit in found["fits"]}
-    assert set(fits) == {(form, anchors) for form in ("ptpp_additive", "dcpt") for anchors in (0, 6)}
+    assert set(fits) == {(form, anchors) for form in ("ptpp_additive", "dcpt") for anchors in (0, 3, 6)}
     blind = fits["ptpp_additive", 0]
     parameters: dict[str, dict[str, Any]] = {one["name"]: one for one in blind["parameters"]}
     assert parameters["beta"]["low"] < parameters["beta"]["value"] < parameters["beta"]["high"]
@@ -57,11 +57,13 @@ def test_json_has_all_there_is_to_know_of_a_fit(table: Path, capsys: pytest.Capt
     assert fits["dcpt", 6]["scores"]["saw"] == "6 anchors"
     # With and without anchors are scored on the same points; no trajectory is both anchor and scored.
     rows = {key: [p["place"] for p in fit["predictions"]] for key, fit in fits.items()}
-    assert rows["dcpt", 0] == rows["dcpt", 6] == rows["ptpp_additive", 0]
+    assert rows["dcpt", 0] == rows["dcpt", 3] == rows["dcpt", 6] == rows["ptpp_additive", 0]
+    assert fits["dcpt", 6]["n_points"] == fits["dcpt", 3]["n_points"] + 3 == 102
     assert len(rows["dcpt", 0]) == blind["scores"]["n"] < 48
     for prediction in blind["predictions"]:
         assert prediction["low"] <= prediction["predicted"] * 1.001
         assert prediction["predicted"] <= prediction["high"] * 1.001
+        assert prediction["profile_low"] <= prediction["predicted"] <= prediction["profile_high"]
         assert prediction["error"] == pytest.approx(prediction["predicted"] / prediction["loss"] - 1)
 
 
