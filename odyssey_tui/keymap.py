@@ -47,6 +47,18 @@ SCOPE_TITLES: Mapping[str, str] = {
     "welcome": "Welcome",
 }
 
+TOKEN_CLASSES = (
+    ("n", "newline", "mask line ends, or unmask them"),
+    ("w", "whitespace", "mask other whitespace, or unmask it"),
+    ("full_stop", "punctuation", "mask marks and symbols, or unmask them"),
+    ("d", "digits", "mask numbers, or unmask them"),
+    ("f", "function", "mask function words, or unmask them"),
+    ("c", "word", "mask content words, or unmask them"),
+    ("S", "special", "mask special tokens, or unmask them"),
+    ("O", "other", "mask pieces of characters and the like, or unmask them"),
+)
+"""Keys of the classes of tokens on the Tokens screen."""
+
 ACTIONS: tuple[Action, ...] = (
     *(Action(f"app.go.{s.name}", (s.key,), s.title, s.help, argument=s.name, footer=False) for s in SCREENS),
     Action("app.keys", ("question_mark",), "Help", "the keys that act here"),
@@ -141,12 +153,21 @@ ACTIONS: tuple[Action, ...] = (
     Action("compare.open", ("enter",), "Open", "the run of the row under the cursor"),
     Action("compare.tokens", ("t",), "Tokens", "which tokens carry ΔL of the row under the cursor"),
     Action("compare.chart", ("v",), "Chart", "curves, or learning and forgetting"),
+    Action("tokens.open", ("enter",), "Where", "the passages where this type or class changes most"),
     Action("tokens.mask", ("m",), "Mask", "the type or class under the cursor, or unmask it"),
+    *(
+        Action(f"tokens.mask_class.{name}", (key,), f"Mask {name}", what, footer=False, argument=name)
+        for key, name, what in TOKEN_CLASSES
+    ),
     Action("tokens.unmask", ("U",), "Unmask all", "forget every mask", footer=False),
-    Action("tokens.next_passage", ("J",), "Next passage", "the next worst passage of the text"),
-    Action("tokens.previous_passage", ("K",), "Passage before", "back towards the worst one", footer=False),
-    Action("tokens.set", ("s",), "Set", "the same state on its other evaluation set"),
+    Action("tokens.next_passage", ("J",), "Next", "the next passage, the worst first"),
+    Action("tokens.previous_passage", ("K",), "Previous", "back towards the worst passage", footer=False),
+    Action("tokens.fall", ("b",), "Best", "the passages whose loss fell most, or rose most again"),
+    Action("tokens.view", ("v",), "View", "the text, ΔL by position in the window, losses by position"),
+    Action("tokens.leave", ("escape",), "Back", "to the passages of the whole text", footer=False),
+    Action("tokens.set", ("s",), "Set", "the same state on its other evaluation set", footer=False),
     Action("tokens.pair", ("p",), "Pair", "choose another adapted state"),
+    Action("tokens.export", ("E",), "Export", "the ledger as a table, the positions as a figure", footer=False),
     Action("data.open", ("enter",), "Audit", "training and evaluation text side by side, with warnings"),
     Action("data.filter", ("slash",), "Filter", "kind=corpus and audit=serious, ~text"),
     Action("data.export", ("E",), "Export", "the table as a file", footer=False),
@@ -184,6 +205,7 @@ KEY_NAMES: Mapping[str, str] = {
     "question_mark": "?",
     "colon": ":",
     "slash": "/",
+    "full_stop": ".",
     "space": "Space",
     "enter": "Enter",
     "escape": "Esc",

@@ -2,53 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from odyssey_tui.cli.context import Invocation
-from odyssey_tui.cli.output import Column, emit_json, emit_table, table_options
-from odyssey_tui.cli.printing import print_wrapped
-from odyssey_tui.services.format import number, perplexity, signed
-from odyssey_tui.services.ledger import visible
+from odyssey_tui.cli.output import emit_json, emit_table, table_options
+from odyssey_tui.cli.printing import print_figure, print_wrapped
 
 if TYPE_CHECKING:
+    from engine.stats import MeanDifference
     from odyssey_tui.services.ledger import Masked
+    from odyssey_tui.services.token_details import PositionCurve
     from odyssey_tui.services.tokens import TokenReport
 
 
-def percent(value: float) -> str:
-    """A share in percent."""
-    return f"{value:.1%}"
-
-
-TYPE_COLUMNS = (
-    Column("rank", "#"),
-    Column("text", "token", visible),
-    Column("token_class", "class"),
-    Column("count", "count", ",", drop=1),
-    Column("loss_before", "before", number, drop=2),
-    Column("loss_after", "after", number, drop=2),
-    Column("contribution", "contribution", lambda v: signed(v, 5)),
-    Column("share", "cumulative", percent),
-)
-CLASS_COLUMNS = (
-    Column("token_class", "class"),
-    Column("n_types", "types", ","),
-    Column("count", "count", ","),
-    Column("loss_before", "before", number),
-    Column("loss_after", "after", number),
-    Column("contribution", "contribution", lambda v: signed(v, 5)),
-)
-
-
 @click.command()
-@click.argument("before", metavar="A")
-@click.argument("after", metavar="[B]", required=False)
+@click.argument("before", metavar="BEFORE")
+@click.argument("after", metavar="[AFTER]", required=False)
 @click.option("--set", "on", default="target", show_default=True, help="target, base, or an evaluation set's name.")
-@click.option("--mask", default="", help="Classes, tokens or #IDs to leave out, separated by commas: newline,#12")
+@click.option("--mask", "masks", multiple=True, help="Classes, tokens or #IDs to leave out: newline,the,#12")
 @click.option("--top", default=20, show_default=True, type=click.IntRange(min=1), help="How many token types to list.")
+@click.option("--positions", is_flag=True, help="The losses by position in the window instead of by token type.")
 @table_options
 @click.pass_obj
 def tokens(
@@ -56,79 +31,108 @@ def tokens(
     before: str,
     after: str | None,
     on: str,
-    mask: str,
+    masks: tuple[str, ...],
     top: int,
+    positions: bool,
     json: bool,
     csv: bool,
     latex: bool,
 ) -> None:
-    """Show which token types carry the change of loss from A to B.
+    """Show which token types carry the change of loss from BEFORE to AFTER.
 
-    A and B are evaluations, model states (RUN@STATE) or runs, by identifier or a unique beginning. A alone is an
+    Both are evaluations, model states (RUN@STATE) or runs, by identifier or a unique beginning. BEFORE alone is an
     adapted run: its last state against the base state it started from.
     """
+    from odyssey_tui.services import token_details as details
+    from odyssey_tui.services.ledger_columns import (
+        CLASS_COLUMNS,
+        CURVE_COLUMNS,
+        TYPE_COLUMNS,
+        class_records,
+        columns_of,
+        curve_records,
+        type_records,
+    )
+    from odyssey_tui.services.token_export import make_record
     from odyssey_tui.services.tokens import read_tokens
 
-    report = read_tokens(invocation.open(), before, after, on=on)
-    ledger = report.ledger
-    masked = ledger.masked(ledger.resolve_masks([part for part in mask.split(",") if part])) if mask else None
-    rows = [asdict(row) for row in ledger.rows(top)]
-    if json:
-        emit_json(record(report, rows, masked))
+    source = read_tokens(invocation.open(), before, after, on=on)
+    report, ledger = source.report, source.report.ledger
+    masked = ledger.masked(ledger.resolve_masks(split_masks(masks))) if masks else None
+    table = csv or latex
+    if table and not positions:
+        emit_table(columns_of(TYPE_COLUMNS), type_records(ledger, top), csv=csv, latex=latex)
         return
-    if not (csv or latex):
-        print_head(report)
-    emit_table(TYPE_COLUMNS, rows, csv=csv, latex=latex)
-    if not (csv or latex):
+    found = details.read_details(source) if report.has_tokens or positions else None
+    if table and found is not None:
+        emit_table(CURVE_COLUMNS, curve_records(found.curve), csv=csv, latex=latex)
+        return
+    interval = details.bootstrap_report(report)
+    by_class = details.bootstrap_classes(found.classes) if found is not None else {}
+    masked_interval = None
+    if masked is not None and found is not None:
+        masked_interval = details.bootstrap_masked(source, masked.token_ids, found.classes)
+    curve = found.curve if found is not None and positions else None
+    if json:
+        emit_json(
+            make_record(
+                report,
+                interval=interval,
+                by_class=by_class,
+                top=top,
+                masked=masked,
+                masked_interval=masked_interval,
+                curve=curve,
+            )
+        )
+        return
+    print_head(report, interval)
+    if curve is not None:
+        print_curve(curve)
+    else:
+        emit_table(columns_of(TYPE_COLUMNS), type_records(ledger, top))
         print()
-        emit_table(CLASS_COLUMNS, [asdict(row) for row in ledger.class_rows()], title="By class")
-        print_masked(report, masked)
+        emit_table(columns_of(CLASS_COLUMNS), class_records(ledger, by_class), title="By class")
+    print_masked(report, masked, masked_interval)
 
 
-def record(report: TokenReport, rows: list[dict[str, Any]], masked: Masked | None) -> dict[str, Any]:
-    """The report as plain values."""
-    ledger = report.ledger
-    return {
-        **asdict(report.name),
-        "scheme": report.scheme,
-        "predicted": ledger.predicted,
-        "loss_before": ledger.loss_before,
-        "loss_after": ledger.loss_after,
-        "delta": ledger.delta,
-        "interval": asdict(ledger.documents),
-        "ppl_before": perplexity(ledger.loss_before),
-        "ppl_after": perplexity(ledger.loss_after),
-        "n_types": len(ledger.counts),
-        "n_rising": ledger.n_rising,
-        "k_star": ledger.k_star,
-        "types": rows,
-        "classes": [asdict(row) for row in ledger.class_rows()],
-        "masked": {**asdict(masked), "token_ids": sorted(masked.token_ids)} if masked is not None else None,
-    }
+def split_masks(masks: tuple[str, ...]) -> list[str]:
+    """Masks of one option apart at commas; a lone comma is the token."""
+    return [part for mask in masks for part in ([mask] if not mask.strip(",") else mask.split(",")) if part]
 
 
-def print_head(report: TokenReport) -> None:
+def print_head(report: TokenReport, interval: MeanDifference) -> None:
     """What is compared, and the finding."""
-    from odyssey_tui.services.tokens import tell_ledger
+    from odyssey_tui.services.token_words import basis_line, change_line, rise_line
 
     name = report.name
-    print_wrapped(f"{name.before_words} → {name.after_words}, on {name.eval_set} ({name.role}; {report.scheme})")
-    print_wrapped(f"{name.before} → {name.after}")
+    on = f", on {name.eval_set} ({name.role})" if name.eval_set else ""
+    print_wrapped(f"{name.before_words} → {name.after_words}{on}")
+    if (name.before, name.after) != (name.before_words, name.after_words):
+        print_wrapped(f"{name.before} → {name.after}")
     print()
-    for sentence in tell_ledger(report.ledger):
-        print_wrapped(sentence)
+    for line in (basis_line(report), change_line(report, interval), rise_line(report.ledger)):
+        print_wrapped(line)
     print()
 
 
-def print_masked(report: TokenReport, masked: Masked | None) -> None:
+def print_curve(curve: PositionCurve) -> None:
+    """The change by position as a chart, then the numbers."""
+    from odyssey_tui.services.ledger_columns import CURVE_COLUMNS, curve_records
+    from odyssey_tui.services.token_figure import draw_change, label_of
+
+    print_figure(draw_change(curve), height=16)
+    print()
+    emit_table(CURVE_COLUMNS, curve_records(curve), title=f"By {label_of(curve)}")
+
+
+def print_masked(report: TokenReport, masked: Masked | None, interval: MeanDifference | None) -> None:
     """Perplexities without the masked types."""
+    from odyssey_tui.services.token_details import without_tokens
+    from odyssey_tui.services.token_words import mask_words
+
     if masked is None:
         return
-    ledger = report.ledger
-    everything = f"{perplexity(ledger.loss_before):.3f} → {perplexity(ledger.loss_after):.3f}"
-    types = "type" if len(masked.token_ids) == 1 else "types"
+    words = mask_words(report.ledger, masked, interval or without_tokens(report))
     print()
-    print_wrapped(
-        f"Without {len(masked.token_ids)} masked {types} ({ledger.predicted - masked.predicted:,} tokens): "
-        f"PPL {masked.ppl_before:.3f} → {masked.ppl_after:.3f}, ΔL = {signed(masked.delta, 4)}; with all: {everything}."
-    )
+    print_wrapped("Masked PPL " + " · ".join(part for part in words if part))

@@ -1,54 +1,50 @@
-"""Screen 6: which token types carry the change of loss, what remains when some are masked, and where in the text."""
+"""Screen 6: which token types carry the change of loss, what remains when some are masked, and where in the text.
+
+The ledger comes from sums and is on screen first. What needs the losses of single tokens is sought behind it: passages,
+intervals, the curve over positions.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.containers import Horizontal
 from textual.widgets import Static
 
 from odyssey_tui.keymap import bindings
-from odyssey_tui.screens.base import READING, WHAT_TO_PRESS, OdysseyScreen
+from odyssey_tui.screens.base import READING, WHAT_TO_PRESS
 from odyssey_tui.screens.choose import ChooseScreen
+from odyssey_tui.screens.token_passages import PassagesScreen
 from odyssey_tui.services.format import signed
+from odyssey_tui.services.token_text import visible
 from odyssey_tui.widgets.keyed_table import KeyedTable
-from odyssey_tui.widgets.token_rows import class_columns, class_rows, type_columns, type_rows
-from store.shards import BLOCK_TOKENS
+from odyssey_tui.widgets.long_table import LongTable
+from odyssey_tui.widgets.token_pane import TokenPane
+from odyssey_tui.widgets.token_rows import class_columns, class_rows, type_cells, type_columns
 
 if TYPE_CHECKING:
+    from engine.stats import MeanDifference
     from odyssey_tui.services.ledger import Ledger
-    from odyssey_tui.services.passages import Passage
-    from odyssey_tui.services.tokens import PairName, TokenReport
+    from odyssey_tui.services.token_details import Details
+    from odyssey_tui.services.tokens import Found, StoredPair
 
-LISTED = 300
-"""Token types in the table; the sums are over all of them."""
-NO_PASSAGES = "Only sums are kept of this pair; passages need the losses of single tokens."
 CLASS_KEY, TYPE_KEY = "class:", "type:"
 
 
 class Request(NamedTuple):
-    """Which pair (None: the last state that worsened most), on which set, which passage, and what is known already."""
+    """Which pair (None: the last state that worsened most), on which set, and what is known already."""
 
     pair: tuple[str, str | None] | None
     on: str
-    place: int
-    known: TokenReport | None
+    known: StoredPair | None
 
 
-class Snapshot(NamedTuple):
-    """A pair with one of its passages; ``report`` is None while there is no pair at all."""
-
-    report: TokenReport | None
-    passage: Passage | None
-    place: int
-    pairs: tuple[PairName, ...]
-
-
-class TokensScreen(OdysseyScreen):
+class TokensScreen(PassagesScreen):
     """The ledger of one pair: types, classes, masks and the text as a heat map."""
 
     SCOPE = "tokens"
@@ -57,112 +53,160 @@ class TokensScreen(OdysseyScreen):
 
     def __init__(self) -> None:
         super().__init__()
-        self._pair: tuple[str, str | None] | None = None
+        self._wanted: tuple[str, str | None] | None = None
         self._on = "target"
-        self._place = 0
+        self._found: Found | None = None
+        self._keys: tuple[str, ...] = ()
+        self._read_anew = False
         self._masked: frozenset[int] = frozenset()
-        self._snapshot: Snapshot | None = None
+        self._interval: MeanDifference | None = None
+        self._by_class: Mapping[str, MeanDifference] | None = None
+        self._masked_interval: MeanDifference | None = None
 
     def compose_body(self) -> ComposeResult:
         yield Static(READING, id="empty", markup=False)
-        yield Static("", id="pair", markup=False)
-        yield Static("", id="finding", markup=False)
-        yield Static("", id="masked", markup=False)
+        for line in ("pair", "basis", "change", "rise", "masked"):
+            yield Static("", id=line, markup=False, classes="line")
         with Horizontal(id="tables"):
-            yield KeyedTable(id="types")
+            yield LongTable(id="types")
             yield KeyedTable(id="classes")
-        with Vertical(id="text"):
-            yield Static("", id="place", markup=False)
-            with VerticalScroll(id="heat-scroll"):
-                yield Static("", id="heat", markup=False)
+        yield TokenPane(id="text")
 
     def on_mount(self) -> None:
         self.set_class(True, "-empty")
-        self.query_one("#types", KeyedTable).focus()
-        self.watch(self.app, "theme", self._draw_heat, init=False)
+        self.query_one("#types", LongTable).focus()
 
     def on_resize(self) -> None:
-        if self._snapshot is not None:
-            self._draw_tables()
+        self._draw_tables()
 
     def arrive(self, context: object) -> None:
         """A pair of evaluations, or a run, chosen on another screen."""
         before, after = (context, None) if isinstance(context, str) else context  # type: ignore[misc]
+        self._on = "target"
         self._choose((before, after))
 
     def request(self) -> Request:
-        known = self._snapshot.report if self._snapshot is not None else None
-        pair = self._pair
-        if pair is None and self.odyssey.marked and known is None:
+        known = self.source if not self._read_anew else None
+        self._read_anew = False
+        pair = self._wanted
+        if pair is None and self.odyssey.marked:
             pair = (self.odyssey.marked[0], None)
-        if pair is None and known is not None:
-            pair = (known.name.before_id, known.name.after_id)
-        return Request(pair, self._on, self._place, known)
+        return Request(pair, self._on, known)
 
-    def load(self, request: Request) -> Snapshot:
-        from odyssey_tui.services.tokens import list_pairs, pair_ids, read_passage, read_tokens
+    def load(self, request: Request) -> Found:
+        from odyssey_tui.services.tokens import find_tokens
 
-        workspace = self.odyssey.workspace
-        pairs = tuple(list_pairs(workspace))
-        if request.pair is None and not pairs:
-            return Snapshot(None, None, 0, pairs)
-        pair = request.pair or pair_ids(pairs[0])
-        known = request.known
-        if known is not None and pair == pair_ids(known.name):
-            report = known
-        else:
-            report = read_tokens(workspace, *pair, on=request.on)
-        place = min(request.place, len(report.places) - 1)
-        passage = read_passage(workspace, report.name, report.places[place]) if report.places else None
-        return Snapshot(report, passage, place, pairs)
+        return find_tokens(self.odyssey.workspace, request.pair, on=request.on, known=request.known)
 
-    def show(self, snapshot: Snapshot) -> None:
-        before = self._snapshot.report if self._snapshot is not None else None
-        self._snapshot = snapshot
-        self.set_class(snapshot.report is None, "-empty")
-        if snapshot.report is None:
+    def show(self, snapshot: Found) -> None:
+        before, self._found = self.source, snapshot
+        self.set_class(snapshot.pair is None, "-empty")
+        if snapshot.pair is None:
             from odyssey_tui.services.tokens import NO_PAIR, NO_PAIR_HINT
 
             self.query_one("#empty", Static).update(f"{NO_PAIR}\n\n{NO_PAIR_HINT}\n\n{WHAT_TO_PRESS}")
             return
-        self._pair = (snapshot.report.name.before_id, snapshot.report.name.after_id)
-        self._on = snapshot.report.name.role
-        if before is not snapshot.report:
-            self._masked = frozenset()
-            self._draw_head()
-            self._draw_tables()
-        self._draw_text()
+        name = snapshot.pair.report.name
+        self._wanted, self._on = (name.before_id, name.after_id), name.role
+        if before is not snapshot.pair:
+            self._show_pair(snapshot.pair, again=before is not None and before.report.name == name)
+
+    def _show_pair(self, source: StoredPair, *, again: bool) -> None:
+        """First rows; ``again``: the same pair has other losses, masks stay."""
+        tokens = source.report.ledger.token_ids.tolist()
+        self._keys = tuple(f"{TYPE_KEY}{token}" for token in tokens)
+        self._masked = self._masked.intersection(tokens) if again else frozenset()
+        self._interval = self._by_class = self._masked_interval = None
+        if not source.report.has_tokens:
+            self._by_class = {}
+        self._draw_head()
+        self._draw_masks()
+        if not again:
+            self.query_one("#types", LongTable).move_cursor(0)
+        self.call_after_refresh(self._look_closer, source)
+
+    def action_reload(self) -> None:
+        """``r``: read again, whatever is known."""
+        self._read_anew = True
+        self.reload()
+
+    def _look_closer(self, source: StoredPair) -> None:
+        """Once the rows are drawn: intervals, passages."""
+        from odyssey_tui.services.token_details import bootstrap_report
+
+        if source is not self.source:
+            return
+        self.forget("classes")
+        self.seek_details(source)
+        self.seek("interval", source, lambda: bootstrap_report(source.report), self._show_interval)
+        self._seek_masked()
+
+    def show_details(self, details: Details) -> None:
+        from odyssey_tui.services.token_details import bootstrap_classes
+
+        self.seek("classes", details, lambda: bootstrap_classes(details.classes), self._show_classes)
+
+    def _show_interval(self, interval: MeanDifference) -> None:
+        self._interval = interval
+        self._draw_head()
+
+    def _show_classes(self, by_class: Mapping[str, MeanDifference]) -> None:
+        self._by_class = by_class
+        self._draw_tables()
+
+    def _show_masked(self, interval: MeanDifference) -> None:
+        self._masked_interval = interval
+        self._draw_masked()
 
     def action_mask(self) -> None:
         """Mask the type or class under the cursor, or unmask it; the perplexities follow at once."""
-        ledger, chosen = self._ledger(), self._chosen_types()
-        if ledger is None or not chosen:
+        self._toggle(self.under_cursor()[0])
+
+    def action_mask_class(self, name: str) -> None:
+        """Mask a class of tokens, or unmask it."""
+        ledger = self._ledger
+        if ledger is None:
             return
-        self._masked = self._masked - chosen if chosen <= self._masked else self._masked | chosen
-        self._draw_masked()
-        self._draw_tables()
-        self._draw_heat()
+        types = ledger.types_of(name)
+        if not types:
+            self.notify(f"no {name} tokens in this text", severity="warning")
+        self._toggle(types)
 
     def action_unmask(self) -> None:
         """Forget every mask."""
-        self._masked = frozenset()
+        self._mask(frozenset())
+
+    def _toggle(self, types: frozenset[int]) -> None:
+        if types:
+            self._mask(self._masked - types if types <= self._masked else self._masked | types)
+
+    def _mask(self, types: frozenset[int]) -> None:
+        self._masked, self._masked_interval = types, None
+        self._seek_masked()
+        self._draw_masks()
+
+    def _draw_masks(self) -> None:
         self._draw_masked()
         self._draw_tables()
-        self._draw_heat()
+        self.query_one(TokenPane).show_masks(self._masked)
 
-    def action_next_passage(self) -> None:
-        """The next worst passage."""
-        self._go_to(self._place + 1)
+    def _seek_masked(self) -> None:
+        from odyssey_tui.services.token_details import bootstrap_masked, without_tokens
 
-    def action_previous_passage(self) -> None:
-        """The passage before."""
-        self._go_to(self._place - 1)
+        source, masked = self.source, self._masked
+        if source is None or not masked:
+            self.forget("masked")
+        elif source.report.has_tokens:
+            table = self.details.classes if self.details is not None else None
+            self.seek("masked", (source, masked), lambda: bootstrap_masked(source, masked, table), self._show_masked)
+        else:
+            self._show_masked(without_tokens(source.report))
 
     def action_pair(self) -> None:
         """Choose another pair from a list, last states and what worsened most first."""
-        if self._snapshot is None or not self._snapshot.pairs:
+        pairs = self._found.pairs if self._found is not None else ()
+        if not pairs:
             return
-        pairs = self._snapshot.pairs
         titles = [
             f"{signed(pair.delta)}  {pair.eval_set:<8.8}  "
             f"{pair.before_words} → {pair.after_words.removeprefix('adapted to ')}"
@@ -177,114 +221,106 @@ class TokensScreen(OdysseyScreen):
 
     def action_set(self) -> None:
         """The same state on its other evaluation set."""
-        report = self._snapshot.report if self._snapshot is not None else None
-        if report is None or self._snapshot is None:
+        if self._found is None or self._found.pair is None:
             return
-        same = [pair for pair in self._snapshot.pairs if pair.after == report.name.after]
-        position = next((i for i, pair in enumerate(same) if pair.after_id == report.name.after_id), -1)
+        name = self._found.pair.report.name
+        same = [pair for pair in self._found.pairs if pair.after == name.after]
+        position = next((i for i, pair in enumerate(same) if pair.after_id == name.after_id), -1)
         if len(same) > 1 and position >= 0:
             following = same[(position + 1) % len(same)]
             self._choose((following.before_id, following.after_id))
         else:
             self.notify("this state is evaluated on one set only", severity="warning")
 
+    def action_export(self) -> None:
+        """The ledger as CSV, LaTeX or JSON, the curve over positions as a figure."""
+        from odyssey_tui.screens.exporting import ask_export
+        from odyssey_tui.services.token_export import describe_pair, make_record
+
+        if self.source is None:
+            return
+        report, details = self.source.report, self.details
+        curve = details.curve if details is not None else None
+        record = make_record(
+            report,
+            interval=self._interval,
+            by_class=self._by_class or {},
+            masked=report.ledger.masked(self._masked) if self._masked else None,
+            masked_interval=self._masked_interval,
+            curve=curve,
+        )
+        ask_export(self, describe_pair(report, record, curve))
+
     def _choose(self, pair: tuple[str, str | None]) -> None:
-        self._pair, self._place = pair, 0
+        self._wanted = pair
         self.reload()
 
-    def _go_to(self, place: int) -> None:
-        report = self._snapshot.report if self._snapshot is not None else None
-        if report is not None and 0 <= place < len(report.places):
-            self._place = place
-            self.reload()
+    @property
+    def source(self) -> StoredPair | None:
+        return self._found.pair if self._found is not None else None
 
+    @property
     def _ledger(self) -> Ledger | None:
-        report = self._snapshot.report if self._snapshot is not None else None
-        return report.ledger if report is not None else None
+        return self.source.report.ledger if self.source is not None else None
 
-    def _chosen_types(self) -> frozenset[int]:
-        """Token ids of the row under the cursor of the focused table."""
-        ledger = self._ledger()
-        focused = self.focused if isinstance(self.focused, KeyedTable) else self.query_one("#types", KeyedTable)
-        key = focused.current or ""
-        if ledger is None or not key:
-            return frozenset()
-        if key.startswith(CLASS_KEY):
-            return ledger.types_of(key.removeprefix(CLASS_KEY))
-        return frozenset({int(key.removeprefix(TYPE_KEY))})
+    def under_cursor(self) -> tuple[frozenset[int], str]:
+        """Token ids of the row under the cursor of the focused table, and what it is called."""
+        ledger = self._ledger
+        table = self.query_one("#classes", KeyedTable)
+        if ledger is None:
+            return frozenset(), ""
+        if self.focused is table and table.current:
+            name = table.current.removeprefix(CLASS_KEY)
+            return ledger.types_of(name), name
+        types = self.query_one("#types", LongTable)
+        row = ledger.row(types.cursor_row)
+        return frozenset({row.token_id}), visible(row.text)
 
     def _draw_head(self) -> None:
-        from odyssey_tui.services.tokens import tell_ledger
+        from odyssey_tui.services.token_words import basis_line, change_line, rise_line
 
-        report = self._snapshot.report if self._snapshot is not None else None
-        if report is None:
+        if self.source is None:
             return
+        report = self.source.report
         name = report.name
         on = name.eval_set if name.eval_set == name.role else f"{name.eval_set} ({name.role})"
         pair = Text(f"{name.before_words} → {name.after_words}, on {on}", style="bold")
-        pair.append(f"  {report.scheme} · {name.before} → {name.after}", style="not bold dim")
-        self.query_one("#pair", Static).update(pair)
-        self.query_one("#finding", Static).update(" ".join(tell_ledger(report.ledger)))
-        self._draw_masked()
+        pair.append(f"  {name.before} → {name.after}", style="not bold dim")
+        lines = {
+            "pair": pair,
+            "basis": Text(basis_line(report), "dim"),
+            "change": change_line(report, self._interval),
+            "rise": rise_line(report.ledger),
+        }
+        for line, text in lines.items():
+            self.query_one(f"#{line}", Static).update(text)
 
     def _draw_masked(self) -> None:
-        ledger = self._ledger()
+        from odyssey_tui.services.token_words import mask_words
+
+        ledger = self._ledger
         if ledger is None:
             return
         line = Text("Masked PPL ", style="dim")
         if not self._masked:
             line.append("– nothing is masked; m masks the type or class under the cursor", style="dim")
         else:
-            found = ledger.masked(self._masked)
-            line.append(f"{found.ppl_before:.3f} → {found.ppl_after:.3f}", style="bold")
-            line.append(f"  ΔL {signed(found.delta, 4)}")
-            away = ledger.predicted - found.predicted
-            types = "1 type" if len(self._masked) == 1 else f"{len(self._masked)} types"
-            line.append(f"  without {types}, {away:,} of {ledger.predicted:,} tokens", style="dim")
+            perplexities, change, away = mask_words(ledger, ledger.masked(self._masked), self._masked_interval)
+            line.append(perplexities, style="bold").append(f" · {change}" if change else "")
+            line.append(f" · {away}", style="dim")
         self.query_one("#masked", Static).update(line)
 
     def _draw_tables(self) -> None:
-        ledger = self._ledger()
+        ledger = self._ledger
         if ledger is None:
             return
         wide = self.has_class("-wide")
-        types, classes = self.query_one("#types", KeyedTable), self.query_one("#classes", KeyedTable)
-        types.show(type_columns(wide), type_rows(ledger.rows(LISTED), self._masked, wide, TYPE_KEY))
-        classes.show(class_columns(wide), class_rows(ledger, self._masked, wide, CLASS_KEY))
-
-    def _draw_text(self) -> None:
-        snapshot = self._snapshot
-        if snapshot is None or snapshot.report is None:
-            return
-        if snapshot.passage is None:
-            self.query_one("#place", Static).update(NO_PASSAGES)
-            self.query_one("#heat", Static).update("")
-            return
-        from odyssey_tui.widgets.heat_text import heat_legend
-
-        passage = snapshot.passage
-        line = Text(f"Worst passage {snapshot.place + 1} of {len(snapshot.report.places)}", style="bold")
-        where = f"document {passage.document}" if passage.document is not None else "between documents"
-        line.append("  ").append_text(heat_legend(dark=self.app.current_theme.dark, color=not self.app.no_color))
-        line.append(
-            f"  Δ {signed(passage.delta, 2)} nats, {signed(passage.mean, 2)} a token"
-            f"  {where}, token {passage.block * BLOCK_TOKENS + passage.start:,}",
-            style="not bold dim",
-        )
-        self.query_one("#place", Static).update(line)
-        self.query_one("#heat-scroll", VerticalScroll).scroll_home(animate=False)
-        self._draw_heat()
-
-    def _draw_heat(self) -> None:
-        from odyssey_tui.widgets.heat_text import heat_text
-
-        passage = self._snapshot.passage if self._snapshot is not None else None
-        if passage is not None:
-            look = {"dark": self.app.current_theme.dark, "color": not self.app.no_color}
-            text = heat_text(passage, self._masked, **look)
-            self.query_one("#heat", Static).update(text)
+        types, classes = self.query_one("#types", LongTable), self.query_one("#classes", KeyedTable)
+        types.show(type_columns(wide), self._keys, type_cells(ledger, self._masked, wide))
+        classes.show(class_columns(), class_rows(ledger, self._masked, self._by_class, CLASS_KEY))
 
     @on(KeyedTable.RowSelected)
-    def toggle_clicked(self) -> None:
-        """Enter, or a click on the row under the cursor, masks as ``m`` does."""
-        self.action_mask()
+    @on(LongTable.Selected)
+    def open_clicked(self) -> None:
+        """A click on the row under the cursor does what Enter does."""
+        self.action_open()

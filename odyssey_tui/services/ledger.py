@@ -19,12 +19,14 @@ from functools import cached_property
 
 import numpy as np
 
-from engine.stats import MeanDifference
 from odyssey_tui.services.format import perplexity
+from odyssey_tui.services.token_text import escape_line_ends, visible
 from store.errors import ConfigError
 from store.names import suggest
 
 CLASSES = ("newline", "whitespace", "punctuation", "digits", "function", "word", "special", "other")
+_CODES = {name: code for code, name in enumerate(CLASSES)}
+_OTHER = _CODES["other"]
 
 
 @dataclass(frozen=True)
@@ -69,24 +71,23 @@ class Masked:
 class Ledger:
     """Per-type sums of a pair of evaluations, most harmful type first.
 
-    ``token_ids``, ``counts``: int64 [types]; ``before``, ``after``: float64 [types], sums of losses in nats.
-    ``documents``: ΔL with its paired document bootstrap.
+    ``token_ids``, ``counts``: int64 [types]; ``before``, ``after``: float64 [types], sums of losses in nats; ``texts``
+    and ``classes`` (one of ``CLASSES``) of each type.
     """
 
     token_ids: np.ndarray
-    texts: tuple[str, ...]
-    classes: tuple[str, ...]
+    texts: Sequence[str]
+    classes: Sequence[str]
     counts: np.ndarray
     before: np.ndarray
     after: np.ndarray
-    documents: MeanDifference
 
-    @property
+    @cached_property
     def predicted(self) -> int:
         """T, the predicted positions."""
         return int(self.counts.sum())
 
-    @property
+    @cached_property
     def delta(self) -> float:
         """ΔL, nats per token."""
         return float(self.contributions.sum())
@@ -96,66 +97,86 @@ class Ledger:
         """c_v of every type, in the ledger's order."""
         return (self.after - self.before) / self.predicted
 
-    @property
+    @cached_property
     def loss_before(self) -> float:
         return float(self.before.sum()) / self.predicted
 
-    @property
+    @cached_property
     def loss_after(self) -> float:
         return float(self.after.sum()) / self.predicted
 
-    @property
+    @cached_property
     def n_rising(self) -> int:
         """How many types rise."""
         return int((self.contributions > 0).sum())
 
+    @cached_property
+    def shares(self) -> np.ndarray | None:
+        """share(k) of k = 1, 2, …; None when no type rises."""
+        rises = float(self.contributions[self.contributions > 0].sum())
+        return np.cumsum(self.contributions) / rises if rises > 0 else None
+
+    @cached_property
+    def class_codes(self) -> np.ndarray:
+        """The class of every type as its place in ``CLASSES``."""
+        return np.array([_CODES.get(name, _OTHER) for name in self.classes], np.int8)
+
     def share(self, k: int) -> float | None:
         """share(k), or None when no type rises."""
-        rises = float(self.contributions[self.contributions > 0].sum())
-        return float(self.contributions[:k].sum()) / rises if rises > 0 else None
+        if self.shares is None:
+            return None
+        return float(self.shares[min(k, len(self.shares)) - 1]) if k > 0 else 0.0
 
-    @property
+    @cached_property
     def k_star(self) -> int:
         """k*: the fewest types whose removal makes ΔL ≤ 0."""
         left = self.delta - np.cumsum(self.contributions)
         return 0 if self.delta <= 0 else int(np.argmax(left <= abs(self.delta) * 1e-12)) + 1
 
+    def row(self, index: int) -> TypeRow:
+        """The type at a place of the ledger."""
+        count = int(self.counts[index])
+        return TypeRow(
+            index + 1,
+            int(self.token_ids[index]),
+            str(self.texts[index]),
+            CLASSES[self.class_codes[index]],
+            count,
+            float(self.before[index]) / count,
+            float(self.after[index]) / count,
+            float(self.contributions[index]),
+            float(self.shares[index]) if self.shares is not None else None,
+        )
+
     def rows(self, top: int | None = None) -> list[TypeRow]:
         """The first ``top`` types by contribution (all without)."""
-        rises = float(self.contributions[self.contributions > 0].sum())
-        shares = np.cumsum(self.contributions) / rises if rises > 0 else None
-        return [
-            TypeRow(
-                index + 1,
-                int(self.token_ids[index]),
-                self.texts[index],
-                self.classes[index],
-                int(self.counts[index]),
-                float(self.before[index] / self.counts[index]),
-                float(self.after[index] / self.counts[index]),
-                float(self.contributions[index]),
-                float(shares[index]) if shares is not None else None,
-            )
-            for index in range(min(len(self.counts), top if top is not None else len(self.counts)))
-        ]
+        return [self.row(index) for index in range(min(len(self.counts), len(self.counts) if top is None else top))]
 
-    def class_rows(self) -> list[ClassRow]:
+    @cached_property
+    def by_class(self) -> tuple[ClassRow, ...]:
         """Classes that occur, most harmful first; their contributions sum to ΔL too."""
-        names = np.array(self.classes)
-        rows = []
-        for name in CLASSES:
-            of = names == name
-            count = int(self.counts[of].sum())
-            if count:
-                before, after = float(self.before[of].sum()), float(self.after[of].sum())
-                contribution = (after - before) / self.predicted
-                rows.append(ClassRow(name, int(of.sum()), count, before / count, after / count, contribution))
-        return sorted(rows, key=lambda row: -row.contribution)
+        codes, size = self.class_codes, len(CLASSES)
+        types = np.bincount(codes, minlength=size)
+        count, before, after = (
+            np.bincount(codes, weights=column, minlength=size) for column in (self.counts, self.before, self.after)
+        )
+        rows = [
+            ClassRow(
+                name,
+                int(types[code]),
+                int(count[code]),
+                float(before[code] / count[code]),
+                float(after[code] / count[code]),
+                float((after[code] - before[code]) / self.predicted),
+            )
+            for code, name in enumerate(CLASSES)
+            if count[code]
+        ]
+        return tuple(sorted(rows, key=lambda row: -row.contribution))
 
     def types_of(self, token_class: str) -> frozenset[int]:
         """Token ids of a class."""
-        pairs = zip(self.token_ids, self.classes, strict=True)
-        return frozenset(int(token) for token, name in pairs if name == token_class)
+        return frozenset(self.token_ids[self.class_codes == _CODES[token_class]].tolist())
 
     def masked(self, token_ids: Iterable[int]) -> Masked:
         """Perplexities over the positions whose type is not among ``token_ids``."""
@@ -167,6 +188,16 @@ class Ledger:
         before, after = float(self.before[kept].sum()) / predicted, float(self.after[kept].sum()) / predicted
         return Masked(chosen, predicted, perplexity(before), perplexity(after), after - before)
 
+    def classes_in(self, token_ids: frozenset[int]) -> frozenset[str] | None:
+        """The classes that ``token_ids`` are made up of; None where they hold a part of a class only."""
+        chosen = np.isin(self.token_ids, list(token_ids))
+        size = len(CLASSES)
+        own = np.bincount(self.class_codes[chosen], minlength=size)
+        all_of = np.bincount(self.class_codes, minlength=size)
+        if bool(((own > 0) & (own < all_of)).any()):
+            return None
+        return frozenset(CLASSES[code] for code in np.flatnonzero(own))
+
     def resolve_masks(self, masks: Sequence[str]) -> frozenset[int]:
         """Token ids meant by class names, ``#ID``, or a token's text as the ledger writes it."""
         meant: set[int] = set()
@@ -175,25 +206,23 @@ class Ledger:
         return frozenset(meant)
 
     def _resolve(self, mask: str) -> frozenset[int]:
-        if mask in CLASSES:
-            return self.types_of(mask)
-        if mask.startswith("#") and mask[1:].isdigit() and int(mask[1:]) in self.token_ids:
-            return frozenset({int(mask[1:])})
-        known = zip(self.token_ids, self.texts, strict=True)
-        found = frozenset(int(token) for token, text in known if mask in (text, visible(text)))
-        if not found:
+        if mask.strip() in CLASSES:
+            return self.types_of(mask.strip())
+        number = mask.strip().removeprefix("#")
+        by_id = frozenset({int(number)}) if number.isdecimal() and int(number) in self._known_ids else frozenset()
+        if mask.strip().startswith("#") and by_id:
+            return by_id
+        wanted = escape_line_ends(mask)
+        known = zip(self.token_ids.tolist(), self.texts, strict=True)
+        found = frozenset(token for token, text in known if wanted in (text, visible(text)))
+        if not found and not by_id:
             classes = f"Classes: {', '.join(CLASSES)}; a token by its text, or #ID."
             raise ConfigError(
-                f"--mask {mask}: no class, token id or token of this text is called that",
+                f"--mask {visible(mask)}: no class, token id or token of this text is called that",
                 f"{suggest(mask, [*CLASSES, *self.texts])} {classes}".lstrip(),
             )
-        return found
+        return found or by_id
 
-
-def visible(text: str) -> str:
-    """A token with its leading and trailing spaces made visible."""
-    bare = text.strip(" ")
-    if not bare:
-        return "␣" * len(text)
-    before = len(text) - len(text.lstrip(" "))
-    return "␣" * before + bare + "␣" * (len(text) - before - len(bare))
+    @cached_property
+    def _known_ids(self) -> frozenset[int]:
+        return frozenset(self.token_ids.tolist())

@@ -39,9 +39,9 @@ class HeatToken:
 class Passage:
     """A passage with its surroundings. ``delta``: its sum of Δ in nats over ``count`` predicted tokens."""
 
-    block: int
-    start: int
-    document: int | None
+    place: int
+    """The number of its first token in the text."""
+    document: int
     count: int
     delta: float
     tokens: tuple[HeatToken, ...]
@@ -67,4 +67,4 @@ def cut_passage(place: Place, block: BlockTokens) -> Passage:
         )
         for at in range(first, last)
     )
-    return Passage(place.block, place.start, place.document, place.count, place.sum_delta, tokens)
+    return Passage(place.place, place.document, place.count, place.sum_delta, tokens)

@@ -1,77 +1,124 @@
-"""Which pair of evaluations a token ledger compares, and reading it: ledger, document interval, worst passages."""
+"""The token ledger of a pair: what is known of it at once, and where the rest is read from.
+
+A ledger, its documents and bits per byte are read from sums and come at once. Whatever needs the losses of single
+tokens (passages, positions, intervals of classes and masks) is scanned from a ``Source``: the database, or two files.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from odyssey_tui.services.evaluations import bootstrap_change, of_last_state, reached
-from odyssey_tui.services.format import perplexity, signed
 from odyssey_tui.services.ledger import Ledger
-from odyssey_tui.services.passages import Passage, cut_passage
-from odyssey_tui.services.state_words import adapted_words, base_words, state_words
-from store.errors import ConfigError, DataError, OdysseyError
+from odyssey_tui.services.token_pairs import PairName, choose_pair, describe_scheme, name_pairs
 
 if TYPE_CHECKING:
+    import numpy as np
+
+    from odyssey_tui.services.passages import Passage
     from store.database import Connection
-    from store.queries.evaluations import StateEvaluation
+    from store.pair_sums import Sum
     from store.queries.passages import Passage as Place
-    from store.queries.runs import RunRow
+    from store.queries.tokens import Pair
     from store.workspace import Workspace
 
-PASSAGES = 200
 NO_PAIR = "No adapted state with per-token losses yet."
 NO_PAIR_HINT = "Pairs appear when adaptation runs are evaluated: launch an experiment (3) and watch it (1)."
 
 
-@dataclass(frozen=True)
-class PairName:
-    """The two evaluations of a pair: by identifier, by state, and in words (sizes, PTPP, replay ratio, ATPP)."""
+@dataclass(frozen=True, eq=False)
+class TokenReport:
+    """What is known of a pair at once. ``documents``: arrays ``document count sum_before sum_after sum_delta``."""
 
-    before_id: str
-    after_id: str
-    before: str
-    after: str
-    eval_set: str
-    role: str
-    run_id: str | None
-    """The run of the state after adaptation."""
-    before_words: str
-    after_words: str
-    delta: float
-    """Loss after minus loss before, nats per token."""
+    name: PairName
+    scheme: str
+    """How the losses were computed, in words."""
+    window: int
+    """Tokens of the context window."""
+    ledger: Ledger
+    documents: Mapping[str, np.ndarray]
+    bits_before: float | None
+    """Bits per byte before, over the bytes of the predicted tokens; None where those are not recorded."""
+    bits_after: float | None
+    has_tokens: bool
+    """Whether the losses of single tokens can be read."""
+
+    @property
+    def n_documents(self) -> int:
+        """Documents with a predicted token."""
+        return len(self.documents["document"])
+
+
+class Axis(NamedTuple):
+    """Where in its window a token stands: a function of the places of tokens, and what it counts."""
+
+    context_of: Callable[[np.ndarray], np.ndarray]
+    title: str
+    length: int
+    """The largest there may be."""
+
+
+class Source(Protocol):
+    """A pair whose tokens can be read."""
+
+    @property
+    def report(self) -> TokenReport: ...
+
+    def scan(self, *sums: Sum) -> None:
+        """Let the sums gather over all positions predicted in both."""
+
+    def read_axis(self) -> Axis:
+        """By what positions are counted."""
+
+    def read_passage(self, place: Place) -> Passage:
+        """The text of a passage, token by token."""
 
 
 @dataclass(frozen=True, eq=False)
-class TokenReport:
-    """Everything about a pair but the text itself; ``places`` are its worst passages, the worst first (none when
-    only sums are kept)."""
+class StoredPair:
+    """A pair of a workspace's evaluations."""
 
-    name: PairName
-    ledger: Ledger
-    places: tuple[Place, ...]
-    scheme: str
+    workspace: Workspace
+    pair: Pair
+    report: TokenReport
+
+    def scan(self, *sums: Sum) -> None:
+        """One query under a lease of its own."""
+        from store.database import lease
+        from store.pair_sums import scan
+        from store.queries.pieces import read_pieces
+
+        with lease(self.workspace) as con:
+            scan(read_pieces(con, self.pair), *sums)
+
+    def read_axis(self) -> Axis:
+        """By the context that the scheme gave every token."""
+        from store.database import lease
+        from store.queries.positions import context_in
+
+        with lease(self.workspace) as con:
+            return Axis(context_in(con, self.pair), "tokens of context", self.pair.window)
+
+    def read_passage(self, place: Place) -> Passage:
+        """The block that holds it."""
+        from odyssey_tui.services.passages import cut_passage
+        from store.database import lease
+        from store.queries.passages import read_block
+
+        with lease(self.workspace) as con:
+            block = read_block(con, self.pair, place.block)
+        return cut_passage(place, block)
 
 
-def list_pairs(workspace: Workspace) -> list[PairName]:
-    """Every adapted state with a token ledger beside its base state: last states first, of them the largest rise."""
-    from store.database import lease
-    from store.queries.evaluations import list_evaluations
-    from store.queries.runs import list_runs
+class Found(NamedTuple):
+    """A pair and the others there are; no pair where there is none at all."""
 
-    with lease(workspace) as con:
-        found = list_evaluations(con)
-        runs = {run.run_id: run for run in list_runs(con)}
-    usable = [evaluation for evaluation in found if is_adapted(evaluation)]
-    last: dict[str | None, tuple[float, float, bool]] = {}
-    for evaluation in usable:
-        last[evaluation.run_id] = max(reached(evaluation), last.get(evaluation.run_id, (0.0, 0.0, False)))
-    usable.sort(key=lambda one: (reached(one) != last[one.run_id], -(one.delta or 0.0)))
-    return [name_pair(evaluation, runs.get(evaluation.run_id or "")) for evaluation in usable]
+    pair: StoredPair | None
+    pairs: tuple[PairName, ...]
 
 
-def read_tokens(workspace: Workspace, before: str, after: str | None = None, *, on: str = "target") -> TokenReport:
+def read_tokens(workspace: Workspace, before: str, after: str | None = None, *, on: str = "target") -> StoredPair:
     """The ledger of a pair.
 
     ``before`` and ``after`` are evaluations, model states (``RUN@STATE``) or runs (their last state), by identifier or
@@ -79,157 +126,59 @@ def read_tokens(workspace: Workspace, before: str, after: str | None = None, *, 
     (target, base) or the name of an evaluation set. Raises OdysseyError where there is no such pair.
     """
     from store.database import lease
-    from store.queries.passages import rank_passages
-    from store.queries.tokens import open_pair, read_ledger
-
-    with lease(workspace) as con:
-        name = choose_pair(con, before, after, on)
-        pair = open_pair(con, name.before_id, name.after_id)
-        stored = read_ledger(con, pair)
-        change = bootstrap_change(con, pair)
-        places = rank_passages(con, pair, limit=PASSAGES) if pair.has_tokens else []
-    ledger = Ledger(
-        stored.token_id,
-        tuple(str(text) for text in stored.text),
-        tuple(str(name) for name in stored.token_class),
-        stored.count,
-        stored.sum_before,
-        stored.sum_after,
-        change,
-    )
-    return TokenReport(name, ledger, tuple(places), describe_scheme(pair.before))
-
-
-def read_passage(workspace: Workspace, name: PairName, place: Place) -> Passage:
-    """The text of one of the pair's passages, token by token."""
-    from store.database import lease
-    from store.queries.passages import read_block
     from store.queries.tokens import open_pair
 
     with lease(workspace) as con:
-        block = read_block(con, open_pair(con, name.before_id, name.after_id), place.block)
-    return cut_passage(place, block)
+        name = choose_pair(con, before, after, on)
+        return read_pair(workspace, con, name, open_pair(con, name.before_id, name.after_id))
 
 
-def pair_ids(name: PairName) -> tuple[str, str]:
+def find_tokens(
+    workspace: Workspace, wanted: tuple[str, str | None] | None, *, on: str = "target", known: StoredPair | None = None
+) -> Found:
+    """The pair ``wanted``, as of ``read_tokens`` (None: the last state that worsened most), and all pairs there are.
+
+    ``known`` is returned as it is where it is the pair and its evaluations have not changed.
+    """
+    from store.database import lease
+    from store.queries.evaluations import list_evaluations
+    from store.queries.runs import list_runs
+    from store.queries.tokens import make_pair
+
+    with lease(workspace) as con:
+        evaluations = list_evaluations(con)
+        pairs = tuple(name_pairs(evaluations, list_runs(con)))
+        if wanted is None and not pairs:
+            return Found(None, pairs)
+        name = pairs[0] if wanted is None else next((one for one in pairs if ids_of(one) == wanted), None)
+        if name is None and wanted is not None:
+            name = choose_pair(con, *wanted, on)
+        by_id = {one.evaluation_id: one for one in evaluations}
+        before, after = by_id[name.before_id], by_id[name.after_id]
+        if known is not None and (known.pair.before, known.pair.after) == (before, after):
+            return Found(known, pairs)
+        return Found(read_pair(workspace, con, name, make_pair(con, before, after)), pairs)
+
+
+def ids_of(name: PairName) -> tuple[str, str]:
     """Identifiers before and after."""
     return name.before_id, name.after_id
 
 
-def choose_pair(con: Connection, before: str, after: str | None, on: str) -> PairName:
-    """The pair meant by what the user typed."""
-    if after is None:
-        adapted = [evaluation for evaluation in meant(con, before, on) if is_adapted(evaluation)]
-        if not adapted:
-            raise DataError(
-                f"{before} has no losses before and after adaptation on {on}",
-                "Give an adapted run that is evaluated, or two evaluations, states or runs. `odyssey store gc` may "
-                "have dropped its losses.",
-            )
-        return name_pair(adapted[-1], run_of(con, adapted[-1]))
-    afters, befores = meant(con, after, on), meant(con, before, None)
-    for last in reversed(afters):
-        for first in reversed(befores):
-            same = (first.eval_set_id, first.scheme_json) == (last.eval_set_id, last.scheme_json)
-            if same and first.evaluation_id != last.evaluation_id:
-                return name_states(con, first, last)
-    raise ConfigError(
-        f"{before} and {after} share no evaluation on {on}: the same text, tokenizer and scheme",
-        "Their perplexities cannot be compared token by token; `odyssey compare` shows bits per byte.",
+def read_pair(workspace: Workspace, con: Connection, name: PairName, pair: Pair) -> StoredPair:
+    """Everything about a pair that its sums tell."""
+    from store.queries.tokens import read_documents, read_ledger
+
+    stored = read_ledger(con, pair)
+    ledger = Ledger(stored.token_id, stored.text, stored.token_class, stored.count, stored.sum_before, stored.sum_after)
+    report = TokenReport(
+        name,
+        describe_scheme(pair.before),
+        pair.window,
+        ledger,
+        read_documents(con, pair),
+        pair.before.bits_per_byte,
+        pair.after.bits_per_byte,
+        pair.has_tokens,
     )
-
-
-def meant(con: Connection, wanted: str, on: str | None) -> list[StateEvaluation]:
-    """Evaluations of what ``wanted`` names: itself, a state's, or a run's last state's; only those on ``on``."""
-    from store.queries.evaluations import find_evaluation, list_evaluations, list_model_evaluations
-    from store.queries.runs import resolve_run
-
-    if "@" in wanted and (of_state := list_model_evaluations(con, [wanted])):
-        return [evaluation for evaluation in of_state if is_on(evaluation, on)]
-    try:
-        run_id = resolve_run(con, wanted)
-    except OdysseyError as no_run:
-        try:
-            return [find_evaluation(con, wanted)]
-        except OdysseyError:
-            raise no_run from None
-    return of_last_state([evaluation for evaluation in list_evaluations(con, [run_id]) if is_on(evaluation, on)])
-
-
-def is_on(evaluation: StateEvaluation, on: str | None) -> bool:
-    """Whether the evaluation has this role or set (any, when None)."""
-    return on is None or on in (evaluation.role, evaluation.eval_set)
-
-
-def is_adapted(evaluation: StateEvaluation) -> bool:
-    """Whether the evaluation has a zero-shot one beside it, and what a ledger is made of."""
-    return evaluation.zero_shot_evaluation_id is not None and evaluation.has_ledger
-
-
-def run_of(con: Connection, evaluation: StateEvaluation) -> RunRow | None:
-    """The run that an evaluated state belongs to; None for a model from outside."""
-    from store.queries.runs import find_run
-
-    return find_run(con, evaluation.run_id) if evaluation.run_id is not None else None
-
-
-def name_pair(evaluation: StateEvaluation, run: RunRow | None) -> PairName:
-    """An adapted state beside its base state."""
-    return PairName(
-        evaluation.zero_shot_evaluation_id or "",
-        evaluation.evaluation_id,
-        evaluation.parent or "zero-shot",
-        evaluation.model_id,
-        evaluation.eval_set,
-        evaluation.role,
-        evaluation.run_id,
-        base_words(evaluation, run),
-        adapted_words(evaluation, run),
-        evaluation.delta or 0.0,
-    )
-
-
-def name_states(con: Connection, first: StateEvaluation, last: StateEvaluation) -> PairName:
-    """Any two states on the same text."""
-    run = run_of(con, last)
-    if last.zero_shot_evaluation_id == first.evaluation_id:
-        return name_pair(last, run)
-    return PairName(
-        first.evaluation_id,
-        last.evaluation_id,
-        first.model_id,
-        last.model_id,
-        last.eval_set,
-        last.role,
-        last.run_id,
-        state_words(first, run_of(con, first)),
-        state_words(last, run),
-        last.loss - first.loss,
-    )
-
-
-def describe_scheme(evaluation: StateEvaluation) -> str:
-    """How the losses were computed, in a few words."""
-    scheme = evaluation.scheme
-    stride = f", stride {scheme['stride']}" if scheme.get("stride") else ""
-    return f"{scheme.get('kind', '?')}, window {scheme.get('window', '?')}{stride}, {scheme.get('precision', '?')}"
-
-
-def tell_ledger(ledger: Ledger) -> Sequence[str]:
-    """The finding in sentences: ΔL with its interval, perplexities, how concentrated the rise is."""
-    found = ledger.documents
-    interval = "" if found.low is None else f" [{signed(found.low, 4)}, {signed(found.high, 4)}]"
-    reason = f" ({found.reason})" if found.reason else ""
-    sentences = [
-        f"ΔL = {signed(ledger.delta, 4)}{interval} nats/token over {ledger.predicted:,} tokens of "
-        f"{found.n} documents{reason}; PPL {perplexity(ledger.loss_before):.2f} → {perplexity(ledger.loss_after):.2f}."
-    ]
-    if ledger.n_rising == 0:
-        sentences.append("No token type rises, so the share of the rise is undefined; k* = 0.")
-    else:
-        shares = ", ".join(f"top {k}: {ledger.share(k):.0%}" for k in (1, 10) if k <= ledger.n_rising)
-        sentences.append(
-            f"{ledger.n_rising} of {len(ledger.counts)} types rise; share of the rise {shares}; "
-            + (f"k* = {ledger.k_star}: without them ΔL ≤ 0." if ledger.k_star else "k* = 0: ΔL is not positive.")
-        )
-    return sentences
+    return StoredPair(workspace, pair, report)

@@ -6,6 +6,7 @@ from rich.text import Text
 
 from odyssey_tui.plots.palette import blend, color_of
 from odyssey_tui.services.passages import HeatToken, Passage
+from odyssey_tui.services.token_text import neutral
 
 _FULL_HEAT = 3.0
 """Nats at which the ground is strongest."""
@@ -13,16 +14,29 @@ TAB = "⇥   "
 _NOTICEABLE = 0.1
 _STRONG = 1.0
 _STANDING_OUT = "bold underline"
+_MASKED = "dim strike"
+_SOUGHT = "bold reverse"
 
 
-def heat_text(passage: Passage, masked: frozenset[int] = frozenset(), *, dark: bool = True, color: bool = True) -> Text:
-    """The passage as styled text; line ends show as ``⏎`` and end the line; masked tokens are struck through.
+def heat_text(
+    passage: Passage,
+    masked: frozenset[int] = frozenset(),
+    sought: frozenset[int] = frozenset(),
+    *,
+    dark: bool = True,
+    color: bool = True,
+) -> Text:
+    """The passage as styled text; line ends show as ``⏎`` and end the line.
 
-    Without ``color`` only strong rises stand out.
+    Masked tokens are dimmed and struck through, whatever their loss did; tokens ``sought`` stand out. Without ``color``
+    only strong rises do.
     """
     text = Text(overflow="fold")
     for token in passage.tokens:
-        text.append(_shown(token), style=_style(token, token.token_id in masked, dark=dark, color=color))
+        shown = _shown(token)
+        if token.token_id in sought and not shown.strip():
+            shown = shown.replace(" ", "␣")
+        text.append(shown, style=_style(token, masked, sought, dark=dark, color=color))
     return text
 
 
@@ -35,21 +49,25 @@ def heat_legend(*, dark: bool, color: bool) -> Text:
 
 
 def _shown(token: HeatToken) -> str:
+    text = neutral(token.text)
     if token.token_class == "newline":
-        return token.text.replace("\\r\\n", "\\n").replace("\\r", "\\n").replace("\\n", "⏎\n").replace("\\t", TAB)
-    return token.text.replace("\\t", TAB) if token.token_class == "whitespace" else token.text
+        return text.replace("\\r\\n", "\\n").replace("\\r", "\\n").replace("\\n", "⏎\n").replace("\\t", TAB)
+    return text.replace("\\t", TAB) if token.token_class == "whitespace" else text
 
 
-def _style(token: HeatToken, masked: bool, *, dark: bool, color: bool) -> str:
+def _style(token: HeatToken, masked: frozenset[int], sought: frozenset[int], *, dark: bool, color: bool) -> str:
     delta = token.delta
     if delta is None:
         return "dim"
-    marks = "strike " if masked else ""
+    if token.token_id in masked:
+        return _MASKED
+    if token.token_id in sought:
+        return f"{_STANDING_OUT} {_ground(delta, dark=dark)}" if color else _SOUGHT
     if abs(delta) < _NOTICEABLE:
-        return marks.strip()
+        return ""
     if color:
-        return marks + _ground(delta, dark=dark)
-    return marks + (_STANDING_OUT if delta >= _STRONG else "")
+        return _ground(delta, dark=dark)
+    return _STANDING_OUT if delta >= _STRONG else ""
 
 
 def _ground(delta: float, *, dark: bool) -> str:

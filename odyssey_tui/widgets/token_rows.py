@@ -1,92 +1,95 @@
-"""Rows of the ledger's tables: token types with their cumulative share, classes with signed bars."""
+"""Rows of the ledger's tables: token types with their cumulative share, classes with signed bars and intervals."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from odyssey_tui.services.format import BLOCKS, number, signed
-from odyssey_tui.services.ledger import visible
+from odyssey_tui.services.format import BLOCKS, signed
+from odyssey_tui.services.ledger_columns import TYPE_COLUMNS
+from odyssey_tui.services.token_text import settled
+from odyssey_tui.services.token_words import bracket
 from odyssey_tui.widgets.keyed_table import TableColumn, TableRow, right
 
 if TYPE_CHECKING:
-    from odyssey_tui.services.ledger import ClassRow, Ledger, TypeRow
+    from engine.stats import MeanDifference
+    from odyssey_tui.services.ledger import ClassRow, Ledger
 
-BAR_NARROW, BAR_WIDE = 8, 14
+BAR, INTERVAL = 8, 18
 MASKED = "strike dim"
 
 
 def type_columns(wide: bool) -> tuple[TableColumn, ...]:
-    """Columns of the token types; losses and class only where there is room."""
-    detail = (TableColumn("class", "class", 11), TableColumn("before", "before", 6), TableColumn("after", " after", 6))
-    return (
-        TableColumn("token", "token", 14 if wide else 11),
-        *(detail[:1] if wide else ()),
-        TableColumn("count", "  count", 7),
-        *(detail[1:] if wide else ()),
-        TableColumn("contribution", " contrib.", 9),
-        TableColumn("share", " share", 6),
-    )
+    """Columns of the token types; some only where there is room."""
+    shown = (one for one in TYPE_COLUMNS if one.width and (wide or not one.wide))
+    return tuple(TableColumn(one.key, one.short_title, one.width) for one in shown)
 
 
-def type_rows(rows: Sequence[TypeRow], masked: frozenset[int], wide: bool, prefix: str) -> list[TableRow]:
-    """One row per token type; masked ones are struck through."""
-    lines = []
-    for row in rows:
+def type_cells(ledger: Ledger, masked: frozenset[int], wide: bool) -> Callable[[int], Sequence[Text]]:
+    """What draws the row of the type at a place of the ledger; masked ones are struck through."""
+    shown = [one for one in TYPE_COLUMNS if one.width and (wide or not one.wide)]
+
+    def draw(index: int) -> Sequence[Text]:
+        row = ledger.row(index)
         style = MASKED if row.token_id in masked else ""
-        name = Text(visible(row.text), style=style, no_wrap=True)
-        name.truncate(14 if wide else 11, overflow="ellipsis")
-        share = f"{row.share:.0%}" if row.share is not None else "–"
-        detail = (
-            Text(row.token_class, style),
-            right(number(row.loss_before), 6, style),
-            right(number(row.loss_after), 6, style),
-        )
-        cells = (
-            name,
-            *(detail[:1] if wide else ()),
-            right(f"{row.count:,}", 7, style),
-            *(detail[1:] if wide else ()),
-            right(signed(row.contribution, 5), 9, style),
-            right(share, 6, style),
-        )
-        lines.append(TableRow(f"{prefix}{row.token_id}", cells))
-    return lines
+        cells = []
+        for one in shown:
+            text = one.column.text(getattr(row, one.key))
+            if one.text:
+                name = Text(text, style, no_wrap=True)
+                name.truncate(one.width, overflow="ellipsis", pad=True)
+                cells.append(Text(settled(name.plain), style))
+            else:
+                cells.append(right(text, one.width, style))
+        return cells
+
+    return draw
 
 
-def class_columns(wide: bool) -> tuple[TableColumn, ...]:
-    """Columns of the classes."""
+def class_columns() -> tuple[TableColumn, ...]:
+    """Columns of the classes. Those that do not fit are further to the right."""
     return (
         TableColumn("class", "class", 11),
-        TableColumn("bar", "− ΔL +", BAR_WIDE if wide else BAR_NARROW),
+        TableColumn("bar", "− ΔL +", BAR),
         TableColumn("contribution", " contrib.", 9),
-        *((TableColumn("count", "  count", 7),) if wide else ()),
+        TableColumn("interval", "     95 % interval", INTERVAL),
+        TableColumn("count", "    count", 9),
     )
 
 
-def class_rows(ledger: Ledger, masked: frozenset[int], wide: bool, prefix: str) -> list[TableRow]:
-    """One row per class, its bar on the scale of the largest; struck through when all its types are masked."""
-    classes = ledger.class_rows()
+def class_rows(
+    ledger: Ledger,
+    masked: frozenset[int],
+    intervals: Mapping[str, MeanDifference] | None,
+    prefix: str,
+) -> list[TableRow]:
+    """One row per class, its bar on the scale of the largest; struck through when all its types are masked.
+
+    ``intervals`` is None while they are computed.
+    """
+    classes = ledger.by_class
     largest = max((abs(row.contribution) for row in classes), default=0.0) or 1.0
-    width = BAR_WIDE if wide else BAR_NARROW
     lines = []
     for row in classes:
         style = MASKED if ledger.types_of(row.token_class) <= masked else ""
+        found = None if intervals is None else intervals.get(row.token_class)
+        interval = "…" if intervals is None else bracket(found).strip() if found is not None else "–"
         cells = (
             Text(row.token_class, style),
-            signed_bar(row, largest, width),
+            signed_bar(row, largest),
             right(signed(row.contribution, 5), 9, style),
-            *((right(f"{row.count:,}", 7, style),) if wide else ()),
+            right(interval, INTERVAL, style),
+            right(f"{row.count:,}", 9, style),
         )
         lines.append(TableRow(f"{prefix}{row.token_class}", cells))
     return lines
 
 
-def signed_bar(row: ClassRow, largest: float, width: int) -> Text:
+def signed_bar(row: ClassRow, largest: float) -> Text:
     """Right of the middle for a rise, left of it for a fall."""
-    half = width // 2
+    half = BAR // 2
     eighths = round(abs(row.contribution) / largest * half * 8)
     full, rest = divmod(eighths, 8)
     if row.contribution >= 0:

@@ -13,6 +13,7 @@ from store.shards import BLOCK_TOKENS
 
 if TYPE_CHECKING:
     import duckdb
+    import numpy as np
     import pyarrow as pa
 
     from store.pair_sums import Piece
@@ -51,9 +52,29 @@ def _piece(batch: pa.RecordBatch, pair: Pair) -> Piece:
             f"the losses of {' and '.join(pair.ids)} do not fit the tokens of {pair.before.eval_set}",
             "Run the evaluations again; `odyssey store check` tells what else is damaged.",
         )
-    token_id, document, before, after = (batch.column(name).flatten().to_numpy(zero_copy_only=False) for name in names)
-    sizes = lengths.to_numpy().astype(np.int64)
-    firsts = batch.column("block").to_numpy().astype(np.int64) * BLOCK_TOKENS - (np.cumsum(sizes) - sizes)
+    flat = {name: batch.column(name).flatten() for name in names}
+    token_id, document = (numbers_of(flat[name], np.int32) for name in names[:2])
+    before, after = (numbers_of(flat[name], np.float32) for name in names[2:])
+    sizes = numbers_of(lengths, np.int32).astype(np.int64)
+    firsts = numbers_of(batch.column("block"), np.int32).astype(np.int64) * BLOCK_TOKENS - (np.cumsum(sizes) - sizes)
     place = np.repeat(firsts, sizes) + np.arange(len(token_id))
     there = np.flatnonzero(~np.isnan(before + after))
     return Piece(*(column[there] for column in (place, token_id, document, before, after)))
+
+
+def numbers_of(values: pa.Array, kind: type[np.number]) -> np.ndarray:
+    """An array of this kind without a copy; nulls of floats are NaN, of integers nothing in particular.
+
+    Arrow's own ``to_numpy`` imports pandas, half a second, which screens have no use for.
+    """
+    import numpy as np
+
+    if not len(values):
+        return np.empty(0, kind)
+    validity, content = values.buffers()
+    found = np.frombuffer(content, kind, len(values), values.offset * np.dtype(kind).itemsize)
+    if values.null_count and issubclass(kind, np.floating):
+        bits = np.frombuffer(validity, np.uint8)
+        there = np.unpackbits(bits, count=values.offset + len(values), bitorder="little")[values.offset :]
+        found = np.where(there, found, kind(np.nan))
+    return found

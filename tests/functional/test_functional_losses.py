@@ -124,11 +124,11 @@ def test_contributions_add_up_to_the_change_of_loss(workspace: Workspace, stored
     adapted = [entry for entry in stored if entry.role == "target"]
     assert len(adapted) == 2
     for entry in adapted:
-        view = read_tokens(workspace, entry.model_id.partition("@")[0])
+        view = read_tokens(workspace, entry.model_id.partition("@")[0]).report
         before, after = by_id[view.name.before_id], by_id[view.name.after_id]
         ledger = view.ledger
         # Stored losses are rounded, their sums are not.
         assert ledger.delta == pytest.approx((after.sum_loss - before.sum_loss) / after.predicted, abs=1e-9)
         assert ledger.delta == pytest.approx(np.nanmean(after.losses) - np.nanmean(before.losses), abs=LOSS_STEP)
         assert sum(row.contribution for row in ledger.rows()) == pytest.approx(ledger.delta, abs=1e-12)
-        assert sum(row.contribution for row in ledger.class_rows()) == pytest.approx(ledger.delta, abs=1e-12)
+        assert sum(row.contribution for row in ledger.by_class) == pytest.approx(ledger.delta, abs=1e-12)

@@ -7,7 +7,7 @@ from textual.pilot import Pilot
 
 async def settle(pilot: Pilot) -> None:
     """Wait until nothing is being read or written: what a thread brings may ask for more."""
-    for _ in range(3):
+    for _ in range(5):
         await pilot.pause()
         await pilot.app.workers.wait_for_complete()
     await pilot.pause()

@@ -46,72 +46,6 @@ async def test_every_screen_survives_every_size_full_and_empty(fitted, empty, si
                 assert not screen._troubles
 
 
-class TestTokens:
-    async def test_a_mask_changes_the_masked_perplexity_at_once(self, fitted) -> None:
-        async with OdysseyApp(fitted).run_test(size=(120, 40)) as pilot:
-            screen = await open_screen(pilot, "6")
-            assert isinstance(screen, TokensScreen)
-            assert "nothing is masked" in text_of(screen, "#masked")
-            ledger = screen._snapshot.report.ledger
-            screen.query_one("#classes", KeyedTable).focus()
-            await pilot.press("m")
-            token_class = screen.query_one("#classes", KeyedTable).current.removeprefix("class:")
-            found = ledger.masked(ledger.types_of(token_class))
-            assert f"{found.ppl_before:.3f} → {found.ppl_after:.3f}" in text_of(screen, "#masked")
-            await pilot.press("m")
-            assert "nothing is masked" in text_of(screen, "#masked")
-
-    async def test_types_mask_one_by_one_and_U_forgets(self, fitted) -> None:
-        async with OdysseyApp(fitted).run_test(size=(80, 24)) as pilot:
-            screen = await open_screen(pilot, "6")
-            await pilot.press("m", "j", "m")
-            assert "without 2 types" in text_of(screen, "#masked")
-            await pilot.press("U")
-            assert screen._masked == frozenset()
-
-    async def test_masks_survive_a_move_to_another_passage(self, fitted) -> None:
-        async with OdysseyApp(fitted).run_test(size=(80, 24)) as pilot:
-            screen = await open_screen(pilot, "6")
-            await pilot.press("m", "J", "J")
-            await settle(pilot)
-            assert "Worst passage 3 of" in text_of(screen, "#place")
-            assert len(screen._masked) == 1
-            await pilot.press("K")
-            await settle(pilot)
-            assert "Worst passage 2 of" in text_of(screen, "#place")
-
-    async def test_the_heat_map_shows_the_passage_and_nothing_raw(self, fitted) -> None:
-        async with OdysseyApp(fitted).run_test(size=(120, 40)) as pilot:
-            screen = await open_screen(pilot, "6")
-            heat = screen.query_one("#heat", Static).content
-            passage = screen._snapshot.passage
-            words = [token.text for token in passage.tokens if token.token_class == "word"]
-            assert all(word in heat.plain for word in words)
-            assert "⏎" in heat.plain
-            assert not any(ord(char) < 32 and char != "\n" for char in heat.plain)
-            assert any("on #" in str(span.style) for span in heat.spans)
-
-    async def test_the_set_key_goes_to_the_base_text_and_back(self, fitted) -> None:
-        async with OdysseyApp(fitted).run_test(size=(80, 24)) as pilot:
-            screen = await open_screen(pilot, "6")
-            before = screen._snapshot.report.name
-            roles = set()
-            for _ in range(len([pair for pair in screen._snapshot.pairs if pair.after == before.after])):
-                roles.add(screen._snapshot.report.name.eval_set)
-                await pilot.press("s")
-                await settle(pilot)
-            assert "base" in roles
-            assert screen._snapshot.report.name == before
-
-    async def test_another_screen_hands_over_its_pair(self, fitted) -> None:
-        async with OdysseyApp(fitted).run_test(size=(80, 24)) as pilot:
-            run = adapted(fitted, "adapt-docs-r0-p5-s")[0]
-            await settle(pilot)
-            await pilot.app.go("tokens", run)
-            await settle(pilot)
-            assert pilot.app.base_screen._snapshot.report.name.run_id == run
-
-
 class TestCompare:
     async def test_marked_runs_stand_side_by_side(self, fitted) -> None:
         async with OdysseyApp(fitted).run_test(size=(120, 40)) as pilot:
@@ -148,7 +82,7 @@ class TestCompare:
             await settle(pilot)
             tokens = pilot.app.base_screen
             assert isinstance(tokens, TokensScreen)
-            assert tokens._snapshot.report.name.run_id == pilot.app.marked[1]
+            assert tokens.source.report.name.run_id == pilot.app.marked[1]
 
 
 class TestForecast:

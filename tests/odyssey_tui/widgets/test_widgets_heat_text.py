@@ -13,7 +13,7 @@ def passage(*tokens: tuple[str, str, float | None]) -> Passage:
         )
         for number, (text, token_class, delta) in enumerate(tokens)
     )
-    return Passage(0, 0, 0, len(tokens), 0.0, shown)
+    return Passage(0, 0, len(tokens), 0.0, shown)
 
 
 def test_lines_end_where_the_newline_stands_in_its_token() -> None:
@@ -30,10 +30,33 @@ def test_rises_falls_and_masks_look_different() -> None:
     )
     styles = {text.plain[span.start : span.end]: str(span.style) for span in text.spans}
     assert styles["up"].startswith("on #")
-    assert styles["down"].startswith("strike on #")
-    assert styles["up"].split("on ")[1] != styles["down"].split("on ")[1]
+    assert styles["down"] == "dim strike"
     assert "same" not in styles
     assert styles["first"] == "dim"
+
+
+def test_sought_tokens_stand_out_unless_they_are_masked() -> None:
+    one = passage(("up", "word", 2.0), ("same", "word", 0.0), (" ", "whitespace", -2.0), ("down", "word", -2.0))
+    text = heat_text(one, frozenset({3}), frozenset({1, 2, 3}))
+    styles = {text.plain[span.start : span.end]: str(span.style) for span in text.spans}
+    assert styles["up"].startswith("on #")
+    assert styles["same"].startswith("bold underline on #")
+    assert styles["␣"].startswith("bold underline on #")
+    assert styles["down"] == "dim strike"
+    colourless = heat_text(one, frozenset(), frozenset({1}), color=False)
+    assert str(colourless.spans[1].style) == "bold reverse"
+
+
+def test_rises_and_falls_have_other_grounds() -> None:
+    text = heat_text(passage(("up", "word", 2.0), ("down", "word", -2.0)))
+    up, down = (str(span.style) for span in text.spans)
+    assert up.startswith("on #")
+    assert up != down
+
+
+def test_control_characters_and_turns_of_direction_are_written_out() -> None:
+    text = heat_text(passage(("\x1b[2J", "other", 1.0), ("\u202eعرب", "word", 1.0), ("\n", "newline", 0.0)))
+    assert text.plain == "\\x1b[2J\\u202eعرب⏎\n"
 
 
 def test_light_and_dark_have_their_own_grounds() -> None:

@@ -1,0 +1,82 @@
+"""A token ledger as plain values and as files: the same record from the command line and from the screen."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from odyssey_tui.services.figure_export import Exportable
+from odyssey_tui.services.format import perplexity
+from odyssey_tui.services.ledger_columns import (
+    TYPE_COLUMNS,
+    class_records,
+    columns_of,
+    curve_records,
+    type_records,
+)
+
+if TYPE_CHECKING:
+    from engine.stats import MeanDifference
+    from odyssey_tui.services.ledger import Masked
+    from odyssey_tui.services.token_details import PositionCurve
+    from odyssey_tui.services.tokens import TokenReport
+
+ON_PAPER = 50
+"""Types in a LaTeX table; CSV and JSON have all of them."""
+
+
+def make_record(
+    report: TokenReport,
+    *,
+    interval: MeanDifference | None,
+    by_class: Mapping[str, MeanDifference],
+    top: int | None = None,
+    masked: Masked | None = None,
+    masked_interval: MeanDifference | None = None,
+    curve: PositionCurve | None = None,
+) -> dict[str, Any]:
+    """The pair as plain values: nats per token, changes after minus before."""
+    ledger = report.ledger
+    return {
+        **asdict(report.name),
+        "scheme": report.scheme,
+        "predicted": ledger.predicted,
+        "n_documents": report.n_documents,
+        "loss_before": ledger.loss_before,
+        "loss_after": ledger.loss_after,
+        "delta": ledger.delta,
+        "interval": asdict(interval) if interval is not None else None,
+        "ppl_before": perplexity(ledger.loss_before),
+        "ppl_after": perplexity(ledger.loss_after),
+        "bits_per_byte_before": report.bits_before,
+        "bits_per_byte_after": report.bits_after,
+        "n_types": len(ledger.counts),
+        "n_rising": ledger.n_rising,
+        "k_star": ledger.k_star,
+        "types": type_records(ledger, top),
+        "classes": class_records(ledger, by_class),
+        "masked": record_mask(masked, masked_interval),
+        "positions": None if curve is None else {"unit": curve.title, "points": curve_records(curve)},
+    }
+
+
+def record_mask(masked: Masked | None, interval: MeanDifference | None) -> dict[str, Any] | None:
+    """What is left without the masked types."""
+    if masked is None:
+        return None
+    ends = {"interval": asdict(interval) if interval is not None else None}
+    return {**asdict(masked), "token_ids": sorted(masked.token_ids), **ends}
+
+
+def describe_pair(report: TokenReport, record: Mapping[str, Any], curve: PositionCurve | None) -> Exportable:
+    """What ``E`` can write of a pair: every type as CSV, the first of them as LaTeX, the record, the curve."""
+    from odyssey_tui.services.token_figure import draw_change
+
+    name = report.name
+    stem = "-".join(re.sub(r"[^\w.@-]+", "-", part) for part in ("tokens", name.after, name.eval_set) if part)
+    rows = type_records(report.ledger)
+    figure = draw_change(curve) if curve is not None else None
+    columns = columns_of(TYPE_COLUMNS)
+    return Exportable(stem, figure, columns, rows, record, wide=(columns, rows[:ON_PAPER]))
