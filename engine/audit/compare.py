@@ -38,8 +38,8 @@ def describe(compared: Compared) -> dict[str, Any]:
     (of the worst finding; empty without any)."""
     tokens, findings = compared.tokens, find(compared)
     return {
-        "train": _describe_text(compared.train, tokens.n_train),
-        "evaluation": _describe_text(compared.evaluation, tokens.n_evaluation),
+        "train": _describe_text(compared.train, tokens.n_train, tokens.train_bytes),
+        "evaluation": _describe_text(compared.evaluation, tokens.n_evaluation, tokens.evaluation_bytes),
         "classes": [asdict(row) for row in tokens.class_rows()],
         "types": [asdict(row) for row in tokens.type_rows()],
         "overlap": asdict(compared.overlap) if compared.overlap is not None else None,
@@ -48,10 +48,11 @@ def describe(compared: Compared) -> dict[str, Any]:
     }
 
 
-def _describe_text(text: TextFacts, n_tokens: int) -> dict[str, Any]:
+def _describe_text(text: TextFacts, n_tokens: int, token_bytes: int) -> dict[str, Any]:
     return {
         **asdict(text),
         "n_tokens": n_tokens,
+        "tokens_per_byte": n_tokens / token_bytes if token_bytes else None,
         "newlines_per_1000": text.newlines_per_1000,
         "layout": text.lines.layout(text.characters.n),
     }

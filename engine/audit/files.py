@@ -70,7 +70,7 @@ def _read_source(path: Path) -> Iterator[tuple[str, Reading]]:
     for document in open_source(Corpus(name=path.name, source=str(path)), str(path), log).documents:
         if document.text:
             read_any = True
-            yield document.text, Reading()
+            yield _without_surrogates(document.text)
     skipped = tuple(log.skipped_notes())
     if not read_any:
         why = f": {'; '.join(skipped)}" if skipped else ""
@@ -79,6 +79,16 @@ def _read_source(path: Path) -> Iterator[tuple[str, Reading]]:
         )
     if skipped:
         yield "", Reading(skipped=skipped)
+
+
+def _without_surrogates(text: str) -> tuple[str, Reading]:
+    """Halves of surrogate pairs, which JSON can spell and UTF-8 cannot, as U+FFFD."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        valid = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return valid, Reading(invalid_bytes=valid.count("\ufffd") - text.count("\ufffd"))
+    return text, Reading()
 
 
 def _read_plain(path: Path, limit: int) -> tuple[str, Reading]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Literal
 
+from engine.audit.letters import Letters
 from engine.audit.scan import Overlap, TextFacts
 from engine.audit.tokens import TokenCounts
 from engine.spec.run import Join, Newlines, Separator, TokenClass
@@ -76,12 +78,16 @@ class Compared:
 
 @dataclass(frozen=True, eq=False)
 class TokenVocabulary:
-    """What a tokenizer knows: letters by script of each of its types are read from their bytes."""
+    """What a tokenizer knows."""
 
-    source: str
     content: tuple[bytes, ...]
     unknown: int | None
     """The id that stands for what it cannot write, if there is one."""
+
+    @functools.cached_property
+    def letters(self) -> Letters:
+        """The letters of every type."""
+        return Letters.of(self.content)
 
 
 def percent(share: float) -> str:

@@ -13,12 +13,15 @@ from engine.audit.files import Texts, read_files
 from engine.speaker import Say, serve
 from engine.spec.auditing import Auditing
 from store.errors import DataError, WorkspaceError
+from store.files import read_json
 from store.workspace import Workspace
 
 if TYPE_CHECKING:
     from engine.data.tokenizer import LoadedTokenizer
     from engine.spec.run import Model, Tokenizer
 
+FACTS = "odyssey.json"
+"""Beside the weights of every saved state."""
 MEMORY_HINT = "Lower --max-bytes."
 
 
@@ -62,12 +65,13 @@ def _audit_files(asked: Auditing, scratch: Workspace, say: Say) -> dict[str, Any
     say("reading the texts", 0, 0)
     train, evaluation = (read_files(names, asked.max_bytes) for names in (asked.train, asked.evaluation))
     base = read_files(asked.base, asked.max_bytes) if asked.base else None
-    tokenizer = None
+    tokenizer, foreign = None, ""
     if asked.tokenizer is not None:
         from engine.data.tokenizer import load_tokenizer
 
         say("loading the tokenizer", 0, 0)
         tokenizer = load_tokenizer(asked.tokenizer, scratch)
+        foreign = explain_saved(tokenizer, Path(str(asked.tokenizer.model)).expanduser())
     say("looking through the evaluation text", 0, 0)
     scored = Scan(keep=True).add_all(evaluation.documents)
     wanted = scored.wanted
@@ -80,6 +84,7 @@ def _audit_files(asked: Auditing, scratch: Workspace, say: Say) -> dict[str, Any
         overlap=scored.overlap(trained, wanted),
         train_reading=train.reading,
         evaluation_reading=evaluation.reading,
+        foreign_tokenizer=foreign,
         **_count(tokenizer, train, evaluation, base),
     )
     return {
@@ -119,6 +124,17 @@ def _count(tokenizer: LoadedTokenizer | None, train: Texts, evaluation: Texts, b
         "vocabulary": describe_vocabulary(tokenizer),
         "reference": reference,
     }
+
+
+def explain_saved(tokenizer: LoadedTokenizer, folder: Path) -> str:
+    """Why the tokenizer in a saved state's folder is not the one that state was trained with; empty where it is."""
+    try:
+        trained_with = read_json(folder / FACTS).get("tokenizer_id")
+    except (OSError, DataError):
+        return ""
+    if trained_with in (None, tokenizer.tokenizer_id):
+        return ""
+    return f"{folder} holds tokenizer {tokenizer.tokenizer_id}; its model was trained with {trained_with}"
 
 
 def explain_foreign(tokenizer: LoadedTokenizer, model: Model, scratch: Workspace) -> str:

@@ -20,6 +20,7 @@ from engine.spec.strict import content_key
 from store.files import read_json
 
 if TYPE_CHECKING:
+    from engine.audit.scan import Overlap
     from engine.audit.shingles import Wanted
     from engine.data.eval_sets import TokenisedEvalSet
     from engine.data.tokenizer import LoadedTokenizer
@@ -50,6 +51,7 @@ class TextAuditor:
         self._vocabulary = describe_vocabulary(tokenizer)
         self._scored: dict[str, tuple[Scan, Wanted, Reading]] = {}
         self._trained: dict[tuple[Any, ...], tuple[Scan, Reading]] = {}
+        self._overlaps: dict[tuple[Any, ...], Overlap] = {}
         self._reference: tuple[int, int] | None = None
 
     def audit(self, pair: TextPair) -> dict[str, Any]:
@@ -57,7 +59,15 @@ class TextAuditor:
         evaluated = tokenise_eval_set(pair.evaluated, self._tokenizer, self._workspace)
         snapshots = [snapshot(corpus, self._workspace) for corpus in pair.corpora]
         scored, wanted, scored_reading = self._scan_scored(pair.evaluated, evaluated)
-        trained, trained_reading = self._scan_trained(pair.corpora, evaluated.eval_set_id if pair.own else "", wanted)
+        # However its lines are joined, an evaluation text has the same words.
+        looked_for = content_key([evaluated_text(pair.evaluated)]) if pair.own else ""
+        trained, trained_reading = self._scan_trained(pair.corpora, looked_for, wanted)
+        overlap = None
+        if pair.own:
+            both = (*(corpus.key() for corpus in pair.corpora), looked_for)
+            if both not in self._overlaps:
+                self._overlaps[both] = scored.overlap(trained, wanted)
+            overlap = self._overlaps[both]
         train_counts, n_bytes = self._count_trained(pair.corpora, pair.separator)
         if pair.own and pair.evaluated.role == "base":
             self._reference = int(train_counts.sum()), n_bytes
@@ -70,7 +80,7 @@ class TextAuditor:
                 train_counts,
                 np.bincount(evaluated.tokens, minlength=self._tokenizer.vocab_size),
             ),
-            overlap=scored.overlap(trained, wanted) if pair.own else None,
+            overlap=overlap,
             setting=Setting(
                 newlines="strip" if any(corpus.newlines == "strip" for corpus in pair.corpora) else "keep",
                 join=pair.evaluated.join,
@@ -149,6 +159,11 @@ class TextAuditor:
             yield joined.encode()[:n_bytes].decode(errors="ignore")
 
 
+def evaluated_text(spec: EvalSet) -> dict[str, Any]:
+    """What decides the words of an evaluation set."""
+    return {**spec.essence(), "name": "", "role": "", "join": ""}
+
+
 def describe_vocabulary(tokenizer: LoadedTokenizer) -> TokenVocabulary:
     """What the checks need to know of a tokenizer."""
     model = read_json(tokenizer.path / "tokenizer.json")["model"]
@@ -157,7 +172,7 @@ def describe_vocabulary(tokenizer: LoadedTokenizer) -> TokenVocabulary:
         unknown = tokenizer.fast.token_to_id(model["unk_token"])
     # Where the end of text stands for the unknown, too, training texts are full of it.
     known = None if unknown == tokenizer.eos_id else unknown
-    return TokenVocabulary(tokenizer.source, tokenizer.token_bytes, known)
+    return TokenVocabulary(tokenizer.token_bytes, known)
 
 
 def _limited(texts: Iterator[str], max_bytes: int) -> tuple[list[str], bool]:

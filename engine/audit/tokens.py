@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -69,6 +70,22 @@ class TokenCounts:
     @property
     def n_evaluation(self) -> int:
         return int(self.evaluation.sum())
+
+    @functools.cached_property
+    def sizes(self) -> np.ndarray:
+        """Bytes of text of every type, (types,) int64; none of a special token."""
+        lengths = np.array([len(text) for text in self.content], np.int64)
+        return np.where(self.classes == "special", 0, lengths)
+
+    @property
+    def train_bytes(self) -> int:
+        """Bytes of all that was counted, which may be more than was looked through for anything else."""
+        return int((self.sizes * self.train).sum())
+
+    @property
+    def evaluation_bytes(self) -> int:
+        """The same of the evaluation text."""
+        return int((self.sizes * self.evaluation).sum())
 
     def class_rows(self) -> tuple[ClassRow, ...]:
         """Every class, those that occur in neither text too."""

@@ -85,6 +85,8 @@ def audit(
             )
         else:
             _refuse(set=overrides, domain=domain)
+            if base and tokenizer is None:
+                raise click.UsageError("--base compares tokens a byte: give a --tokenizer")
             audits = [
                 audit_files(train, evaluation, base=base, tokenizer=tokenizer, max_bytes=max_bytes, hear=progress.hear)
             ]

@@ -234,10 +234,11 @@ def _repeats(text: Mapping[str, Any]) -> str:
 
 
 FACTS = {
-    "documents": lambda text: f"{text['documents']:,}",
-    "bytes": lambda text: f"{text['n_bytes']:,}",
     "tokens": lambda text: f"{text['n_tokens']:,}",
-    "tokens a word": lambda text: _rate(text["n_tokens"], text["words"]),
+    "bytes looked through": lambda text: f"{text['n_bytes']:,}",
+    "documents looked through": lambda text: f"{text['documents']:,}",
+    "bytes a token": lambda text: _rate(1, text.get("tokens_per_byte") or 0),
+    "tokens a word": lambda text: _rate((text.get("tokens_per_byte") or 0) * text["n_bytes"], text["words"]),
     "bytes a document (median)": lambda text: f"{text['quantiles'][2]:,}",
     "line ends in 1,000 characters": lambda text: f"{text['newlines_per_1000']:.2f}",
     "lines": lambda text: text["layout"],

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-import numpy as np
-
-from engine.audit.characters import SCRIPTS_WITHOUT_SPACES, script_of
+from engine.audit.characters import SCRIPTS_WITHOUT_SPACES
 from engine.audit.findings import Compared, Finding, TokenVocabulary, percent
-from engine.audit.scan import TextFacts
 
 SCRIPT_SHARE = 0.05
 """A script with fewer of the letters is passed over."""
@@ -62,18 +57,20 @@ def _check_unknown(found: Compared, vocabulary: TokenVocabulary) -> Iterator[Fin
 
 
 def _check_scripts(found: Compared, vocabulary: TokenVocabulary) -> Iterator[Finding]:
-    known = letters_of(vocabulary.content)
+    known = vocabulary.letters
     of_vocabulary = known.vocabulary_shares()
-    for text, counts, name in (
-        (found.evaluation, found.tokens.evaluation, "evaluation"),
-        (found.train, found.tokens.train, "training"),
+    tokens = found.tokens
+    for text, counts, n_bytes, name in (
+        (found.evaluation, tokens.evaluation, tokens.evaluation_bytes, "evaluation"),
+        (found.train, tokens.train, tokens.train_bytes, "training"),
     ):
+        times = n_bytes / max(text.n_bytes, 1)
         lacking = [
-            (script, letters, known.written(script, counts, letters, text))
+            (script, letters, known.written(script, counts, text.characters, times))
             for script, letters in text.characters.scripts.items()
             if letters >= SCRIPT_SHARE * text.characters.letters
             and of_vocabulary.get(script, 0.0) < IN_VOCABULARY
-            and _is_lacking(script, known.written(script, counts, letters, text))
+            and _is_lacking(script, known.written(script, counts, text.characters, times))
         ]
         for script, letters, (whole, letters_a_token) in lacking:
             share, of_tokens = letters / text.characters.letters, of_vocabulary.get(script, 0.0)
@@ -93,10 +90,10 @@ def _check_scripts(found: Compared, vocabulary: TokenVocabulary) -> Iterator[Fin
 def _check_density(found: Compared) -> Iterator[Finding]:
     tokens = found.tokens
     rates = {
-        "training": _rate(tokens.n_train, found.train.n_bytes),
+        "training": _rate(tokens.n_train, tokens.train_bytes),
         "the base text": _rate(*found.reference) if found.reference else 0.0,
     }
-    here = _rate(tokens.n_evaluation, found.evaluation.n_bytes)
+    here = _rate(tokens.n_evaluation, tokens.evaluation_bytes)
     for name, rate in rates.items():
         if rate and here >= TIMES_TOKENS * rate:
             yield Finding(
@@ -107,51 +104,6 @@ def _check_density(found: Compared) -> Iterator[Finding]:
                 "A loss per token means another thing there: compare bits per byte.",
                 side="evaluation",
             )
-
-
-@dataclass(frozen=True)
-class Letters:
-    """Letters of each type by script, those of whole characters; ``pieces``: types that are part of a character."""
-
-    by_script: dict[str, np.ndarray]
-    several: np.ndarray
-    pieces: np.ndarray
-
-    def vocabulary_shares(self) -> dict[str, float]:
-        """Of the types with several letters, the share that each script has; of scripts with one word a letter, of
-        the types that have a letter."""
-        total = max(1, int(self.several.sum()))
-        return {
-            script: int(((letters > 0) & (self.several | (script in SCRIPTS_WITHOUT_SPACES))).sum()) / total
-            for script, letters in self.by_script.items()
-        }
-
-    def written(self, script: str, counts: np.ndarray, letters: int, text: TextFacts) -> tuple[float, float]:
-        """Share of the script's letters that stand in whole tokens, and letters a token, pieces included."""
-        own = self.by_script.get(script, np.zeros(len(counts), np.int64))
-        whole = min(int((own * counts).sum()), letters)
-        beyond = text.characters.letters - text.characters.scripts.get("LATIN", 0)
-        # Pieces are shared out among the letters that are not whole, by number.
-        share = min(1.0, (letters - whole) / max(1, beyond))
-        tokens = int(counts[own > 0].sum()) + share * int(counts[self.pieces].sum())
-        return whole / max(1, letters), letters / max(1.0, tokens)
-
-
-def letters_of(content: tuple[bytes, ...]) -> Letters:
-    """The letters of every token type."""
-    by_script: dict[str, np.ndarray] = {}
-    several, pieces = np.zeros(len(content), bool), np.zeros(len(content), bool)
-    for index, raw in enumerate(content):
-        try:
-            text = raw.decode()
-        except UnicodeDecodeError:
-            pieces[index] = True
-            text = raw.decode(errors="ignore")
-        scripts = Counter(filter(None, map(script_of, text)))
-        several[index] = scripts.total() > 1
-        for script, letters in scripts.items():
-            by_script.setdefault(script, np.zeros(len(content), np.int64))[index] = letters
-    return Letters(by_script, several, pieces)
 
 
 def _is_lacking(script: str, written: tuple[float, float]) -> bool:

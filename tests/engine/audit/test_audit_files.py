@@ -147,3 +147,42 @@ def test_no_such_tokenizer(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="nowhere' could not be loaded") as refused:
         run(train=(path,), evaluation=(path,), tokenizer=Tokenizer(model=str(tmp_path / "nowhere")))
     assert "hub id" in refused.value.hint
+
+
+def test_half_a_surrogate_pair_is_damage_and_no_bug(tmp_path: Path, english: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"text": "a\\ud800 ship"}\n{"text": "another \\ud83d\\ude00"}\n')
+    found = read_files([str(path)], LIMIT)
+    assert found.documents == ["a\ufffd ship", "another \U0001f600"]
+    assert found.reading.invalid_bytes == 1
+    audited = run(train=(str(path),), evaluation=(str(path),), tokenizer=Tokenizer(model=str(english)))
+    assert "invalid-bytes" in codes(audited)
+
+
+def test_a_state_whose_tokenizer_was_replaced_is_told(tmp_path: Path, english: Path) -> None:
+    path = write_lines(tmp_path / "a.jsonl", make_documents(1))
+    asked = {"train": (path,), "evaluation": (path,), "tokenizer": Tokenizer(model=str(english))}
+    own = run(**asked)["tokenizer_id"]
+    for trained_with, told in ((own, False), ("another", True)):
+        (english / "odyssey.json").write_text(json.dumps({"tokenizer_id": trained_with}))
+        assert ("foreign-tokenizer" in codes(run(**asked))) is told
+
+
+@pytest.mark.parametrize("tokenized", [False, True])
+def test_texts_of_next_to_nothing_are_audited(tmp_path: Path, english: Path, tokenized: bool) -> None:
+    texts = {
+        "space": " ",
+        "line": "\n",
+        "word": "a",
+        "mark": "\ufeff",
+        "nul": "a b\0c d e",
+        "cr": "a\rb",
+        "ship": "🚢" * 9,
+    }
+    for name, text in texts.items():
+        (tmp_path / name).write_bytes(text.encode())
+    tokenizer = Tokenizer(model=str(english)) if tokenized else None
+    for one in texts:
+        for other in texts:
+            found = run(train=(str(tmp_path / one),), evaluation=(str(tmp_path / other),), tokenizer=tokenizer)
+            assert ("same-text" in codes(found)) is (one == other)

@@ -84,6 +84,18 @@ def test_counts_are_of_what_is_trained_on_and_scored(runs: tuple[RunSpec, ...]) 
     assert space["evaluation"]["documents"] == kept["evaluation"]["documents"]
 
 
+def test_tokens_are_counted_all_where_only_a_part_is_looked_through(runs: tuple[RunSpec, ...]) -> None:
+    asked = Auditing(pairs=list_pairs(runs), tokenizer=tokenizer_of(runs))
+    whole = audit(asked, lambda phase, done, total: None)["audits"]
+    part = audit(asked.model_copy(update={"max_bytes": 4_000}), lambda phase, done, total: None)["audits"]
+    for one, other in zip(whole, part, strict=True):
+        assert one["classes"] == other["classes"]
+        assert one["train"]["tokens_per_byte"] == other["train"]["tokens_per_byte"]
+        assert other["train"]["n_bytes"] < 6_000 < one["train"]["n_bytes"]
+        assert {"part", "small"} <= {found["code"] for found in other["findings"]}
+        assert one["train"]["tokens_per_byte"] == pytest.approx(one["train"]["n_tokens"] / one["train"]["n_bytes"])
+
+
 def test_another_models_tokenizer_is_told(tmp_path: Path, runs: tuple[RunSpec, ...]) -> None:
     assert base_of(runs) is None
     workspace = Workspace.create(tmp_path / "w")

@@ -155,6 +155,7 @@ def _pairs(capsys, *arguments: str) -> list[dict[str, str]]:
         (("demo", "--train", "train.jsonl"), Exit.USAGE, "give an experiment, or --train"),
         ((*CLEAN, "--set", "a=b"), Exit.USAGE, "--set does not go with files"),
         (("demo", "--tokenizer", "gpt2"), Exit.USAGE, "--tokenizer does not go with an experiment"),
+        ((*CLEAN, "--base", "train.jsonl"), Exit.USAGE, "give a --tokenizer"),
         ((*CLEAN, "--json", "--csv"), Exit.USAGE, "exclude each other"),
         (("dmo",), Exit.USAGE, "Did you mean 'demo'?"),
         (("--train", "none.txt", "--eval", "test.jsonl"), Exit.DATA, "there is no file none.txt"),
