@@ -38,6 +38,7 @@ COMMANDS: dict[str, Entry] = {
     "data": Entry("odyssey_tui.cli.data:data", "List corpora and evaluation sets, with their format audits."),
     "similarity": Entry("odyssey_tui.cli.similarity:similarity", "Show ΔL against similarity to the pretraining text."),
     "matrix": Entry("odyssey_tui.cli.matrix:matrix", "Show ΔL of every adaptation on every text."),
+    "repairs": Entry("odyssey_tui.cli.repairs:repairs", "Compare ways to adapt to one domain: variants, methods, ..."),
     "tokens": Entry("odyssey_tui.cli.tokens:tokens", "Show which token types carry the change of loss."),
     "fit": Entry("odyssey_tui.cli.fit:fit", "Fit the scaling laws again, on everything measured."),
     "forecast": Entry("odyssey_tui.cli.forecast:forecast", "Draw a fitted law and list the scores of all."),

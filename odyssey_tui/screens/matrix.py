@@ -148,7 +148,7 @@ class MatrixScreen(FilteredScreen):
         if action in ("open", "interval"):
             entry = self._entry()
             return entry is not None and entry.scores[0].before is not None
-        if action in ("value", "export"):
+        if action in ("value", "export", "repairs"):
             return matrix is not None
         if action in ("cell", "choose"):
             return matrix is not None and len(matrix.choices) > 1
@@ -229,6 +229,17 @@ class MatrixScreen(FilteredScreen):
                 self.reload()
 
         self.app.push_screen(ChooseScreen("Experiment", ["all of them", *names]), chosen)
+
+    async def action_repairs(self) -> None:
+        """Ways to adapt to the domain under the cursor, of the same base and budget as far as can be."""
+        from odyssey_tui.screens.repairs import Asked
+
+        matrix, current = self._matrix(), self.query_one(HeatMap).current
+        if matrix is None or matrix.cell is None or current is None:
+            return
+        row = next((row for row in matrix.rows if row.label == current[0]), None)
+        domain = row.domain if row is not None and row.domain else dict(matrix.cell.values).get("domain")
+        await self.odyssey.go("repairs", Asked(self._experiment, domain, matrix.cell))
 
     def action_interval(self) -> None:
         """Bootstrap ΔL of the cell under the cursor over documents."""

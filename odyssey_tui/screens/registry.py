@@ -39,5 +39,6 @@ SCREENS: tuple[Entry, ...] = (
 )
 FURTHER: tuple[Entry, ...] = (
     Entry("", "matrix", "Matrix", "ΔL of every adaptation on every text", "odyssey_tui.screens.matrix:MatrixScreen"),
+    Entry("", "repairs", "Repairs", "ways to adapt side by side", "odyssey_tui.screens.repairs:RepairsScreen"),
 )
 """Screens without a number: reached from others, and by the palette."""

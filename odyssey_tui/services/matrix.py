@@ -18,7 +18,7 @@ from odyssey_tui.services.matrix_cells import (
     key_of,
     label_rows,
     rank_cells,
-    varying_axes,
+    varying_words,
 )
 from odyssey_tui.services.matrix_missing import Gap, explain_gaps, find_blank_rows, tell_fewer_seeds
 from odyssey_tui.services.matrix_order import natural, order_columns, order_rows
@@ -158,7 +158,7 @@ def assemble(
         rows_by,
         shown,
         chosen,
-        chosen.text(_varying(choices), source.tokenizers),
+        varying_words(choices, chosen, source.tokenizers),
         choices,
         wanted,
         tuple(rows),
@@ -187,12 +187,6 @@ def list_axes(source: Source) -> tuple[str, ...]:
     """What rows can be so that there are at least two, domains first; all of it where there is nothing yet."""
     there = {name for name, axis in AXES.items() if len({axis.of(state) for state in source.states}) > 1}
     return ("domain", *(name for name, freed in ROWS.items() if name != "domain" and there & set(freed)))
-
-
-def _varying(choices: Sequence[Choice]) -> tuple[str, ...]:
-    """The axes in which cells differ."""
-    names = [name for name, _ in choices[0].cell.values]
-    return varying_axes([tuple(value for _, value in one.cell.values) for one in choices], names)
 
 
 @dataclass(frozen=True)

@@ -147,9 +147,15 @@ class Cell:
     def __getitem__(self, axis: str) -> Any:
         return dict(self.values)[axis]
 
-    def text(self, varying: Collection[str] = (), tokenizers: Mapping[str, str] | None = None) -> str:
+    def text(
+        self,
+        varying: Collection[str] = (),
+        tokenizers: Mapping[str, str] | None = None,
+        without: Collection[str] = (),
+    ) -> str:
         """``size s, PTPP 16, full, replay 0, ATPP 4``; tokenizer, scheme and rate only where cells are ``varying``."""
-        shown = [(name, value) for name, value in self.values if name not in SELDOM or name in varying]
+        told = [(name, value) for name, value in self.values if name not in without]
+        shown = [(name, value) for name, value in told if name not in SELDOM or name in varying]
         return ", ".join(word for name, value in shown if (word := words_of(name, value, tokenizers)))
 
     def admits(self, run: Told) -> bool:
@@ -223,6 +229,18 @@ def rank_cells(cells: Mapping[Cell, Sequence[State]], freed: Sequence[str]) -> l
 def varying_axes(keys: Collection[Key], axes: Sequence[str]) -> tuple[str, ...]:
     """The axes in which keys differ."""
     return tuple(name for place, name in enumerate(axes) if len({key[place] for key in keys}) > 1)
+
+
+def varying_words(
+    choices: Sequence[Choice],
+    cell: Cell,
+    tokenizers: Mapping[str, str] | None = None,
+    without: Collection[str] = (),
+) -> str:
+    """A cell in words that tell it apart from the other choices."""
+    names = [name for name, _ in cell.values]
+    varying = varying_axes([tuple(value for _, value in one.cell.values) for one in choices], names)
+    return cell.text(varying, tokenizers, without)
 
 
 def words_of(name: str, value: Any, tokenizers: Mapping[str, str] | None = None) -> str:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from engine.stats import MeanDifference
     from odyssey_tui.services.matrix_values import Score
+    from store.database import Connection
     from store.queries.similarity import Similarity
     from store.workspace import Workspace
 
@@ -220,11 +221,16 @@ def read_intervals(workspace: Workspace, entries: Sequence[Sequence[Score]]) -> 
     other documents, not with other seeds. None where losses by document are not kept of every seed.
     """
     from store.database import lease
+
+    with lease(workspace) as con:
+        return same_documents(con, entries)
+
+
+def same_documents(con: Connection, entries: Sequence[Sequence[Score]]) -> list[MeanDifference | None]:
+    """As ``read_intervals``, of scores whose ``before`` is any evaluation of the same text."""
     from store.queries.sums import read_document_changes
 
-    pairs = [(score.before or "", score.after) for scores in entries for score in scores]
-    with lease(workspace) as con:
-        columns = read_document_changes(con, pairs)
+    columns = read_document_changes(con, [(score.before or "", score.after) for scores in entries for score in scores])
     found, start = [], 0
     for scores in entries:
         mine = [columns["pair"] == start + offset for offset in range(len(scores))]

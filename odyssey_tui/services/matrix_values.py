@@ -142,12 +142,16 @@ class Summary:
 
 def summarise(scores: Sequence[Score], value: Value) -> Summary | None:
     """What the seeds say together; None where none of them has the value."""
-    found = [one for score in scores if (one := value.of(score)) is not None]
+    return summary_of([one for score in scores if (one := value.of(score)) is not None], value.shown)
+
+
+def summary_of(found: Sequence[float], shown: Callable[[float], float] = _same) -> Summary | None:
+    """What values of several seeds say together; None of none."""
     if not found:
         return None
-    shown = [value.shown(one) for one in found]
-    finite = len(found) > 1 and all(map(math.isfinite, shown))
-    return Summary(value.shown(fmean(found)), min(shown), max(shown), stdev(shown) if finite else None, len(found))
+    each = [shown(one) for one in found]
+    finite = len(found) > 1 and all(map(math.isfinite, each))
+    return Summary(shown(fmean(found)), min(each), max(each), stdev(each) if finite else None, len(found))
 
 
 def find_value(name: str) -> Value:

@@ -32,6 +32,11 @@ def read_document_changes(con: duckdb.DuckDBPyConnection, pairs: Ids) -> Columns
     return fetch_columns(con, _DOCUMENT_CHANGES, _lists(pairs))
 
 
+def read_class_changes(con: duckdb.DuckDBPyConnection, pairs: Ids) -> Columns:
+    """Sums of every token class of every pair: ``pair token_class count count_after sum_before sum_after``."""
+    return fetch_columns(con, _CLASS_CHANGES, _lists(pairs))
+
+
 def agree(columns: Columns) -> bool:
     """Whether a pair's evaluations predicted the same number of positions everywhere."""
     return bool(len(columns["count"]) and (columns["count"] == columns["count_after"]).all())
@@ -70,5 +75,20 @@ SELECT pair, document, coalesce(b.n, 0) AS count, coalesce(a.n, 0) AS count_afte
     coalesce(b.sum_loss, 0) AS sum_before, coalesce(a.sum_loss, 0) AS sum_after,
     coalesce(a.sum_loss, 0) - coalesce(b.sum_loss, 0) AS sum_delta
 FROM before b FULL JOIN after a USING (pair, document) ORDER BY pair, document
+"""
+)
+_CLASS_CHANGES = (
+    _PAIRS
+    + """
+, classes AS (
+    SELECT e.evaluation_id, coalesce(v.token_class, 'other') AS token_class, sum(t.n) AS n, sum(t.sum_loss) AS sum_loss
+    FROM type_losses t JOIN evaluations e USING (evaluation_id) JOIN eval_sets s USING (eval_set_id)
+    LEFT JOIN vocabulary v ON v.tokenizer_id = s.tokenizer_id AND v.token_id = t.token_id
+    WHERE list_contains($1, t.evaluation_id) OR list_contains($2, t.evaluation_id) GROUP BY ALL
+), before AS (SELECT pair, c.* FROM classes c JOIN pairs ON c.evaluation_id = before_id),
+after AS (SELECT pair, c.* FROM classes c JOIN pairs ON c.evaluation_id = after_id)
+SELECT pair, token_class, coalesce(b.n, 0) AS count, coalesce(a.n, 0) AS count_after,
+    coalesce(b.sum_loss, 0) AS sum_before, coalesce(a.sum_loss, 0) AS sum_after
+FROM before b FULL JOIN after a USING (pair, token_class) ORDER BY pair, token_class
 """
 )
