@@ -175,6 +175,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("tokens.previous_passage", ("K",), "Previous", "back towards the worst passage", footer=False),
     Action("tokens.fall", ("b",), "Best", "the passages whose loss fell most, or rose most again"),
     Action("tokens.view", ("v",), "View", "the text, ΔL by position in the window, losses by position"),
+    Action("tokens.drift", ("D",), "Drift", "what moved, by token type, and which of it changed the loss"),
     Action("tokens.leave", ("escape",), "Back", "to the passages of the whole text", footer=False),
     Action("tokens.set", ("s",), "Set", "the same state on its other evaluation set", footer=False),
     Action("tokens.pair", ("p",), "Pair", "choose another adapted state"),

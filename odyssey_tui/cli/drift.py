@@ -13,7 +13,7 @@ from odyssey_tui.cli.output import Column, emit_json, emit_table, table_options
 from odyssey_tui.cli.printing import print_wrapped, say_wrapped
 from odyssey_tui.services.drift import percent
 from odyssey_tui.services.format import number, signed
-from odyssey_tui.services.ledger import visible
+from odyssey_tui.services.token_text import visible
 from store.errors import OdysseyError
 
 if TYPE_CHECKING:

@@ -47,10 +47,10 @@ def tokens(
     from odyssey_tui.services.ledger_columns import (
         CLASS_COLUMNS,
         CURVE_COLUMNS,
-        TYPE_COLUMNS,
         class_records,
         columns_of,
         curve_records,
+        type_columns,
         type_records,
     )
     from odyssey_tui.services.token_export import make_record
@@ -61,7 +61,7 @@ def tokens(
     masked = ledger.masked(ledger.resolve_masks(split_masks(masks))) if masks else None
     table = csv or latex
     if table and not positions:
-        emit_table(columns_of(TYPE_COLUMNS), type_records(ledger, top), csv=csv, latex=latex)
+        emit_table(type_columns(report.drift), type_records(ledger, top, report.drift), csv=csv, latex=latex)
         return
     found = details.read_details(source) if report.has_tokens or positions else None
     if table and found is not None:
@@ -90,7 +90,7 @@ def tokens(
     if curve is not None:
         print_curve(curve)
     else:
-        emit_table(columns_of(TYPE_COLUMNS), type_records(ledger, top))
+        emit_table(type_columns(report.drift), type_records(ledger, top, report.drift))
         print()
         emit_table(columns_of(CLASS_COLUMNS), class_records(ledger, by_class), title="By class")
     print_masked(report, masked, masked_interval)
@@ -103,6 +103,7 @@ def split_masks(masks: tuple[str, ...]) -> list[str]:
 
 def print_head(report: TokenReport, interval: MeanDifference) -> None:
     """What is compared, and the finding."""
+    from odyssey_tui.services.drift import drift_line
     from odyssey_tui.services.token_words import basis_line, change_line, rise_line
 
     name = report.name
@@ -111,7 +112,10 @@ def print_head(report: TokenReport, interval: MeanDifference) -> None:
     if (name.before, name.after) != (name.before_words, name.after_words):
         print_wrapped(f"{name.before} → {name.after}")
     print()
-    for line in (basis_line(report), change_line(report, interval), rise_line(report.ledger)):
+    lines = [basis_line(report), change_line(report, interval), rise_line(report.ledger)]
+    if report.drift is not None:
+        lines.append(f"{drift_line(report.drift)} (`odyssey drift` has all of it)")
+    for line in lines:
         print_wrapped(line)
     print()
 

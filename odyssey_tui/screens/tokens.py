@@ -19,7 +19,7 @@ from textual.widgets import Static
 from odyssey_tui.keymap import bindings
 from odyssey_tui.screens.base import READING, WHAT_TO_PRESS
 from odyssey_tui.screens.choose import ChooseScreen
-from odyssey_tui.screens.token_passages import PassagesScreen
+from odyssey_tui.screens.token_drift import DriftScreen
 from odyssey_tui.services.format import signed
 from odyssey_tui.services.token_text import visible
 from odyssey_tui.widgets.keyed_table import KeyedTable
@@ -44,7 +44,7 @@ class Request(NamedTuple):
     known: StoredPair | None
 
 
-class TokensScreen(PassagesScreen):
+class TokensScreen(DriftScreen):
     """The ledger of one pair: types, classes, masks and the text as a heat map."""
 
     SCOPE = "tokens"
@@ -259,6 +259,11 @@ class TokensScreen(PassagesScreen):
     def source(self) -> StoredPair | None:
         return self._found.pair if self._found is not None else None
 
+    def show_drift(self) -> None:
+        """Other columns and another line."""
+        self._draw_head()
+        self._draw_tables()
+
     @property
     def _ledger(self) -> Ledger | None:
         return self.source.report.ledger if self.source is not None else None
@@ -277,6 +282,7 @@ class TokensScreen(PassagesScreen):
         return frozenset({row.token_id}), visible(row.text)
 
     def _draw_head(self) -> None:
+        from odyssey_tui.services.drift import drift_line
         from odyssey_tui.services.token_words import basis_line, change_line, rise_line
 
         if self.source is None:
@@ -290,7 +296,7 @@ class TokensScreen(PassagesScreen):
             "pair": pair,
             "basis": Text(basis_line(report), "dim"),
             "change": change_line(report, self._interval),
-            "rise": rise_line(report.ledger),
+            "rise": rise_line(report.ledger) if self.drift is None else drift_line(self.drift),
         }
         for line, text in lines.items():
             self.query_one(f"#{line}", Static).update(text)
@@ -316,7 +322,8 @@ class TokensScreen(PassagesScreen):
             return
         wide = self.has_class("-wide")
         types, classes = self.query_one("#types", LongTable), self.query_one("#classes", KeyedTable)
-        types.show(type_columns(wide), self._keys, type_cells(ledger, self._masked, wide))
+        drift = self.drift
+        types.show(type_columns(wide, drift), self._keys, type_cells(ledger, self._masked, wide, drift))
         classes.show(class_columns(), class_rows(ledger, self._masked, self._by_class, CLASS_KEY))
 
     @on(KeyedTable.RowSelected)

@@ -21,9 +21,10 @@ import numpy as np
 
 from engine.stats import Correlation, spearman
 from odyssey_tui.services.format import signed
-from odyssey_tui.services.ledger import visible
+from odyssey_tui.services.token_text import visible
 
 if TYPE_CHECKING:
+    from store.database import Connection
     from store.queries.drift import DriftRow
     from store.workspace import Workspace
 
@@ -126,25 +127,38 @@ class DriftReport:
     columns: Mapping[str, np.ndarray]
     run_id: str | None = None
 
+    @cached_property
+    def _parts(self) -> tuple[np.ndarray, ...]:
+        return split_change(*(self.columns[f"sum_{name}"] / self.positions for name in LOSSES))
+
+    @cached_property
+    def _places(self) -> Mapping[int, int]:
+        return {token: index for index, token in enumerate(self.columns["token_id"].tolist())}
+
+    def row(self, index: int) -> TypeDrift:
+        """The type at a place of the table."""
+        columns, count = self.columns, int(self.columns["n"][index])
+        return TypeDrift(
+            index + 1,
+            int(columns["token_id"][index]),
+            str(columns["text"][index]),
+            str(columns["token_class"][index]),
+            count,
+            *(float(part[index]) for part in self._parts),
+            *(float(columns[name][index]) for name in MOVES),
+            float(columns["sum_before"][index]) / count,
+            float(columns["sum_after"][index]) / count,
+        )
+
     def rows(self, top: int | None = None) -> list[TypeDrift]:
         """The first ``top`` types by contribution (all without)."""
-        columns = self.columns
-        count = columns["n"]
-        parts = split_change(*(columns[f"sum_{name}"] / self.positions for name in LOSSES))
-        return [
-            TypeDrift(
-                index + 1,
-                int(columns["token_id"][index]),
-                str(columns["text"][index]),
-                str(columns["token_class"][index]),
-                int(count[index]),
-                *(float(part[index]) for part in parts),
-                *(float(columns[name][index]) for name in MOVES),
-                float(columns["sum_before"][index] / count[index]),
-                float(columns["sum_after"][index] / count[index]),
-            )
-            for index in range(len(count) if top is None else min(top, len(count)))
-        ]
+        n_types = len(self.columns["n"])
+        return [self.row(index) for index in range(n_types if top is None else min(top, n_types))]
+
+    def of_type(self, token_id: int) -> TypeDrift | None:
+        """A type; None where it is no target at the positions that were looked at."""
+        index = self._places.get(token_id)
+        return None if index is None else self.row(index)
 
     def class_rows(self) -> list[ClassDrift]:
         """The classes that occur, the largest rise first; their contributions sum to ΔL too."""
@@ -184,6 +198,14 @@ def read_run(workspace: Workspace, run_id: str) -> DriftReport | None:
     with lease(workspace) as con:
         found = drifts_of_run(con, run_id)
         return assemble(found[0], read_type_drifts(con, found[0].drift_id)) if found else None
+
+
+def find_pair(con: Connection, before_id: str, after_id: str) -> DriftReport | None:
+    """The drift between the states of two evaluations, if somebody has measured it; of several the widest."""
+    from store.queries.drift import find_drift, read_type_drifts
+
+    found = find_drift(con, before_id, after_id)
+    return None if found is None else assemble(found, read_type_drifts(con, found.drift_id))
 
 
 def assemble(row: DriftRow, columns: Mapping[str, np.ndarray]) -> DriftReport:
@@ -231,6 +253,19 @@ def tell_drift(report: DriftReport) -> Iterator[str]:
     yield (
         f"Hidden states moved by {percent(report.hidden_drift)} of their length on average (cosine "
         f"{report.hidden_cosine:.3f}), {' and '.join(told)}."
+    )
+
+
+def drift_line(report: DriftReport) -> str:
+    """The finding in one line: ``ΔL −0.7913 = hidden −0.5563 + output −0.2350 · moved Δh 50.7%, Δe 22.7%``."""
+    split = report.split
+    embeddings = f"Δe {percent(report.input_drift)}"
+    if not report.tied:
+        embeddings += f", Δw {percent(report.output_drift)}"
+    part = "" if report.positions == report.predicted else f" at {report.positions:,} of {report.predicted:,} tokens"
+    return (
+        f"ΔL {signed(split.change, 4)}{part} = hidden {signed(split.from_hidden, 4)}, output "
+        f"{signed(split.from_output, 4)} · moved Δh {percent(report.hidden_drift)}, {embeddings}"
     )
 
 

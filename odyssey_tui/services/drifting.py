@@ -11,6 +11,7 @@ from store.errors import ConfigError, DataError
 if TYPE_CHECKING:
     from engine.spec.drifting import Drifting
     from engine.spec.run import RunSpec
+    from odyssey_tui.services.tokens import StoredPair
     from store.workspace import Workspace
 
 RETRIED = frozenset({"failed", "cancelled", "lost"})
@@ -58,6 +59,35 @@ def choose_drift(workspace: Workspace, wanted: str, *, on: str = "target", max_t
     if adapted.state == "done" and not folder.is_dir():
         raise DataError(f"the weights of {spec.job.after.model_id} are gone: there is no {folder}", KEEP_HINT)
     return DriftRun(spec, known.state, known.reason, adapted.state == "done")
+
+
+def choose_of_pair(source: StoredPair) -> DriftRun:
+    """The drift behind a token ledger: of an adapted state and its own base; errors as of ``choose_drift``."""
+    pair, name = source.pair, source.report.name
+    if pair.after.zero_shot_evaluation_id != pair.before.evaluation_id:
+        raise ConfigError(
+            f"{name.before} is not the base that {name.after} was adapted from",
+            "A drift is that of an adapted state from its own base: p chooses another pair.",
+        )
+    return choose_drift(source.workspace, name.after, on=name.eval_set)
+
+
+def state_words(drift: DriftRun) -> str:
+    """How a drift is that somebody has asked for already; empty where it may be asked for."""
+    if drift.state == "new" or drift.state in RETRIED:
+        return ""
+    held = f": {drift.reason}" if drift.state == "held" and drift.reason else ""
+    return f"{drift.spec.name} is {drift.state}{held}"
+
+
+def offer_words(drift: DriftRun) -> str:
+    """What would be queued, for somebody to agree to."""
+    job = drift.spec.job
+    last = f" Last time it {drift.state}: {drift.reason}." if drift.state in RETRIED else ""
+    return (
+        f"No drift of this pair is measured.{last} Queue {drift.spec.name}? It loads both states and compares them at "
+        f"up to {job.max_tokens:,} positions of {job.evaluation.sets[0].name}."
+    )
 
 
 def _read_spec(workspace: Workspace, run_id: str) -> RunSpec:

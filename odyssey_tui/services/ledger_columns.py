@@ -9,12 +9,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from odyssey_tui.services.drift import percent as moved
 from odyssey_tui.services.format import number, signed
 from odyssey_tui.services.tables import Column
 from odyssey_tui.services.token_text import visible
 
 if TYPE_CHECKING:
     from engine.stats import MeanDifference
+    from odyssey_tui.services.drift import DriftReport
     from odyssey_tui.services.ledger import Ledger
     from odyssey_tui.services.token_details import PositionCurve
 
@@ -65,6 +67,17 @@ TYPE_COLUMNS: tuple[ShownColumn, ...] = (
     ShownColumn(Column("contribution", "contribution", nats), 9, title="contrib."),
     ShownColumn(Column("share", "cumulative", percent), 6, title="share"),
 )
+DRIFT_COLUMNS: tuple[ShownColumn, ...] = (
+    ShownColumn(Column("from_hidden", "hidden", nats), 9),
+    ShownColumn(Column("from_output", "output", nats, drop=3), 9, wide=True),
+    ShownColumn(Column("hidden_drift", "Δh", moved), 6),
+    ShownColumn(Column("hidden_cosine", "cos h", number, drop=6)),
+    ShownColumn(Column("input_drift", "Δe", moved, drop=4), 6, wide=True),
+    ShownColumn(Column("output_drift", "Δw", moved, drop=5), 6, wide=True),
+)
+"""Of a pair whose drift was measured: what c_v comes from, and what moved (``services.drift``)."""
+BESIDE_DRIFT = ("text", "contribution")
+"""Columns of the ledger that stay on the screen beside those of the drift."""
 CLASS_COLUMNS: tuple[ShownColumn, ...] = (
     ShownColumn(Column("token_class", "class"), 11, text=True),
     ShownColumn(Column("n_types", "types", ",", drop=3)),
@@ -89,9 +102,28 @@ def columns_of(shown: Sequence[ShownColumn]) -> tuple[Column, ...]:
     return tuple(one.column for one in shown)
 
 
-def type_records(ledger: Ledger, top: int | None = None) -> list[dict[str, Any]]:
-    """The first ``top`` types (all without), by column key."""
-    return [asdict(row) for row in ledger.rows(top)]
+def drift_columns(drift: DriftReport | None) -> tuple[ShownColumn, ...]:
+    """Columns of a drift: none where there is none, and one of the embeddings where they are one matrix."""
+    if drift is None:
+        return ()
+    return tuple(one for one in DRIFT_COLUMNS if not (drift.tied and one.key == "output_drift"))
+
+
+def type_columns(drift: DriftReport | None) -> tuple[Column, ...]:
+    """The columns of the types on paper, with those of a drift where there is one."""
+    return columns_of((*TYPE_COLUMNS, *drift_columns(drift)))
+
+
+def type_records(ledger: Ledger, top: int | None = None, drift: DriftReport | None = None) -> list[dict[str, Any]]:
+    """The first ``top`` types (all without), by column key; with their drift where one was measured."""
+    records = [asdict(row) for row in ledger.rows(top)]
+    if drift is None:
+        return records
+    found = [drift.of_type(record["token_id"]) for record in records]
+    keys = [one.key for one in DRIFT_COLUMNS]
+    return [
+        {**record, **{key: getattr(one, key, None) for key in keys}} for record, one in zip(records, found, strict=True)
+    ]
 
 
 def class_records(ledger: Ledger, intervals: Mapping[str, MeanDifference]) -> list[dict[str, Any]]:

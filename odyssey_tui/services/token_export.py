@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 from odyssey_tui.services.figure_export import Exportable
 from odyssey_tui.services.format import perplexity
 from odyssey_tui.services.ledger_columns import (
-    TYPE_COLUMNS,
     class_records,
-    columns_of,
     curve_records,
+    type_columns,
     type_records,
 )
 
 if TYPE_CHECKING:
     from engine.stats import MeanDifference
+    from odyssey_tui.services.drift import DriftReport
     from odyssey_tui.services.ledger import Masked
     from odyssey_tui.services.token_details import PositionCurve
     from odyssey_tui.services.tokens import TokenReport
@@ -55,11 +55,20 @@ def make_record(
         "n_types": len(ledger.counts),
         "n_rising": ledger.n_rising,
         "k_star": ledger.k_star,
-        "types": type_records(ledger, top),
+        "types": type_records(ledger, top, report.drift),
+        "drift": record_drift(report.drift),
         "classes": class_records(ledger, by_class),
         "masked": record_mask(masked, masked_interval),
         "positions": None if curve is None else {"unit": curve.title, "points": curve_records(curve)},
     }
+
+
+def record_drift(drift: DriftReport | None) -> dict[str, Any] | None:
+    """What moved, as a whole; ``odyssey drift`` has all of it."""
+    if drift is None:
+        return None
+    names = ("run_id", "positions", "predicted", "tied", "hidden_drift", "hidden_cosine", "input_drift", "output_drift")
+    return {**{name: getattr(drift, name) for name in names}, **asdict(drift.split)}
 
 
 def record_mask(masked: Masked | None, interval: MeanDifference | None) -> dict[str, Any] | None:
@@ -76,7 +85,7 @@ def describe_pair(report: TokenReport, record: Mapping[str, Any], curve: Positio
 
     name = report.name
     stem = "-".join(re.sub(r"[^\w.@-]+", "-", part) for part in ("tokens", name.after, name.eval_set) if part)
-    rows = type_records(report.ledger)
+    rows = type_records(report.ledger, drift=report.drift)
     figure = draw_change(curve) if curve is not None else None
-    columns = columns_of(TYPE_COLUMNS)
+    columns = type_columns(report.drift)
     return Exportable(stem, figure, columns, rows, record, wide=(columns, rows[:ON_PAPER]))

@@ -7,7 +7,7 @@ tokens (passages, positions, intervals of classes and masks) is scanned from a `
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from odyssey_tui.services.ledger import Ledger
@@ -16,6 +16,7 @@ from odyssey_tui.services.token_pairs import PairName, choose_pair, describe_sch
 if TYPE_CHECKING:
     import numpy as np
 
+    from odyssey_tui.services.drift import DriftReport
     from odyssey_tui.services.passages import Passage
     from store.database import Connection
     from store.pair_sums import Sum
@@ -43,6 +44,8 @@ class TokenReport:
     bits_after: float | None
     has_tokens: bool
     """Whether the losses of single tokens can be read."""
+    drift: DriftReport | None = None
+    """What moved between the two states, where somebody has measured it."""
 
     @property
     def n_documents(self) -> int:
@@ -156,7 +159,7 @@ def find_tokens(
         by_id = {one.evaluation_id: one for one in evaluations}
         before, after = by_id[name.before_id], by_id[name.after_id]
         if known is not None and (known.pair.before, known.pair.after) == (before, after):
-            return Found(known, pairs)
+            return Found(with_drift(con, known), pairs)
         return Found(read_pair(workspace, con, name, make_pair(con, before, after)), pairs)
 
 
@@ -165,8 +168,20 @@ def ids_of(name: PairName) -> tuple[str, str]:
     return name.before_id, name.after_id
 
 
+def with_drift(con: Connection, known: StoredPair) -> StoredPair:
+    """The pair with the drift that was measured since; itself where none was."""
+    from odyssey_tui.services.drift import find_pair
+    from store.queries.drift import find_drift
+
+    row, drift = find_drift(con, *known.pair.ids), known.report.drift
+    if (row and row.run_id) == (drift and drift.run_id):
+        return known
+    return replace(known, report=replace(known.report, drift=find_pair(con, *known.pair.ids)))
+
+
 def read_pair(workspace: Workspace, con: Connection, name: PairName, pair: Pair) -> StoredPair:
     """Everything about a pair that its sums tell."""
+    from odyssey_tui.services.drift import find_pair
     from store.queries.tokens import read_documents, read_ledger
 
     stored = read_ledger(con, pair)
@@ -180,5 +195,6 @@ def read_pair(workspace: Workspace, con: Connection, name: PairName, pair: Pair)
         pair.before.bits_per_byte,
         pair.after.bits_per_byte,
         pair.has_tokens,
+        find_pair(con, *pair.ids),
     )
     return StoredPair(workspace, pair, report)

@@ -8,35 +8,44 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from odyssey_tui.services.format import BLOCKS, signed
-from odyssey_tui.services.ledger_columns import TYPE_COLUMNS
+from odyssey_tui.services.ledger_columns import BESIDE_DRIFT, TYPE_COLUMNS, ShownColumn, drift_columns
 from odyssey_tui.services.token_text import settled
 from odyssey_tui.services.token_words import bracket
 from odyssey_tui.widgets.keyed_table import TableColumn, TableRow, right
 
 if TYPE_CHECKING:
     from engine.stats import MeanDifference
+    from odyssey_tui.services.drift import DriftReport
     from odyssey_tui.services.ledger import ClassRow, Ledger
 
 BAR, INTERVAL = 8, 18
 MASKED = "strike dim"
 
 
-def type_columns(wide: bool) -> tuple[TableColumn, ...]:
-    """Columns of the token types; some only where there is room."""
-    shown = (one for one in TYPE_COLUMNS if one.width and (wide or not one.wide))
-    return tuple(TableColumn(one.key, one.short_title, one.width) for one in shown)
+def shown_types(wide: bool, drift: DriftReport | None) -> list[ShownColumn]:
+    """Columns of the token types, or with ``drift`` those of what moved; some only where there is room."""
+    ledger = [one for one in TYPE_COLUMNS if drift is None or one.key in BESIDE_DRIFT]
+    return [one for one in (*ledger, *drift_columns(drift)) if one.width and (wide or not one.wide)]
 
 
-def type_cells(ledger: Ledger, masked: frozenset[int], wide: bool) -> Callable[[int], Sequence[Text]]:
+def type_columns(wide: bool, drift: DriftReport | None = None) -> tuple[TableColumn, ...]:
+    """Columns of the table of token types."""
+    return tuple(TableColumn(one.key, one.short_title, one.width) for one in shown_types(wide, drift))
+
+
+def type_cells(
+    ledger: Ledger, masked: frozenset[int], wide: bool, drift: DriftReport | None = None
+) -> Callable[[int], Sequence[Text]]:
     """What draws the row of the type at a place of the ledger; masked ones are struck through."""
-    shown = [one for one in TYPE_COLUMNS if one.width and (wide or not one.wide)]
+    shown = shown_types(wide, drift)
 
     def draw(index: int) -> Sequence[Text]:
         row = ledger.row(index)
+        moved = None if drift is None else drift.of_type(row.token_id)
         style = MASKED if row.token_id in masked else ""
         cells = []
         for one in shown:
-            text = one.column.text(getattr(row, one.key))
+            text = one.column.text(getattr(row if hasattr(row, one.key) else moved, one.key, None))
             if one.text:
                 name = Text(text, style, no_wrap=True)
                 name.truncate(one.width, overflow="ellipsis", pad=True)

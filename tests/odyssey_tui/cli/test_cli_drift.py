@@ -22,6 +22,7 @@ from odyssey_tui.services.drift import from_result
 from store.workspace import Workspace
 from tests.support.drift_results import make_result
 from tests.support.states import save_tiny_state
+from tests.support.synthetic_drift import HIDDEN_SHARE, write_drift
 
 ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
 WORDS = "the ship left the island and the wind had turned\n"
@@ -149,3 +150,32 @@ def test_without_a_workspace_a_run_cannot_be_meant(tmp_path: Path, capsys: pytes
     assert run(["drift", "-w", str(tmp_path / "none"), "adapt-x"]) == Exit.WORKSPACE
     assert "none" in capsys.readouterr().err
     assert not (tmp_path / "none").exists()
+
+
+def test_the_ledger_has_the_columns_of_a_drift_where_there_is_one(
+    own_voyage: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def tokens(*arguments: str) -> str:
+        assert run(["tokens", "-w", str(own_voyage.root), adapted, *arguments]) == 0
+        return capsys.readouterr().out
+
+    adapted = next(name for name in own_voyage.run_ids() if name.startswith("adapt-docs-r0.25-p45-s-"))
+    plain, table, found = tokens(), tokens("--csv"), json.loads(tokens("--json"))
+    assert found["drift"] is None
+    assert "hidden" not in plain
+    run_id = write_drift(own_voyage, adapted, found["before_id"], found["after_id"])
+    lines = tokens("--top", "4").splitlines()
+    assert max(map(len, lines)) <= 80
+    assert any(line.startswith("#") and line.split()[-2:] == ["hidden", "Δh"] for line in lines)
+    assert "(`odyssey drift` has all of it)" in " ".join(lines)
+    drifted, with_columns = json.loads(tokens("--json")), tokens("--csv")
+    assert drifted["drift"]["run_id"] == run_id
+    assert drifted["drift"]["change"] == pytest.approx(drifted["delta"], abs=1e-6)
+    for row, before in zip(drifted["types"], found["types"], strict=True):
+        assert {name: row[name] for name in before} == before
+        assert row["from_hidden"] == pytest.approx(HIDDEN_SHARE * row["contribution"], abs=1e-9)
+    assert (
+        with_columns.splitlines()[0]
+        == f"{table.splitlines()[0]},from_hidden,from_output,hidden_drift,hidden_cosine,input_drift,output_drift"
+    )
+    assert tokens("--set", "base").count("hidden") == 0
