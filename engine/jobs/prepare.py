@@ -109,6 +109,7 @@ def _audit(
     """Report the format audit of every training text beside what is scored with it; warn of what is serious."""
     report = context.report
     auditor = TextAuditor(tokenizer, job.tokenizer, context.workspace, AUDITED_BYTES)
+    told: set[tuple[str, str]] = set()
     for number, pair in enumerate(pairs):
         report.check_stop()
         report.progress(done + number, f"format audit of {pair.domain}")
@@ -122,7 +123,8 @@ def _audit(
         with contextlib.suppress(WorkspaceError):
             cache_audit(context.workspace, found)
         for finding in found["findings"]:
-            if finding["level"] == "serious":
+            if finding["level"] == "serious" and (pair.domain, finding["message"]) not in told:
+                told.add((pair.domain, finding["message"]))  # forms of one text share most
                 report.warning(
                     f"format audit, '{pair.domain}' scored on '{pair.evaluated.name}': {finding['message']} "
                     f"(odyssey data {pair.domain})"

@@ -9,7 +9,7 @@ from pydantic import PositiveInt
 from engine.spec.run import Corpus, EvalSet, Model, Separator, Tokenizer
 from engine.spec.strict import Strict, content_key
 
-AUDIT_FORMAT = 2
+AUDIT_FORMAT = 3
 """Another one when what an audit holds or how it counts changes: older ones are then made anew."""
 MAX_BYTES = 64_000_000
 """Read of each text, unless another limit is asked for."""

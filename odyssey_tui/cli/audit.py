@@ -13,7 +13,7 @@ from odyssey_tui.cli.output import emit_json, emit_table, table_options
 from odyssey_tui.cli.printing import print_wrapped
 from odyssey_tui.cli.progress import Progress
 from odyssey_tui.cli.several import SeveralCommand
-from odyssey_tui.services.audit import GLYPHS, Audit, fact_rows
+from odyssey_tui.services.audit import GLYPHS, Audit, Finding, collect_warnings, fact_rows
 from odyssey_tui.services.audit_tables import CLASSES, FACTS, PAIRS, TABLES, TYPES, as_json, type_rows
 
 if TYPE_CHECKING:
@@ -129,14 +129,14 @@ def _workspace(invocation: Invocation) -> Workspace | None:
 def print_overview(audits: Sequence[Audit]) -> None:
     """One line a pair, then what is warned of."""
     emit_table(PAIRS, TABLES["pairs"].rows(audits))
-    warned = [audit for audit in audits if audit.warnings]
-    for audit in warned:
+    found = collect_warnings(audits)
+    for warned in found:
         print()
-        print_wrapped(f"{audit.name}{setting_text(audit)}")
-        print_findings(audit, notes=False)
+        print_wrapped(warned.where)
+        print_finding(warned.finding)
     print()
     print_wrapped(
-        f"{'' if warned else 'No warnings. '}--full shows each with its classes, token types, notes and samples."
+        f"{'' if found else 'No warnings. '}--full shows each with its classes, token types, notes and samples."
     )
 
 
@@ -171,13 +171,17 @@ def print_samples(audit: Audit) -> None:
             print_wrapped(f"{title}: {line}")
 
 
-def print_findings(audit: Audit, *, notes: bool = True) -> None:
-    """Warnings, each with evidence, effect and advice."""
-    shown = audit.findings if notes else audit.warnings
-    if not shown:
+def print_findings(audit: Audit) -> None:
+    """Everything that was found."""
+    if not audit.findings:
         print("No warnings.")
-    for finding in shown:
-        print_wrapped(f"{finding.level}: {finding.message}", bullet=f"{GLYPHS[finding.level]} ")
-        for text in (finding.evidence, finding.effect, finding.advice):
-            if text:
-                print_wrapped(text, bullet="    ")
+    for finding in audit.findings:
+        print_finding(finding)
+
+
+def print_finding(finding: Finding) -> None:
+    """What is so, with evidence, effect and advice."""
+    print_wrapped(f"{finding.level}: {finding.message}", bullet=f"{GLYPHS[finding.level]} ")
+    for text in (finding.evidence, finding.effect, finding.advice):
+        if text:
+            print_wrapped(text, bullet="    ")

@@ -131,9 +131,10 @@ def audit_lines(known: Known, config: str) -> Iterator[str]:
     """What the format audit says of the experiment, a line each."""
     hint = f" (odyssey audit {config})" if known.missing or known.warnings else ""
     yield f"format audit: {known.summary}{hint}"
-    for audit, finding in known.warnings[:AUDIT_LINES]:
+    for warned in known.warnings[:AUDIT_LINES]:
+        finding = warned.finding
         effect = f". {finding.effect}" if finding.effect else ""
-        yield f"{finding.level}: {audit.name}: {finding.message}{effect}"
+        yield f"{finding.level}: {warned.where}: {finding.message}{effect}"
     if len(known.warnings) > AUDIT_LINES:
         yield f"and {len(known.warnings) - AUDIT_LINES} more"
 
@@ -144,8 +145,13 @@ def audit_json(known: Known) -> dict[str, object]:
         "audited": len(known.audits),
         "missing": known.missing,
         "findings": [
-            {"audit": audit.name, "level": finding.level, "code": finding.code, "message": finding.message}
-            for audit, finding in known.warnings
+            {
+                "audits": [audit.name for audit in warned.audits],
+                "level": warned.finding.level,
+                "code": warned.finding.code,
+                "message": warned.finding.message,
+            }
+            for warned in known.warnings
         ],
     }
 

@@ -164,7 +164,7 @@ class LaunchScreen(OdysseyScreen):
         line.display = known is not None
         if known is None:
             return
-        worst = known.warnings[0][1].level if known.warnings else ""
+        worst = known.warnings[0].finding.level if known.warnings else ""
         line.set_class(worst == "serious", "-serious")
         if self._auditing:
             line.update(f"format audit: {self._auditing}")
@@ -329,8 +329,8 @@ def audit_text(known: Known, width: int) -> str:
     if known.missing:
         text += " · a: audit the texts"
     if known.warnings:
-        audit, finding = known.warnings[0]
-        text += f" · {GLYPHS[finding.level]} {audit.name}: {finding.message}"
+        first = known.warnings[0]
+        text += f" · {GLYPHS[first.finding.level]} {first.audits[0].name}: {first.finding.message}"
     return cut(text, 2 * width)
 
 

@@ -190,6 +190,29 @@ def _with_measured(finding: Finding, rises: Sequence[Rise], own: bool) -> Findin
     return replace(finding, measured=Measured(deltas, len({rise.model_id for rise in of_class}), own))
 
 
+@dataclass(frozen=True)
+class Warned:
+    """A warning, and the audits that all have it: forms of one text share most."""
+
+    finding: Finding
+    audits: tuple[Audit, ...]
+
+    @property
+    def where(self) -> str:
+        """``law → law, law (stripped) → law``."""
+        return ", ".join(audit.name for audit in self.audits)
+
+
+def collect_warnings(audits: Sequence[Audit]) -> tuple[Warned, ...]:
+    """What several audits warn of, each once, the serious first."""
+    found: dict[tuple[str, str], list[tuple[Finding, Audit]]] = {}
+    for audit in audits:
+        for finding in audit.warnings:
+            found.setdefault((finding.code, finding.message), []).append((finding, audit))
+    collected = [Warned(of[0][0], tuple(audit for _, audit in of)) for of in found.values()]
+    return tuple(sorted(collected, key=lambda warned: LEVELS.index(warned.finding.level)))
+
+
 def run_audit(asked: Auditing, hear: Hear, started: Started | None = None) -> list[Audit]:
     """Have a process audit; errors, ``hear`` and ``started`` as of ``asking.ask``."""
     result = ask(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from odyssey_tui.services.audit import LEVELS, Audit, Finding, run_audit
+from odyssey_tui.services.audit import Audit, Warned, collect_warnings, run_audit
 from store.errors import DataError, OdysseyError
 from store.names import suggest
 
@@ -102,17 +102,16 @@ class Known:
     missing: int
 
     @property
-    def warnings(self) -> tuple[tuple[Audit, Finding], ...]:
+    def warnings(self) -> tuple[Warned, ...]:
         """What is more than a note, the serious first."""
-        found = [(audit, finding) for audit in self.audits for finding in audit.warnings]
-        return tuple(sorted(found, key=lambda pair: LEVELS.index(pair[1].level)))
+        return collect_warnings(self.audits)
 
     @property
     def summary(self) -> str:
         """``7 pairs of texts, 1 serious, 2 cautions``; which are not audited yet."""
         if not self.audits:
             return "not audited yet" if self.missing else "nothing to audit"
-        levels = [finding.level for _, finding in self.warnings]
+        levels = [warned.finding.level for warned in self.warnings]
         parts = [
             f"{len(self.audits)} pair{'' if len(self.audits) == 1 else 's'} of texts",
             f"{levels.count('serious')} serious" if "serious" in levels else "",

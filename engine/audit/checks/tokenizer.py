@@ -27,7 +27,7 @@ def check_tokenizer(found: Compared) -> Iterator[Finding]:
             found.foreign_tokenizer,
             "Use the model's own: leave `tokenizer` out.",
         )
-    if found.vocabulary is None:
+    if found.vocabulary is None or not found.setting.own:
         return
     yield from _check_unknown(found, found.vocabulary)
     yield from _check_scripts(found, found.vocabulary)

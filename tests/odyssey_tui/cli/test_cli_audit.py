@@ -126,7 +126,7 @@ def test_an_experiment_is_audited_as_it_would_be_trained(tmp_path: Path, monkeyp
     assert len(list((workspace.cache / "audits").iterdir())) == 5
     plan, _ = _launch(capsys, workspace, "tiny.yaml", "--json")
     assert json.loads(plan)["audit"]["missing"] == 0
-    assert json.loads(plan)["audit"]["findings"][0]["audit"] == "poems (stripped) → poems"
+    assert json.loads(plan)["audit"]["findings"][0]["audits"] == ["poems (stripped) → poems"]
     _, said = _launch(capsys, workspace, "tiny.yaml")
     assert "format audit: 5 pairs of texts, 1 serious, 1 caution (odyssey audit tiny.yaml)" in " ".join(said.split())
     assert "serious: poems (stripped) → poems: the line end is" in " ".join(said.split())

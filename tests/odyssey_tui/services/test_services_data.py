@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from odyssey_tui.services.audit import Audit, fact_rows, ppl_factor
+from odyssey_tui.services.audit import Audit, collect_warnings, fact_rows, ppl_factor
 from odyssey_tui.services.audit_sources import read_known, with_measured
 from odyssey_tui.services.data import list_texts, parse, read_audits
 from odyssey_tui.services.filter import FilterError
@@ -167,3 +167,14 @@ def test_an_audit_of_files_is_named_by_them(voyage: Workspace) -> None:
     audit = Audit.of({**record, "train_files": ["a/b.txt", "c.txt"], "evaluation_files": ["texts/"]})
     assert audit.name == "b.txt and 1 more → texts"
     assert find_run_dir(voyage, "prepare").exists()
+
+
+def test_what_several_audits_warn_of_is_told_once(voyage: Workspace) -> None:
+    (audit,) = read_audits(voyage, "docs")
+    other = Audit.of({**audit.record, "audit_id": "another", "eval_set": "docs+x"})
+    collected = collect_warnings([audit, other])
+    assert len(collected) == len(audit.warnings)
+    assert collected[0].where == "docs (stripped) → docs, docs (stripped) → docs+x"
+    assert [warned.finding.level for warned in collected] == sorted(
+        (warned.finding.level for warned in collected), key=("serious", "caution").index
+    )
