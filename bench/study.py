@@ -28,9 +28,38 @@ class Section:
 
 
 SECTIONS: dict[str, Section] = {
-    "matrix": Section("odyssey-matrix.yaml", ()),
-    "newlines": Section("odyssey-newlines.yaml", ()),
-    "repairs": Section("odyssey-repairs.yaml", ()),
+    "matrix": Section(
+        "odyssey-matrix.yaml",
+        (
+            "matrix odyssey-matrix --size s --svg {figures}/matrix-s.svg",
+            "matrix odyssey-matrix --size xs --svg {figures}/matrix-xs.svg",
+            "similarity --experiment odyssey-matrix --size s --measure jsd --svg {figures}/similarity-s.svg",
+            "similarity --experiment odyssey-matrix --size xs --measure jsd --svg {figures}/similarity-xs.svg",
+        ),
+    ),
+    "newlines": Section(
+        "odyssey-newlines.yaml",
+        (
+            "matrix odyssey-newlines --rows newlines --where lr=0.001",
+            "matrix odyssey-newlines --rows newlines --where lr=0.0001",
+            "matrix odyssey-newlines --rows newlines --variant constant",
+        ),
+    ),
+    "repairs": Section(
+        "odyssey-repairs.yaml",
+        (
+            "repairs odyssey-repairs --domain novels2",
+            "repairs odyssey-repairs --domain dialogue",
+        ),
+    ),
+    "larger": Section(
+        "odyssey-larger.yaml",
+        (
+            "matrix odyssey-larger --size m --svg {figures}/matrix-m.svg",
+            "similarity --experiment odyssey-larger --size m --measure jsd --svg {figures}/similarity-m.svg",
+        ),
+    ),
+    "grid": Section("laws-grid.yaml", ("forecast --domain french", "forecast --domain french --role base")),
 }
 
 
@@ -49,9 +78,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not chosen.tell and (status := run(section, chosen.workspace)):
             return status
         chosen.figures.mkdir(parents=True, exist_ok=True)
-        for command in section.commands:
+        for written in section.commands:
+            command = written.format(figures=shlex.quote(str(chosen.figures)))
             print(f"\n== odyssey {command}", flush=True)
-            if status := call(chosen.workspace, shlex.split(command.format(figures=chosen.figures))):
+            if status := call(chosen.workspace, shlex.split(command)):
                 return status
     return 0
 
