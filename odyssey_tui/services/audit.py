@@ -253,7 +253,7 @@ def _scripts(text: Mapping[str, Any]) -> str:
 
 def _repeats(text: Mapping[str, Any]) -> str:
     found = text["repeats"]
-    return f"{found['exact']:,} exact, {found['near']:,} near"
+    return f"{found['exact']:,} + {found['near']:,} near"
 
 
 FACTS = {
