@@ -120,6 +120,8 @@ class Scorer:
             files.append({"file": file, "documents": stream.n_documents, **describe(summary)})
             if table is not None:
                 table.append(stream, losses, self.tokenizer)
+        if table is not None:
+            table.describe(self.name, self.tokenizer.tokenizer_id, self.scheme.content())
         documents = sum(stream.n_documents for stream in streams)
         return {
             "model": self.name,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 ROWS = 1 << 20
 """Rows written at once."""
+FACTS = "odyssey"
+"""Key of the file's metadata under which JSON says how the losses were computed: ``model``, ``tokenizer_id``,
+``scheme`` and ``streams``, the tokens of each text file, whose windows are its own."""
 
 
 def schema() -> pa.Schema:
@@ -56,6 +60,7 @@ class TokenTable:
         self._temporary = path.with_name(temporary_name(path.name))
         self._texts: pa.Array | None = None
         self._documents = 0
+        self._streams: list[int] = []
 
     def __enter__(self) -> TokenTable:
         import pyarrow.parquet as pq
@@ -99,6 +104,12 @@ class TokenTable:
             with self._explained():
                 self._writer.write_table(pa.table(columns).cast(schema()))
         self._documents += stream.n_documents
+        self._streams.append(len(losses))
+
+    def describe(self, model: str, tokenizer_id: str, scheme: Mapping[str, Any]) -> None:
+        """Record in the file what was evaluated how, once every text is in it."""
+        facts = {"model": model, "tokenizer_id": tokenizer_id, "scheme": dict(scheme), "streams": self._streams}
+        self._writer.add_key_value_metadata({FACTS: json.dumps(facts)})
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:

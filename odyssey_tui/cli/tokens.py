@@ -8,13 +8,13 @@ import click
 
 from odyssey_tui.cli.context import Invocation
 from odyssey_tui.cli.output import emit_json, emit_table, table_options
-from odyssey_tui.cli.printing import print_figure, print_wrapped
+from odyssey_tui.cli.printing import print_figure, print_wrapped, say_wrapped
 
 if TYPE_CHECKING:
     from engine.stats import MeanDifference
     from odyssey_tui.services.ledger import Masked
     from odyssey_tui.services.token_details import PositionCurve
-    from odyssey_tui.services.tokens import TokenReport
+    from odyssey_tui.services.tokens import Source, TokenReport
 
 
 @click.command()
@@ -42,6 +42,9 @@ def tokens(
 
     Both are evaluations, model states (RUN@STATE) or runs, by identifier or a unique beginning. BEFORE alone is an
     adapted run: its last state against the base state it started from.
+
+    Or both are files that `odyssey evaluate --per-token` or `odyssey store export token_losses` wrote, Parquet or CSV;
+    FILE#EVALUATION names one of several. Files need no workspace.
     """
     from odyssey_tui.services import token_details as details
     from odyssey_tui.services.ledger_columns import (
@@ -54,9 +57,8 @@ def tokens(
         type_records,
     )
     from odyssey_tui.services.token_export import make_record
-    from odyssey_tui.services.tokens import read_tokens
 
-    source = read_tokens(invocation.open(), before, after, on=on)
+    source = open_pair(invocation, before, after, on)
     report, ledger = source.report, source.report.ledger
     masked = ledger.masked(ledger.resolve_masks(split_masks(masks))) if masks else None
     table = csv or latex
@@ -94,6 +96,22 @@ def tokens(
         print()
         emit_table(columns_of(CLASS_COLUMNS), class_records(ledger, by_class), title="By class")
     print_masked(report, masked, masked_interval)
+
+
+def open_pair(invocation: Invocation, before: str, after: str | None, on: str) -> Source:
+    """Two files, or two evaluations of the workspace."""
+    from store.exchange.token_tables import is_table
+
+    if any(is_table(name) for name in (before, after) if name is not None):
+        from odyssey_tui.services.token_files import open_files
+
+        files = open_files(before, after)
+        if files.identical:
+            say_wrapped("note: all losses are the same in both: one model under two names?")
+        return files
+    from odyssey_tui.services.tokens import read_tokens
+
+    return read_tokens(invocation.open(), before, after, on=on)
 
 
 def split_masks(masks: tuple[str, ...]) -> list[str]:

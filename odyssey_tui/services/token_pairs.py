@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from odyssey_tui.services.evaluations import of_last_state, reached
 from odyssey_tui.services.state_words import adapted_words, base_words, state_words
@@ -170,8 +170,8 @@ def name_states(con: Connection, first: StateEvaluation, last: StateEvaluation) 
     )
 
 
-def describe_scheme(evaluation: StateEvaluation) -> str:
-    """How the losses were computed, in a few words."""
-    scheme = evaluation.scheme
+def scheme_words(scheme: Mapping[str, Any]) -> str:
+    """How losses were computed, in a few words."""
     stride = f", stride {scheme['stride']}" if scheme.get("stride") else ""
-    return f"{scheme.get('kind', '?')}, window {scheme.get('window', '?')}{stride}, {scheme.get('precision', '?')}"
+    bos = ", BOS" if scheme.get("bos") else ""
+    return f"{scheme.get('kind', '?')}, window {scheme.get('window', '?')}{stride}{bos}, {scheme.get('precision', '?')}"

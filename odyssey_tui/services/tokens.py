@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from odyssey_tui.services.ledger import Ledger
-from odyssey_tui.services.token_pairs import PairName, choose_pair, describe_scheme, name_pairs
+from odyssey_tui.services.token_pairs import PairName, choose_pair, name_pairs, scheme_words
 
 if TYPE_CHECKING:
     import numpy as np
@@ -188,7 +188,7 @@ def read_pair(workspace: Workspace, con: Connection, name: PairName, pair: Pair)
     ledger = Ledger(stored.token_id, stored.text, stored.token_class, stored.count, stored.sum_before, stored.sum_after)
     report = TokenReport(
         name,
-        describe_scheme(pair.before),
+        scheme_words(pair.before.scheme),
         pair.window,
         ledger,
         read_documents(con, pair),

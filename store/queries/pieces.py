@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from store.arrays import numbers_of
 from store.errors import DataError
 from store.shards import BLOCK_TOKENS
 
 if TYPE_CHECKING:
     import duckdb
-    import numpy as np
     import pyarrow as pa
 
     from store.pair_sums import Piece
@@ -60,21 +60,3 @@ def _piece(batch: pa.RecordBatch, pair: Pair) -> Piece:
     place = np.repeat(firsts, sizes) + np.arange(len(token_id))
     there = np.flatnonzero(~np.isnan(before + after))
     return Piece(*(column[there] for column in (place, token_id, document, before, after)))
-
-
-def numbers_of(values: pa.Array, kind: type[np.number]) -> np.ndarray:
-    """An array of this kind without a copy; nulls of floats are NaN, of integers nothing in particular.
-
-    Arrow's own ``to_numpy`` imports pandas, half a second, which screens have no use for.
-    """
-    import numpy as np
-
-    if not len(values):
-        return np.empty(0, kind)
-    validity, content = values.buffers()
-    found = np.frombuffer(content, kind, len(values), values.offset * np.dtype(kind).itemsize)
-    if values.null_count and issubclass(kind, np.floating):
-        bits = np.frombuffer(validity, np.uint8)
-        there = np.unpackbits(bits, count=values.offset + len(values), bitorder="little")[values.offset :]
-        found = np.where(there, found, kind(np.nan))
-    return found

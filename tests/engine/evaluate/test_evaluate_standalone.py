@@ -63,6 +63,10 @@ def test_the_table_holds_every_token_of_every_document(state: Path, text: Path, 
         "token": pa.string(),
         "loss": pa.float32(),
     }
+    facts = json.loads(pq.read_metadata(out).metadata[b"odyssey"])
+    assert facts["scheme"] == BLOCKS.content() == result["scheme"]
+    assert facts["streams"] == [file["tokens"] for file in result["files"]]
+    assert (facts["model"], facts["tokenizer_id"]) == (result["model"], result["tokenizer_id"])
     rows = table.to_pylist()
     assert [row["document"] for row in rows] == sorted(row["document"] for row in rows)
     tokenizer = AutoTokenizer.from_pretrained(state)
