@@ -235,21 +235,19 @@ class TokensScreen(DriftScreen):
     def action_export(self) -> None:
         """The ledger as CSV, LaTeX or JSON, the curve over positions as a figure."""
         from odyssey_tui.screens.exporting import ask_export
-        from odyssey_tui.services.token_export import describe_pair, make_record
+        from odyssey_tui.services.token_export import Findings, describe_pair, make_record
 
         if self.source is None:
             return
         report, details = self.source.report, self.details
-        curve = details.curve if details is not None else None
-        record = make_record(
-            report,
-            interval=self._interval,
-            by_class=self._by_class or {},
-            masked=report.ledger.masked(self._masked) if self._masked else None,
-            masked_interval=self._masked_interval,
-            curve=curve,
+        found = Findings(
+            self._interval,
+            self._by_class or {},
+            report.ledger.masked(self._masked) if self._masked else None,
+            self._masked_interval,
+            details.curve if details is not None else None,
         )
-        ask_export(self, describe_pair(report, record, curve))
+        ask_export(self, describe_pair(report, make_record(report, found), found.curve))
 
     def _choose(self, pair: tuple[str, str | None]) -> None:
         self._wanted = pair

@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from odyssey_tui.services.token_text import flowing
+
 if TYPE_CHECKING:
     from store.queries.passages import BlockTokens
     from store.queries.passages import Passage as Place
 
 CONTEXT_BEFORE, CONTEXT_AFTER = 16, 192
 """Tokens shown around a passage, as far as its block reaches."""
+STRONG = 1.0
+"""Nats of a rise that stands out without colours too."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,19 @@ class Passage:
     def mean(self) -> float:
         """Mean Δ per predicted token of the passage, nats."""
         return self.delta / self.count if self.count else 0.0
+
+
+def marked_text(passage: Passage) -> str:
+    """The passage itself as plain text; what rose by ``STRONG`` or more stands between ‹ and ›."""
+    parts = []
+    for token in passage.tokens:
+        if not token.inside:
+            continue
+        text = flowing(token.text, token.token_class)
+        body, end = (text[:-1], "\n") if text.endswith("\n") else (text, "")
+        strong = token.delta is not None and token.delta >= STRONG
+        parts.append(f"‹{body}›{end}" if strong else text)
+    return "".join(parts)
 
 
 def cut_passage(place: Place, block: BlockTokens) -> Passage:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from odyssey_tui.services.figure_export import Exportable
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from engine.stats import MeanDifference
     from odyssey_tui.services.drift import DriftReport
     from odyssey_tui.services.ledger import Masked
+    from odyssey_tui.services.passages import Passage
     from odyssey_tui.services.token_details import PositionCurve
     from odyssey_tui.services.tokens import TokenReport
 
@@ -27,17 +28,21 @@ ON_PAPER = 50
 """Types in a LaTeX table; CSV and JSON have all of them."""
 
 
-def make_record(
-    report: TokenReport,
-    *,
-    interval: MeanDifference | None,
-    by_class: Mapping[str, MeanDifference],
-    top: int | None = None,
-    masked: Masked | None = None,
-    masked_interval: MeanDifference | None = None,
-    curve: PositionCurve | None = None,
-) -> dict[str, Any]:
-    """The pair as plain values: nats per token, changes after minus before."""
+@dataclass(frozen=True)
+class Findings:
+    """What is found out of a pair behind its ledger, as far as it was asked for or is known yet."""
+
+    interval: MeanDifference | None = None
+    """Of ΔL."""
+    by_class: Mapping[str, MeanDifference] = field(default_factory=dict)
+    masked: Masked | None = None
+    masked_interval: MeanDifference | None = None
+    curve: PositionCurve | None = None
+    passages: Sequence[Passage] | None = None
+
+
+def make_record(report: TokenReport, found: Findings, top: int | None = None) -> dict[str, Any]:
+    """The pair as plain values, with its first ``top`` types: nats per token, changes after minus before."""
     ledger = report.ledger
     return {
         **asdict(report.name),
@@ -47,7 +52,7 @@ def make_record(
         "loss_before": ledger.loss_before,
         "loss_after": ledger.loss_after,
         "delta": ledger.delta,
-        "interval": asdict(interval) if interval is not None else None,
+        "interval": asdict(found.interval) if found.interval is not None else None,
         "ppl_before": perplexity(ledger.loss_before),
         "ppl_after": perplexity(ledger.loss_after),
         "bits_per_byte_before": report.bits_before,
@@ -57,9 +62,27 @@ def make_record(
         "k_star": ledger.k_star,
         "types": type_records(ledger, top, report.drift),
         "drift": record_drift(report.drift),
-        "classes": class_records(ledger, by_class),
-        "masked": record_mask(masked, masked_interval),
-        "positions": None if curve is None else {"unit": curve.title, "points": curve_records(curve)},
+        "classes": class_records(ledger, found.by_class),
+        "masked": record_mask(found.masked, found.masked_interval),
+        "positions": record_curve(found.curve),
+        "passages": None if found.passages is None else [record_passage(one) for one in found.passages],
+    }
+
+
+def record_curve(curve: PositionCurve | None) -> dict[str, Any] | None:
+    """A curve over positions, and what those count."""
+    return None if curve is None else {"unit": curve.title, "points": curve_records(curve)}
+
+
+def record_passage(passage: Passage) -> dict[str, Any]:
+    """A passage, token by token: text, and Δ loss in nats (None where nothing was predicted)."""
+    inside = [{"text": token.text, "delta": token.delta} for token in passage.tokens if token.inside]
+    return {
+        "document": passage.document,
+        "token": passage.place,
+        "predicted": passage.count,
+        "delta": passage.delta,
+        "tokens": inside,
     }
 
 

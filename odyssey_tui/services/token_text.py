@@ -8,6 +8,7 @@ from __future__ import annotations
 import unicodedata
 
 _LINE_ENDS = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+TAB = "⇥   "
 _MARK_CARRIER = "◌"
 _LEFT_TO_RIGHT = "\u200e"
 _RIGHT_TO_LEFT = frozenset({"R", "AL"})
@@ -30,6 +31,14 @@ def visible(text: str) -> str:
 def neutral(text: str) -> str:
     """``text`` with control characters, escapes, marks of direction and lone surrogates written as in Python."""
     return text if text.isprintable() else "".join(map(_escape, text))
+
+
+def flowing(text: str, token_class: str) -> str:
+    """A token within its text: line ends are marked and end the line, tabs are wide."""
+    text = neutral(text)
+    if token_class == "newline":
+        text = text.replace("\\r\\n", "\\n").replace("\\r", "\\n").replace("\\n", "⏎\n")
+    return text.replace("\\t", TAB) if token_class in ("newline", "whitespace") else text
 
 
 def settled(text: str) -> str:

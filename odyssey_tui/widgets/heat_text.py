@@ -5,14 +5,12 @@ from __future__ import annotations
 from rich.text import Text
 
 from odyssey_tui.plots.palette import blend, color_of
-from odyssey_tui.services.passages import HeatToken, Passage
-from odyssey_tui.services.token_text import neutral
+from odyssey_tui.services.passages import STRONG, HeatToken, Passage
+from odyssey_tui.services.token_text import flowing
 
 _FULL_HEAT = 3.0
 """Nats at which the ground is strongest."""
-TAB = "⇥   "
 _NOTICEABLE = 0.1
-_STRONG = 1.0
 _STANDING_OUT = "bold underline"
 _MASKED = "dim strike"
 _SOUGHT = "bold reverse"
@@ -33,7 +31,7 @@ def heat_text(
     """
     text = Text(overflow="fold")
     for token in passage.tokens:
-        shown = _shown(token)
+        shown = flowing(token.text, token.token_class)
         if token.token_id in sought and not shown.strip():
             shown = shown.replace(" ", "␣")
         text.append(shown, style=_style(token, masked, sought, dark=dark, color=color))
@@ -43,16 +41,9 @@ def heat_text(
 def heat_legend(*, dark: bool, color: bool) -> Text:
     """What the grounds mean; without colours, what the underlining means."""
     if not color:
-        return Text(f"rose by {_STRONG:g} nat or more", _STANDING_OUT)
+        return Text(f"rose by {STRONG:g} nat or more", _STANDING_OUT)
     rise, fall = (_ground(delta, dark=dark) for delta in (_FULL_HEAT, -_FULL_HEAT))
     return Text().append(" loss rose ", rise).append(" ").append(" fell ", fall)
-
-
-def _shown(token: HeatToken) -> str:
-    text = neutral(token.text)
-    if token.token_class == "newline":
-        return text.replace("\\r\\n", "\\n").replace("\\r", "\\n").replace("\\n", "⏎\n").replace("\\t", TAB)
-    return text.replace("\\t", TAB) if token.token_class == "whitespace" else text
 
 
 def _style(token: HeatToken, masked: frozenset[int], sought: frozenset[int], *, dark: bool, color: bool) -> str:
@@ -67,7 +58,7 @@ def _style(token: HeatToken, masked: frozenset[int], sought: frozenset[int], *, 
         return ""
     if color:
         return _ground(delta, dark=dark)
-    return _STANDING_OUT if delta >= _STRONG else ""
+    return _STANDING_OUT if delta >= STRONG else ""
 
 
 def _ground(delta: float, *, dark: bool) -> str:

@@ -211,8 +211,8 @@ def not_finite(table: TokenTable) -> DataError:
             first = at + int(bad.argmax())
         count += int(bad.sum())
         at += part.num_rows
+    which = "1 loss is no finite number" if count == 1 else f"{count:,} losses are no finite numbers"
     return DataError(
-        f"{table.name}: {count:,} {'loss is' if count == 1 else 'losses are'} no finite numbers (NaN or infinite), the "
-        f"first in row {first + 1:,}",
+        f"{table.name}: {which} (NaN or infinite), the first in row {first + 1:,}",
         "A model with such losses has diverged; a token that was not predicted has no loss (null, or empty).",
     )

@@ -14,11 +14,13 @@ from engine.spec.run import Architecture
 from store.workspace import Workspace
 
 
-def save_tiny_state(workspace: Workspace, tokenizer: LoadedTokenizer, run_id: str, state: str) -> Path:
+def save_tiny_state(
+    workspace: Workspace, tokenizer: LoadedTokenizer, run_id: str, state: str, *, seed: int = 3
+) -> Path:
     """A random model of two layers and a context of 64 tokens, as a pretraining run saves it; returns its folder."""
     architecture = Architecture(n_layer=2, n_embd=32, n_head=2, context=64)
     eos = tokenizer.eos_id
-    model = build_model(architecture, tokenizer.vocab_size, seed=3, bos_token_id=eos, eos_token_id=eos)
+    model = build_model(architecture, tokenizer.vocab_size, seed=seed, bos_token_id=eos, eos_token_id=eos)
     facts = ModelFacts(
         model_id=f"{run_id}@{state}",
         n_params=1,

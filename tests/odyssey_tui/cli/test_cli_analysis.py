@@ -1,9 +1,7 @@
-"""compare, tokens, fit, forecast and plan as text and JSON."""
+"""compare, fit, forecast and plan as text and JSON."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 
 import pytest
@@ -35,7 +33,6 @@ def adapted(workspace: Workspace, name: str = "adapt-docs-r0-p15-s") -> str:
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("tokens", "RUN", "--mask", "newline,#3"),
         ("compare", "RUN", "OTHER"),
         ("forecast",),
         ("forecast", "--x", "replay_ratio", "--role", "base", "--anchors"),
@@ -50,20 +47,6 @@ def test_text_fits_80_columns_without_escapes(fitted, capsys, arguments) -> None
     assert "\x1b" not in out
     assert max(map(len, out.splitlines())) <= 80
     assert len(out.splitlines()) > 3
-
-
-def test_tokens_json_adds_up(fitted, capsys) -> None:
-    found = json.loads(call(capsys, fitted, "tokens", adapted(fitted), "--top", "1000", "--mask", "newline", "--json"))
-    assert sum(row["contribution"] for row in found["types"]) == pytest.approx(found["delta"])
-    assert sum(row["contribution"] for row in found["classes"]) == pytest.approx(found["delta"])
-    assert found["interval"]["low"] < found["delta"] < found["interval"]["high"]
-    assert found["masked"]["predicted"] < found["predicted"]
-    assert found["types"][0]["text"] == "\\n"
-
-
-def test_tokens_csv_has_one_row_per_type(fitted, capsys) -> None:
-    rows = list(csv.DictReader(io.StringIO(call(capsys, fitted, "tokens", adapted(fitted), "--top", "5", "--csv"))))
-    assert [row["rank"] for row in rows] == ["1", "2", "3", "4", "5"]
 
 
 def test_compare_json_has_differences_and_intervals(fitted, capsys) -> None:
@@ -98,12 +81,10 @@ def test_fit_queues_once(own_voyage, capsys, monkeypatch) -> None:
 
 
 def test_mistakes_are_one_message_with_what_to_do(fitted, capsys) -> None:
-    assert "Did you mean 'newline'" in refuse(capsys, fitted, "tokens", adapted(fitted), "--mask", "newlin")
     assert "two runs or more" in refuse(capsys, fitted, "compare", adapted(fitted))
     assert "Did you mean 'dcpt'" in refuse(capsys, fitted, "forecast", "--form", "dcptt")
     assert "too few values of N" in refuse(capsys, fitted, "plan", "--size", "8.1e9")
     assert "not a list of numbers" in refuse(capsys, fitted, "fit", "--fit-ptpp", "8,x")
-    assert "exclude each other" in refuse(capsys, fitted, "tokens", adapted(fitted), "--csv", "--latex")
 
 
 def test_fit_waits_and_prints_the_scores(own_voyage, capsys, monkeypatch) -> None:

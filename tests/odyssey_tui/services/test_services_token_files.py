@@ -203,14 +203,14 @@ class TestRefused:
         assert "diverged" in hint
         infinite = np.where(np.arange(400) == 5, np.inf, text.after)
         names = self.changed(tmp_path, text, loss=pa.array(infinite, pa.float32(), from_pandas=True))
-        self.refuse(*names, words="1 loss is no finite numbers")
+        self.refuse(*names, words="1 loss is no finite number")
 
     def test_nan_in_csv(self, tmp_path: Path, text: Written) -> None:
         names = [as_csv(Path(name)) for name in write_pair(tmp_path, text)]
         lines = Path(names[1]).read_text().splitlines()
         lines[3] = lines[3].rsplit(",", 1)[0] + ",nan"
         Path(names[1]).write_text("\n".join(lines) + "\n")
-        self.refuse(*names, words="after.csv: 1 loss is no finite numbers (NaN or infinite), the first in row 3")
+        self.refuse(*names, words="after.csv: 1 loss is no finite number (NaN or infinite), the first in row 3")
 
     def test_other_tokens(self, tmp_path: Path, text: Written) -> None:
         other = text.token_id.copy()
