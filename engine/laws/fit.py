@@ -1,8 +1,8 @@
 """Fitting a form to points: starts by variable projection, descent by batched Levenberg–Marquardt, bootstrap over runs.
 
-The objective is the sum of weight * Huber(ln Lhat - ln L, delta). All starts descend together; in two rounds the
-leaders and a random share of the others are kept, and those are followed to convergence. Deterministic for a given
-seed.
+The objective is the sum of weight * Huber(ln Lhat - ln L, delta). All starts are solved for their coefficients; then
+and in two rounds of descent the leaders and a random share of the others are kept, and those are followed to
+convergence. Deterministic for a given seed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from engine.laws.points import Floats, Points
 from engine.laws.starts import draw_starts, project
 from engine.laws.usable import Dropped, bounds_of, count_reasons, drop_parameters, refusals, require_enough
 
-ROUNDS = ((8, 40, 80), (40, 15, 35))
+ROUNDS = ((0, 80, 80), (8, 30, 40), (25, 15, 15))
 """(iterations, best starts kept, others kept at random) before the last round.
 
 The best basin often descends slowly (measured: half of all starts end in it, none of the 25 that led after 40
