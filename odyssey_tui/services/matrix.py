@@ -216,9 +216,12 @@ class _Body:
                     base = key_of(state, zero_axes), columns[name]
                     zero_shot[base].setdefault(state.base_model_id, state)
         keys = tuple(dict.fromkeys(key_of(state, freed) for state in states))
+        seeds: dict[Key, set[int | None]] = {key: set() for key in keys}
+        for state in kept:
+            seeds[key_of(state, freed)].add(state.seed)
         return cls(
             keys,
-            {key: frozenset(state.seed for state in kept if key_of(state, freed) == key) for key in keys},
+            {key: frozenset(found) for key, found in seeds.items()},
             tuple(columns.values()),
             {
                 place: Entry(tuple(map(score_of, found)), any(is_own(state) for state in found))

@@ -237,10 +237,12 @@ def varying_words(
     tokenizers: Mapping[str, str] | None = None,
     without: Collection[str] = (),
 ) -> str:
-    """A cell in words that tell it apart from the other choices."""
+    """A cell in words that tell it apart from the other choices; bases and recipes only where others do not."""
     names = [name for name, _ in cell.values]
     varying = varying_axes([tuple(value for _, value in one.cell.values) for one in choices], names)
-    return cell.text(varying, tokenizers, without)
+    short = [name for name in varying if name not in LAST_RESORT]
+    apart = len({one.cell.text(short, tokenizers) for one in choices}) == len(choices)
+    return cell.text(short if apart else varying, tokenizers, without)
 
 
 def words_of(name: str, value: Any, tokenizers: Mapping[str, str] | None = None) -> str:

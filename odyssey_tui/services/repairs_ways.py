@@ -66,7 +66,8 @@ def difference_words(name: str, value: Any) -> str:
 
 def words_of_way(key: Key) -> str:
     """``kl, full, lr 0.001, replay 0``."""
-    return ", ".join(word for name, value in zip(FREED, key, strict=True) if (word := AXES[name].words(value)))
+    told = [(name, value) for name, value in zip(FREED, key, strict=True) if name not in LAST_RESORT]
+    return ", ".join(word for name, value in told if (word := AXES[name].words(value)))
 
 
 def name_reference(key: Key) -> str:

@@ -135,7 +135,7 @@ async def test_enter_opens_the_ledger_and_escape_goes_back(study: Workspace) -> 
         tokens = pilot.app.base_screen
         assert isinstance(tokens, TokensScreen)
         entry = screen._snapshot.matrix.entry("law", "novels")
-        assert tokens._snapshot.report.name.after_id == entry.scores[0].after
+        assert tokens.source.report.name.after_id == entry.scores[0].after
         await press(pilot, "5", "v")
         assert pilot.app.base_screen is screen
         assert screen.query_one(HeatMap).current == ("law", "novels")

@@ -96,7 +96,7 @@ async def test_enter_opens_the_ledger_of_the_way(study: Workspace) -> None:
         await press(pilot, "j", "enter")
         tokens = pilot.app.base_screen
         assert isinstance(tokens, TokensScreen)
-        assert tokens._snapshot.report.name.after_id == screen._snapshot.found.rows[1].after
+        assert tokens.source.report.name.after_id == screen._snapshot.found.rows[1].after
 
 
 async def test_the_table_is_exported(study: Workspace, tmp_path: Path, monkeypatch) -> None:

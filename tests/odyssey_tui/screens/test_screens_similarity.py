@@ -131,7 +131,7 @@ async def test_enter_opens_the_ledger_of_the_point_under_the_cursor(study: Works
         assert point.domain == scatter(study).points[2].domain
         await press(pilot, "enter")
         assert pilot.app.base_screen.SCOPE == "tokens"
-        name = pilot.app.base_screen._snapshot.report.name
+        name = pilot.app.base_screen.source.report.name
         assert (name.before_id, name.after_id) == (point.evaluation_before, point.evaluation_after)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 
@@ -12,9 +13,11 @@ from odyssey_tui.services.evaluations import bootstrap_change
 from odyssey_tui.services.tokenizer_fair import BYTE_UNIT, TOKEN_UNIT
 from store.database import lease
 from store.errors import OdysseyError
+from store.ingest import ingest
 from store.queries.tokens import open_pair
 from store.upkeep.quota import Drop, apply_drops
 from store.workspace import Workspace
+from tests.support.synthetic_matrix import Author, Way, matrix_workspace
 
 
 def named(workspace: Workspace, *beginnings: str) -> list[str]:
@@ -116,3 +119,19 @@ def test_intervals_are_those_of_each_pair_and_none_where_losses_were_dropped(own
         one.evaluation_id for one in before.outcomes if one.zero_shot_evaluation_id == gone
     }
     assert [one.delta for one in after.outcomes] == [one.delta for one in before.outcomes]
+
+
+def test_the_plane_and_the_legend_name_variants(tmp_path: Path) -> None:
+    workspace = matrix_workspace(tmp_path / "w", seeds=(0,))
+    author = Author(workspace)
+    (author.bases[0],) = (run for run in workspace.run_ids() if run.startswith("pretrain"))
+    author.clock.now += 1e6
+    named = author.adapt("law", 0, Way(variant="kl"))
+    stripped = author.adapt("law", 0, Way(newlines="strip"))
+    ingest(workspace)
+    plain = next(run for run in workspace.run_ids() if run.startswith("adapt-law-r0-lr0.001-s-"))
+    found = compare(workspace, [plain, named, stripped])
+    assert [run.variant for run in found.runs] == ["", "kl", "newlines stripped"]
+    # A variant that is in the name already is not told twice.
+    labels = [scatter.label for scatter in draw_plane(found).scatters if scatter.label]
+    assert labels == [found.runs[0].label, found.runs[1].label, f"{found.runs[2].label} (newlines stripped)"]
