@@ -180,3 +180,11 @@ def test_the_losses_are_those_of_the_synthetic_texts(both: Workspace, tmp_path: 
             "SELECT delta, zero_shot_loss FROM adaptation_points WHERE domain = 'novels' AND role = 'base'"
         ).fetchall()
     assert found[0] == pytest.approx((effect("novels", "base", 0), zero_shot("base")), abs=1e-6)
+
+
+def test_a_law_is_fitted_to_losses_of_one_tokenizer(both: Workspace) -> None:
+    from engine.jobs.points import adaptation_sample, read_records
+
+    sample = adaptation_sample(read_records(both, both.run_ids()), "law", "target")
+    assert sorted(sample.points.split) == ["excluded", "fit"]
+    assert sorted(sample.points.reason) == ["", "evaluated on another set"]
