@@ -69,8 +69,12 @@ def read_points(paths: Sequence[Path], mapped: Mapping[str, str]) -> PointTable:
                 row["pretrain_tokens"], row["adapt_tokens"] = row["adapt_tokens"], None
         rows += [_complete(row) for row in read]
     kept = tuple(_drop_faulty(rows, left_out))
-    if not rows:
-        raise DataError(f"{' and '.join(map(str, paths))}: no row", "A row is one measured loss with N, P, D, ρ …")
+    if not kept:
+        first = f"; the first, {left_out[0].place}: {left_out[0].reason}" if left_out else ""
+        raise DataError(
+            f"{' and '.join(map(str, paths))}: none of {len(left_out)} rows is a point{first}",
+            "A row is one measured loss with N, P, D, ρ …",
+        )
     names = dict.fromkeys(name for row in rows for name in row)
     numeric = frozenset(name for name in names if name not in TEXTS and _is_numeric(row.get(name) for row in rows))
     return PointTable(kept, chosen, tuple(left_out), numeric, frozenset(names) - numeric - {"file"})

@@ -12,6 +12,7 @@ from engine.importers.columns import NUMBERS, choose_columns, fault_of, read_num
 from engine.importers.recorded import Found, Recorded, Unread
 from engine.spec.strict import content_key
 from store.errors import DataError
+from store.names import suggest
 
 _BASE_OF = ("domain", "method", "size", "seed", "n_params", "ptpp", "replay_ratio", "tokens_seen", "eval_set", "run")
 """What points of one trajectory share, apart from their role and their D."""
@@ -116,7 +117,13 @@ Lines = Iterator[tuple[str, "dict[str, Any] | str"]]
 
 def open_table(path: Path) -> tuple[list[str], Lines]:
     """The names of a table's columns, and its rows with their places. Raises DataError for what is no table."""
-    names, lines = _FORMATS.get(path.suffix.lower(), _read_csv)(path)
+    try:
+        names, lines = _FORMATS.get(path.suffix.lower(), _read_csv)(path)
+    except FileNotFoundError as error:
+        around = sorted(item.name for item in path.parent.glob("*.*")) if path.parent.is_dir() else []
+        raise DataError(f"{path}: no such file", suggest(path.name, around, "Check the path.")) from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}", "Give the path of a table.") from error
     if not names:
         raise DataError(
             f"{path}: holds no columns",

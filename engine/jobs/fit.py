@@ -54,6 +54,10 @@ def execute(job: FitJob, context: JobContext) -> None:
     ]
     report.running(len(tasks), "fits")
     report.progress(0, "reading journals")
+    gone = [run_id for run_id in context.spec.needs if not context.workspace.run(run_id).exists()]
+    if gone:
+        listed = ", ".join(gone[:3]) + (" …" if len(gone) > 3 else "")
+        report.warning(f"{len(gone)} of {len(context.spec.needs)} runs are deleted and left out: {listed}")
     records = read_records(context.workspace, context.spec.needs)
     samples = {role: adaptation_sample(records, job.domain, role) for role in job.roles}
     made = 0

@@ -13,6 +13,10 @@ SMALLEST_LOSS, LARGEST_LOSS = 1e-9, 1e9
 """Predictions beyond these (a form outside its range) are read as these losses, so that a finite logarithm exists."""
 
 
+EXACT = 1e-6
+"""Relative errors of losses below this mean nothing: no loss is measured so well."""
+
+
 def huber(residuals: Floats, delta: float) -> Floats:
     """e²/2 within ``delta``, delta * (abs(e) - delta/2) beyond."""
     size = np.abs(residuals)
@@ -27,3 +31,8 @@ def log_residuals(predicted: Floats, ln_loss: Floats) -> Floats:
 def objective(residuals: Floats, weight: Floats, delta: float) -> Floats:
     """Sum over the last axis of weight * Huber(residuals)."""
     return np.sum(weight * huber(residuals, delta), axis=-1)
+
+
+def negligible(weight: Floats, delta: float) -> float:
+    """The objective of points that are all predicted to a millionth: below it there is nothing to compare."""
+    return float(np.sum(weight) * huber(np.array(EXACT), delta))

@@ -14,6 +14,7 @@ import numpy as np
 from engine.laws.features import features
 from engine.laws.fit import Fit
 from engine.laws.form import Parameter
+from engine.laws.huber import negligible
 from engine.laws.optimise import minimise
 from engine.laws.points import Floats, Points
 from engine.laws.starts import project
@@ -73,7 +74,8 @@ def identify(fitted: Fit, probe: Points | None = None) -> Identifiability:
     if not len(owners):
         return Identifiability(rise, (), (0.0, 0.0), fitted.dropped.notes, np.zeros((2, len(probe))))
     ends, costs = _refit(fitted, rows, owners)
-    accept = min(fitted.objective, float(costs.min())) * (1.0 + rise) + 1e-300
+    floor = negligible(fitted.points.weight, fitted.options.delta)
+    accept = min(fitted.objective, float(costs.min())) * (1.0 + rise) + floor
     ends, costs, owners = _refine(fitted, ends, costs, owners, accept)
     accepted = costs <= accept
     change = np.vstack([np.zeros((1, len(probe))), _relative_change(fitted, ends[accepted], probe)])

@@ -85,6 +85,8 @@ def fit_points(
 ) -> None:
     """Fit and print."""
     points = load_points(paths, mapped=mapped, role=options.role, where=where, holdout=holdout)
+    for sentence in tell_left_out(points.left_out):
+        say_wrapped(sentence)
     with Progress() as progress:
         answer = fit_table(points, forms, options, progress.hear, cross_validate=cross_validate)
     if json:
@@ -113,8 +115,6 @@ def fit_points(
 def print_answer(points: LoadedPoints, answer: dict[str, Any]) -> None:
     """As text: the points, the scores, and of a single form its parameters and predictions."""
     print_wrapped(points.sentence)
-    for sentence in tell_left_out(points.left_out):
-        say_wrapped(sentence)
     fits = rank(answer["fits"])
     if len({fit["form"] for fit in fits}) == 1:
         for fit in fits:

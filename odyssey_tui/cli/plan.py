@@ -119,6 +119,9 @@ def plan_points(points: tuple[Path, ...], *, json: bool, csv: bool, latex: bool,
     base = load_points([path.expanduser() for path in options["base_points"] or points], role="base", **filters)
     if not options["base_points"] and base.columns["place"] == target.columns["place"]:
         raise click.UsageError("the rows have no role: add a column role (target, base), or --base-points FILE")
+    for loaded in (target, base) if options["base_points"] else (target,):
+        for sentence in tell_left_out(loaded.left_out):
+            say_wrapped(sentence)
     limits = {name: options[name] for name in ("forgetting", "forgetting_share", "target_loss", "flops")}
     names = ("target_gain", "goal", "size", "ptpp", "target_zero_shot", "base_zero_shot")
     chosen = {name: options[name] for name in ("starts", "bootstrap", "seed") if options[name] is not None}
@@ -140,8 +143,6 @@ def plan_points(points: tuple[Path, ...], *, json: bool, csv: bool, latex: bool,
             print_wrapped(
                 f"{role.capitalize()}: {loaded.sentence} {law['fits'][law['chosen']]['form']}: {law['chosen_by']}."
             )
-            for sentence in tell_left_out(loaded.left_out):
-                say_wrapped(sentence)
         print()
     print_plan(found.answer, csv=csv, latex=latex, pareto=pareto)
 

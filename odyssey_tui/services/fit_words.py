@@ -141,10 +141,23 @@ def listed(values: list[float] | None) -> str:
 
 
 def find_news(fit: FitRow, stored: list[FitPoint], measured: list[AdaptationPoint]) -> str:
-    """A sentence when runs were measured that the fit does not know; empty when it knows all."""
+    """A sentence when runs were measured that the fit does not know, or runs it used are gone; else empty."""
     known = {point.run_id for point in stored}
+    there = {point.run_id for point in measured}
     new = {point.run_id for point in measured if point.run_id not in known and point.method in (None, "full")}
-    if not new:
-        return ""
-    runs = "1 newer run is" if len(new) == 1 else f"{len(new)} newer runs are"
-    return f"{runs} not in this fit: `odyssey fit` fits again."
+    gone = {point.run_id for point in stored if point.split != "excluded" and point.run_id not in there}
+    parts = [
+        f"{count_runs(new, 'newer')} not in this fit" if new else "",
+        f"{count_runs(gone, 'of its')} deleted since, though {'its' if len(gone) == 1 else 'their'} points still count"
+        if gone
+        else "",
+    ]
+    told = "; ".join(part for part in parts if part)
+    return f"{told}: `odyssey fit` fits again." if told else ""
+
+
+def count_runs(runs: set[str | None], which: str) -> str:
+    """``1 newer run is``, ``3 of its runs are``."""
+    if which == "of its":
+        return "1 of its runs is" if len(runs) == 1 else f"{len(runs)} of its runs are"
+    return f"1 {which} run is" if len(runs) == 1 else f"{len(runs)} {which} runs are"

@@ -76,7 +76,14 @@ def test_a_d_of_pretraining_is_told_from_one_of_adaptation(tmp_path: Path) -> No
 
 
 def test_a_file_without_rows_and_a_column_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no row"):
+    with pytest.raises(DataError, match="none of 0 rows is a point"):
         read(tmp_path, "N,D,L\n")
+    with pytest.raises(
+        DataError, match=r"none of 1 rows is a point; the first, line 2: N is '1,000', which is no number"
+    ):
+        read(tmp_path, 'N,D,L\n"1,000",2000,3\n')
+    with pytest.raises(DataError, match=r"laws.csv: no such file") as caught:
+        read_points([tmp_path / "laws.csv"], {})
+    assert "law.csv" in caught.value.hint
     with pytest.raises(ConfigError, match="there is no column 'los'"):
         read(tmp_path, "N,D,loss\n1,2,3\n", loss="los")

@@ -286,6 +286,14 @@ def test_nothing_to_fit_is_an_error(sweep: Sweep) -> None:
         run_job(nothing, "fit-f")
 
 
+def test_runs_that_were_deleted_are_left_out_with_a_warning(sweep: Sweep) -> None:
+    partly = Sweep(sweep.workspace, (*sweep.needs, "adapt-gone"))
+    events, _ = run_job(partly, "fit-h", forms=("dcpt",), roles=("target",))
+    assert fits(events)["target", "dcpt", 0]["n_points"] == 96
+    (warning,) = [e["message"] for e in events if e["event"] == "warning"]
+    assert warning == f"1 of {len(partly.needs)} runs are deleted and left out: adapt-gone"
+
+
 def test_the_job_stops_when_asked(sweep: Sweep) -> None:
     spec = RunSpec(
         run_id="fit-g",

@@ -117,6 +117,16 @@ def test_what_is_determined_is_said_too(make_sample: Callable[..., Points]) -> N
     assert found.sentences[0].startswith("Your data determine every exponent")
 
 
+def test_a_constant_loss_determines_no_exponent(make_sample: Callable[..., Points]) -> None:
+    points = replace(make_sample("chinchilla"), loss=np.full(210, 3.0))
+    result = fit(REGISTRY["chinchilla"], points, FitOptions(starts=40, bootstrap=0))
+    assert result.objective < 1e-9
+    assert result.starts_agreeing == result.starts_polished
+    found = identify(result)
+    assert [profile.determined for profile in found.profiles if profile.determined is not None] == [False, False]
+    np.testing.assert_allclose(result.law.predict(points), 3.0, rtol=1e-5)
+
+
 def test_profile_intervals_end_where_the_objective_has_risen(make_sample: Callable[..., Points]) -> None:
     points = make_sample("chinchilla", noise=0.005)
     result = fit(REGISTRY["chinchilla"], points, FitOptions(starts=60, bootstrap=0))

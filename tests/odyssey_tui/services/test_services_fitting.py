@@ -87,6 +87,16 @@ def test_a_stored_form_of_ones_own_is_drawn_scored_and_kept_for_the_next_fit(own
     assert fit_again(own_voyage, forms=("dcpt",)).job.definitions == ()
 
 
+def test_a_fit_says_that_runs_it_used_are_gone(own_voyage: Workspace) -> None:
+    from store.database import lease
+
+    with lease(own_voyage, write=True) as con:
+        con.execute("DELETE FROM models WHERE starts_with(run_id, 'adapt-docs-r0.5-p5-s')")
+    found = forecast(own_voyage)
+    assert found.stale == "1 of its runs is deleted since, though its points still count: `odyssey fit` fits again."
+    assert found.tracks
+
+
 def test_newer_runs_make_a_forecast_stale(own_voyage: Workspace) -> None:
     from store.database import lease
 
