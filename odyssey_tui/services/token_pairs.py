@@ -36,13 +36,15 @@ class PairName:
 
 
 def name_pairs(found: Sequence[StateEvaluation], runs: Sequence[RunRow]) -> list[PairName]:
-    """Every adapted state with a token ledger beside its base state: last states first, of them the largest rise."""
+    """Every adapted state with a token ledger beside its base state: last states on their own domain and on the base
+    text first, of them the largest rise."""
     by_id = {run.run_id: run for run in runs}
     usable = [evaluation for evaluation in found if is_adapted(evaluation)]
     last: dict[str | None, tuple[float, float, bool]] = {}
     for evaluation in usable:
         last[evaluation.run_id] = max(reached(evaluation), last.get(evaluation.run_id, (0.0, 0.0, False)))
-    usable.sort(key=lambda one: (reached(one) != last[one.run_id], -(one.delta or 0.0)))
+    # On other domains' text everything rises: that would hide what the screen is opened for.
+    usable.sort(key=lambda one: (reached(one) != last[one.run_id], one.role == "other", -(one.delta or 0.0)))
     return [name_pair(evaluation, by_id.get(evaluation.run_id or "")) for evaluation in usable]
 
 
