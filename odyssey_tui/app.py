@@ -61,6 +61,8 @@ class OdysseyApp(App[None], inherit_bindings=False):
         self.settings = settings or Settings()
         self.marked: list[str] = []
         """Runs marked for Compare, in the order they were marked."""
+        self.bringing = False
+        """Whether the screen that is being opened will be told what to show: reading something else is no use."""
         self._next_look: Timer | None = None
         self.states = StateReader(workspace)
         """Shared by all that look at the files of runs, so that each is read once."""
@@ -150,7 +152,9 @@ class OdysseyApp(App[None], inherit_bindings=False):
         """Show a top-level screen; ``context`` is handed to its ``arrive`` (what to show, from another screen)."""
         while len(self.screen_stack) > 1:
             await self.pop_screen()
+        self.bringing = context is not None
         await self.switch_mode(name)
+        self.bringing = False
         screen = self.base_screen
         if context is not None:
             screen.arrive(context)

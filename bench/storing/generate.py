@@ -79,6 +79,10 @@ def write_texts(setting: Setting, workspace: Workspace) -> None:
             "eval_set", eval_set_id=text.name, name=text.name, role="target", tokenizer_id="t", split="test",
             **numbers, fingerprint="", shard=shard, documents_shard=None,
         )  # fmt: skip
+    if not setting.sweep:
+        before, after = (f"m@{name}" for name in setting.texts[0].evaluations)
+        for name, parent in ((before, None), (after, before)):
+            events.append("model", model_id=name, run_id="evaluate", parent=parent, atpp=1.0 if parent else None)
     events.close()
 
 

@@ -53,7 +53,10 @@ class TokensScreen(DriftScreen):
 
     def __init__(self) -> None:
         super().__init__()
+        self.add_class("-empty")
         self._wanted: tuple[str, str | None] | None = None
+        self._asked = self._wanted
+        """What was wanted when the read under way began."""
         self._on = "target"
         self._found: Found | None = None
         self._keys: tuple[str, ...] = ()
@@ -73,8 +76,13 @@ class TokensScreen(DriftScreen):
         yield TokenPane(id="text")
 
     def on_mount(self) -> None:
-        self.set_class(True, "-empty")
         self.query_one("#types", LongTable).focus()
+        if not self.odyssey.bringing:
+            self.reload()  # while the widgets are laid out, the database can be read
+
+    def on_screen_resume(self) -> None:
+        if not self._loading:
+            super().on_screen_resume()
 
     def on_resize(self) -> None:
         self._draw_tables()
@@ -88,7 +96,7 @@ class TokensScreen(DriftScreen):
     def request(self) -> Request:
         known = self.source if not self._read_anew else None
         self._read_anew = False
-        pair = self._wanted
+        pair = self._asked = self._wanted
         if pair is None and self.odyssey.marked:
             pair = (self.odyssey.marked[0], None)
         return Request(pair, self._on, known)
@@ -99,6 +107,8 @@ class TokensScreen(DriftScreen):
         return find_tokens(self.odyssey.workspace, request.pair, on=request.on, known=request.known)
 
     def show(self, snapshot: Found) -> None:
+        if self._wanted != self._asked:
+            return  # another pair was chosen meanwhile and is read next
         before, self._found = self.source, snapshot
         self.set_class(snapshot.pair is None, "-empty")
         if snapshot.pair is None:
