@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from engine.importers.columns import MOST_NATS, SYNONYMS, choose_columns, read_number
@@ -49,8 +50,10 @@ class PointTable:
     """All other columns."""
 
 
-def read_points(paths: Sequence[Path], mapped: Mapping[str, str]) -> PointTable:
-    """The rows of all tables. ``mapped``: quantity → column.
+def read_points(
+    paths: Sequence[Path], mapped: Mapping[str, str], more: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+) -> PointTable:
+    """The rows of all tables. ``mapped``: quantity → column; ``more``: further quantities, numbers, and their synonyms.
 
     Rows that are no points (no loss, a loss that is not positive, D that is not A·N, the same as an earlier one) are
     left out with their reasons. Raises ConfigError for columns that cannot be what they are taken for, and DataError
@@ -59,11 +62,12 @@ def read_points(paths: Sequence[Path], mapped: Mapping[str, str]) -> PointTable:
     rows: list[Row] = []
     chosen: dict[str, str] = {}
     left_out: list[Unread] = []
+    quantities = {**QUANTITIES, **more}
     for path in paths:
         names, lines = open_table(path)
-        columns = choose_columns(names, mapped, str(path), QUANTITIES)
+        columns = choose_columns(names, mapped, str(path), quantities)
         chosen = {**columns, **chosen}
-        read = list(_read(path, lines, columns, left_out, several=len(paths) > 1))
+        read = list(_read(path, lines, columns, left_out, quantities, several=len(paths) > 1))
         if _is_pretraining(read, columns, mapped):
             for row in read:
                 row["pretrain_tokens"], row["adapt_tokens"] = row["adapt_tokens"], None
@@ -81,7 +85,13 @@ def read_points(paths: Sequence[Path], mapped: Mapping[str, str]) -> PointTable:
 
 
 def _read(
-    path: Path, lines: Iterable[tuple[str, Any]], columns: Mapping[str, str], left_out: list[Unread], *, several: bool
+    path: Path,
+    lines: Iterable[tuple[str, Any]],
+    columns: Mapping[str, str],
+    left_out: list[Unread],
+    quantities: Iterable[str],
+    *,
+    several: bool,
 ) -> Iterable[Row]:
     for place, line in lines:
         if isinstance(line, str):
@@ -89,7 +99,7 @@ def _read(
             continue
         row: Row = {**line, "place": f"{path.name}, {place}" if several else place, "file": path}
         fault = ""
-        for quantity in QUANTITIES:
+        for quantity in quantities:
             value = line.get(columns[quantity]) if quantity in columns else None
             try:
                 row[quantity] = _text(value) if quantity in TEXTS else read_number(value)

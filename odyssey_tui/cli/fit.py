@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,12 +39,26 @@ class Pairs(click.ParamType):
         return tuple(Pair().convert(part, param, ctx) for part in str(value).split(",") if part.strip())
 
 
-OF_WORKSPACE = ("domain", "experiment", "fit_ptpp", "score_ptpp", "wait")
 OF_FITS = ("role", "delta", "starts", "bootstrap", "seed", "anchors", "anchor_choice", "anchor_weight", "level")
-OF_TABLE = (
-    *(name for name in OF_FITS if name not in ("starts", "bootstrap", "anchors")),
-    *("mapped", "where", "holdout", "cross_validate", "csv", "latex"),
-)
+OPTIONS = {
+    "workspace": {
+        *("form", "forms", "anchors", "starts", "bootstrap", "domain", "experiment", "fit_ptpp", "score_ptpp", "wait"),
+        "json",
+    },
+    "table": {
+        *("form", "forms", "points", "mapped", "where", "holdout", "cross_validate", "json", "csv", "latex"),
+        *OF_FITS,
+    },
+    "isoflop": {
+        *("isoflop", "points", "mapped", "where", "by", "bootstrap", "seed", "level", "svg", "json", "csv", "latex"),
+    },
+}
+"""What each way of calling the command takes."""
+BELONGS = {
+    "workspace": "for what a workspace holds",
+    "table": "for a table: add --points FILE",
+    "isoflop": "for --isoflop",
+}
 
 
 @click.command()
@@ -84,9 +97,12 @@ OF_TABLE = (
     help="Compare laws by leaving out each PTPP (or N, or both) in turn.",
 )
 @click.option("--level", type=click.FloatRange(0, 1, min_open=True, max_open=True), help="Of intervals [0.9].")
+@click.option("--isoflop", is_flag=True, help="Of --points: the best size at each budget of FLOPs, and its power law.")
+@click.option("--by", type=Items(str), help="With --isoflop: columns whose values are fitted apart.")
+@click.option("--svg", type=click.Path(path_type=Path), help="With --isoflop: also write the figure, .svg or .png.")
 @table_options
 @click.pass_context
-def fit(context: click.Context, points: tuple[Path, ...], **options: Any) -> None:
+def fit(context: click.Context, **options: Any) -> None:
     """Fit scaling laws: to the adapted states of a domain, or to a table of points.
 
     Without --points: queue a fit to all adapted states of a domain; 'odyssey forecast' shows the result. What is not
@@ -97,26 +113,52 @@ def fit(context: click.Context, points: tuple[Path, ...], **options: Any) -> Non
       loss, n_params (N), ptpp (P) or pretrain_tokens, atpp (A) or adapt_tokens (D),
       replay_ratio (ρ) or share (r), zero_shot_loss (L0), quality (Q), corpus,
       role (target or base), group (what the bootstrap resamples), weight, seed
+    With --isoflop also flops (C; without: 6·N·D).
     """
-    refuse_foreign(options, OF_WORKSPACE if points else OF_TABLE, bool(points))
+    mode = "isoflop" if options["isoflop"] else "table" if options["points"] else "workspace"
+    refuse_foreign(options, mode)
     forms = (*options.pop("form"), *(options.pop("forms") or ()))
-    if points:
-        fit_table_here(points, forms, **options)
+    chosen = {name: value for name, value in options.items() if name in OPTIONS[mode]}
+    if mode == "isoflop":
+        fit_isoflop_here(**chosen)
+    elif mode == "table":
+        fit_table_here(forms=forms, **chosen)
     else:
-        fit_workspace(context, forms or None, **options)
+        fit_workspace(context, forms or None, **chosen)
 
 
-def refuse_foreign(options: dict[str, Any], foreign: Sequence[str], of_table: bool) -> None:
+def refuse_foreign(options: dict[str, Any], mode: str) -> None:
     """A usage error naming the options given that do not belong to the way chosen."""
-    given = sorted(name for name in foreign if options[name] not in (None, (), False))
-    if given:
-        names = ", ".join("--" + {"mapped": "map"}.get(name, name).replace("_", "-") for name in given)
-        verb = "is" if len(given) == 1 else "are"
-        rule = "for what a workspace holds" if of_table else "for a table: add --points FILE"
-        raise click.UsageError(f"{names} {verb} {rule}")
+    foreign = [name for name, value in options.items() if value not in (None, (), False) and name not in OPTIONS[mode]]
+    if not foreign:
+        return
+    names = ", ".join(sorted("--" + {"mapped": "map"}.get(name, name).replace("_", "-") for name in foreign))
+    verb = "is" if len(foreign) == 1 else "are"
+    if mode not in ("workspace", "table"):
+        raise click.UsageError(f"{names} {verb} not for --{mode}")
+    owner = next(owner for owner, known in OPTIONS.items() if foreign[0] in known)
+    raise click.UsageError(f"{names} {verb} {BELONGS[owner]}")
 
 
-def fit_table_here(points: tuple[Path, ...], forms: tuple[str, ...], **options: Any) -> None:
+def fit_isoflop_here(isoflop: bool, points: tuple[Path, ...], **options: Any) -> None:
+    """``--isoflop``."""
+    from odyssey_tui.cli.isoflop import fit_isoflop
+
+    if not points:
+        raise click.UsageError("--isoflop needs a table: --points FILE")
+    fit_isoflop(
+        [path.expanduser() for path in points],
+        mapped=dict(pair for pairs in options["mapped"] for pair in pairs),
+        where=options["where"] or "",
+        by=options["by"] or (),
+        draws=1000 if options["bootstrap"] is None else options["bootstrap"],
+        seed=options["seed"] or 0,
+        level=options["level"] or 0.9,
+        **{name: options[name] for name in ("svg", "json", "csv", "latex")},
+    )
+
+
+def fit_table_here(forms: tuple[str, ...], points: tuple[Path, ...], **options: Any) -> None:
     """``--points``."""
     from odyssey_tui.cli.fit_points import fit_points
     from odyssey_tui.services.table_fits import TableOptions

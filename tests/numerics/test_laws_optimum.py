@@ -142,4 +142,4 @@ def test_parabolas_give_the_published_isoflop_exponents() -> None:
         ]
         flops, n, loss = (np.array([float(point[name]) for point in mine]) for name in ("flops", "n", "loss"))
         found = find_optima(flops, n, loss, draws=100)
-        assert found.exponent == pytest.approx(float(row["n_exponent_weighted"]), abs=0.03), row
+        assert found.size.exponent == pytest.approx(float(row["n_exponent_weighted"]), abs=0.03), row
