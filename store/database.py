@@ -37,6 +37,7 @@ _DAMAGED = (
     "If it is damaged, `odyssey store rebuild` makes it anew of the runs' journals and what can be read of it; "
     "`odyssey store rebuild --from FILE` also of a backup. If a newer DuckDB wrote it, install that."
 )
+IN_USE = "Wait for it to finish, or close the program that has the database open."
 _SIGNATURE_BYTES, _WORDS = 512, 80
 """Length of a holder's signature, and how much of its command is in it."""
 _PAUSE_S = (0.004, 0.03)
@@ -72,6 +73,31 @@ def lease(workspace: Workspace, write: bool = False, wait_s: float = 10.0) -> It
     with _hold(workspace, True, deadline), _open_to_write(workspace, deadline) as con:
         note_location(workspace)
         yield con
+
+
+def look_at(workspace: Workspace) -> tuple[int, str]:
+    """The schema's version of the database as it is (0: there is none yet), and who writes it, in words.
+
+    Waits for nobody, makes and upgrades nothing. ``WorkspaceError`` when it is elsewhere or cannot be opened.
+    """
+    check_location(workspace)
+    path, holder = workspace.database_path, _find_writer(workspace)
+    if holder or _unborn(path):
+        return 0, holder
+    with _connect(path, False, time.monotonic()) as con:
+        return schema.read_version(con), ""
+
+
+def _find_writer(workspace: Workspace) -> str:
+    path = lease_path(workspace)
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return ""
+    try:
+        return "" if _try_lock(descriptor, False) else _name_holder(_read_holder(path))
+    finally:
+        os.close(descriptor)
 
 
 def lease_path(workspace: Workspace) -> Path:
@@ -306,10 +332,10 @@ def _describe_process(pid: int) -> dict[str, object]:
 
 
 def _held_too_long(path: Path, holder: dict[str, object]) -> WorkspaceError:
+    return WorkspaceError(f"the database {path} is in use by {_name_holder(holder)}", IN_USE)
+
+
+def _name_holder(holder: dict[str, object]) -> str:
     pid, host, command = holder.get("pid"), holder.get("host"), holder.get("command")
     doing = f" ({str(command)[:_WORDS]})" if command else ""
-    who = f"process {pid} on {host or host_name()}{doing}" if pid else "another process"
-    return WorkspaceError(
-        f"the database {path} is in use by {who}",
-        "Wait for it to finish, or close the program that has the database open.",
-    )
+    return f"process {pid} on {host or host_name()}{doing}" if pid else "another process"

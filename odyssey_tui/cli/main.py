@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -46,6 +47,7 @@ COMMANDS: dict[str, Entry] = {
     "import": Entry("odyssey_tui.cli.import_:import_", "Import runs of other tools, and tables of measured losses."),
     "sql": Entry("odyssey_tui.cli.sql:sql", "Ask the database anything, in SQL (read-only)."),
     "delete": Entry("odyssey_tui.cli.delete:delete", "Delete runs; first show what would go."),
+    "doctor": Entry("odyssey_tui.cli.doctor:doctor", "Say what could keep odyssey from working here, and the fix."),
     "store": Entry("odyssey_tui.cli.store:store", "Check, rebuild, back up, restore, export and tidy what is stored."),
 }
 
@@ -99,13 +101,20 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 
 def reopen_streams() -> None:
-    """Put the null device where the caller closed a standard stream: the next file opened would take its place."""
+    """Put the null device where the caller closed a standard stream: the next file opened would take its place.
+
+    A stream whose encoding lacks a character writes its number instead.
+    """
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(descriptor)
     for name, mode in ("stdin", "r"), ("stdout", "w"), ("stderr", "w"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - lives as long as the process
+    for stream in sys.stdout, sys.stderr:
+        # Where the locale has no Δ or ✓ they are written as \u0394: ugly, but no error, and in JSON the same character.
+        if isinstance(stream, io.TextIOWrapper) and "utf" not in stream.encoding.lower():
+            stream.reconfigure(errors="backslashreplace")
 
 
 def report(error: BaseException) -> int:

@@ -105,14 +105,14 @@ def _require_idle(workspace: Workspace) -> None:
         )
     if claimed := list_claimed(workspace):
         raise WorkspaceError(f"{sorted(claimed)[0]} is being executed by a command", "Wait for it, or cancel it.")
-    active = [run_id for run_id in workspace.run_ids() if _is_active(workspace, run_id)]
+    active = [run_id for run_id in workspace.run_ids() if is_executed(workspace, run_id)]
     if active:
         raise WorkspaceError(
             f"{active[0]} is being executed", f"Wait for it, or `odyssey cancel {active[0]}` and try again."
         )
 
 
-def _is_active(workspace: Workspace, run_id: str) -> bool:
+def is_executed(workspace: Workspace, run_id: str) -> bool:
     """Whether a run's files call it active, and its process lives or is on another machine."""
     from engine.launch.process import Identity
     from store.errors import DataError

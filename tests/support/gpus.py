@@ -24,10 +24,12 @@ class FakeDriver:
         monkeypatch.syspath_prepend(str(FOLDER))
         monkeypatch.delitem(sys.modules, "pynvml", raising=False)
 
-    def show(self, *cards: dict[str, Any], **failing: int) -> None:
-        """Say from now on that there are these cards; ``failing`` maps calls to error codes."""
+    def show(self, *cards: dict[str, Any], driver: str | None = None, cuda: int | None = None, **failing: int) -> None:
+        """Say from now on that there are these cards; ``failing`` maps calls to error codes, ``cuda`` is 12040 for
+        12.4."""
+        told = {name: value for name, value in (("driver", driver), ("cuda", cuda)) if value is not None}
         temporary = self._path.with_suffix(".new")
-        temporary.write_text(json.dumps({"cards": cards, "failing": failing}))
+        temporary.write_text(json.dumps({"cards": cards, "failing": failing, **told}))
         temporary.replace(self._path)
 
 

@@ -73,6 +73,13 @@ class Terminal:
                 raise AssertionError(f"{pattern!r} did not appear in:\n{self.text[-4000:]}")
         return match[0]
 
+    def wait_for_sequence(self, sequence: bytes, *, seconds: float = 60.0) -> None:
+        """Read until a control sequence was written, as it is; AssertionError when it was not in time."""
+        deadline = time.monotonic() + seconds
+        while sequence not in self._seen:
+            if not self._read(deadline - time.monotonic()):
+                raise AssertionError(f"{sequence!r} did not appear in:\n{self._seen[-4000:]!r}")
+
     def wait(self, *, seconds: float = 60.0) -> int:
         """Read until the program ends; its exit status."""
         deadline = time.monotonic() + seconds

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from odyssey_tui.cli.printing import color_depth, has_dark_background, print_wrapped
+from odyssey_tui.cli.printing import print_wrapped
+from odyssey_tui.services.terminal import color_depth, has_dark_background
 
 
 @pytest.mark.parametrize(

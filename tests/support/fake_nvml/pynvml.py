@@ -5,6 +5,7 @@
                 "processes": [{"pid": 1, "memory_mb": 500}],
                 "mig": [{"uuid": "MIG-b", …}],
                 "failing": {"nvmlDeviceGetPowerUsage": 999}}],
+     "driver": "550.54", "cuda": 12040,
      "failing": {"nvmlInit": 9}}
 
 The file is read anew at every ``nvmlInit``. What a card does not have is not supported there; ``failing`` names calls
@@ -58,6 +59,14 @@ def nvmlShutdown() -> None:
     if not _state:
         raise NVMLError(NVML_ERROR_UNINITIALIZED)
     _state.clear()
+
+
+def nvmlSystemGetDriverVersion() -> str:
+    return _value(_state, "nvmlSystemGetDriverVersion", "driver")
+
+
+def nvmlSystemGetCudaDriverVersion_v2() -> int:
+    return _value(_state, "nvmlSystemGetCudaDriverVersion_v2", "cuda")
 
 
 def nvmlDeviceGetCount() -> int:
