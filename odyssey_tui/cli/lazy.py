@@ -5,12 +5,15 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from odyssey_tui.cli.context import DEFAULT_WORKSPACE, WORKSPACE_VARIABLE
 from store.names import suggest
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 
 class Entry(NamedTuple):
@@ -54,7 +57,20 @@ class LazyGroup(click.Group):
         command: click.Command = getattr(importlib.import_module(module), attribute)
         if not any(parameter.name == "workspace" for parameter in command.params):
             command.params.append(workspace_option())
+        if ctx is not None and ctx.resilient_parsing:  # a shell asks what could be typed here
+            from odyssey_tui.cli.words import attach
+
+            attach(command)
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Sub-commands with their help, none of which is imported for it; else options."""
+        from click.shell_completion import CompletionItem
+
+        if incomplete.startswith("-"):
+            return click.Command.shell_complete(self, ctx, incomplete)
+        found = ((name, entry.help) for name, entry in self.entries.items() if name.startswith(incomplete))
+        return [CompletionItem(name, help=text) for name, text in found]
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -48,6 +48,7 @@ COMMANDS: dict[str, Entry] = {
     "sql": Entry("odyssey_tui.cli.sql:sql", "Ask the database anything, in SQL (read-only)."),
     "delete": Entry("odyssey_tui.cli.delete:delete", "Delete runs; first show what would go."),
     "doctor": Entry("odyssey_tui.cli.doctor:doctor", "Say what could keep odyssey from working here, and the fix."),
+    "completion": Entry("odyssey_tui.cli.completion:completion", "Print the script that completes words in a shell."),
     "store": Entry("odyssey_tui.cli.store:store", "Check, rebuild, back up, restore, export and tidy what is stored."),
 }
 

@@ -15,23 +15,10 @@ from odyssey_tui.services import queue
 from store.errors import OdysseyError
 
 if TYPE_CHECKING:
-    from click.shell_completion import CompletionItem
-
     from store.workspace import Workspace
 
 SHOWN = 6
 """So many runs are named; of more there is the number."""
-
-
-def complete_experiments(context: click.Context, _parameter: click.Parameter, text: str) -> list[CompletionItem]:
-    """Names of experiments for a shell that completes words."""
-    from click.shell_completion import CompletionItem
-
-    try:
-        names = queue.list_experiments(context.find_root().obj.open())
-    except OdysseyError:
-        return []
-    return [CompletionItem(name) for name in names if name.startswith(text)]
 
 
 def takes_runs(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -42,7 +29,6 @@ def takes_runs(command: Callable[..., Any]) -> Callable[..., Any]:
         "experiments",
         multiple=True,
         metavar="NAME",
-        shell_complete=complete_experiments,
         help="All runs of an experiment; may be given several times.",
     )
     return click.argument("runs", nargs=-1)(option(command))
