@@ -21,15 +21,15 @@ CONFIGS = Path(__file__).parent / "studies"
 
 @dataclass(frozen=True)
 class Section:
-    """One experiment and the commands that tell what came of it; ``{figures}`` stands for the folder of figures."""
+    """Experiments and the commands that tell what came of them; ``{figures}`` stands for the folder of figures."""
 
-    config: str
+    configs: tuple[str, ...]
     commands: tuple[str, ...]
 
 
 SECTIONS: dict[str, Section] = {
     "matrix": Section(
-        "odyssey-matrix.yaml",
+        ("odyssey-matrix.yaml",),
         (
             "matrix odyssey-matrix --size s --svg {figures}/matrix-s.svg",
             "matrix odyssey-matrix --size xs --svg {figures}/matrix-xs.svg",
@@ -38,7 +38,7 @@ SECTIONS: dict[str, Section] = {
         ),
     ),
     "newlines": Section(
-        "odyssey-newlines.yaml",
+        ("odyssey-newlines.yaml",),
         (
             "matrix odyssey-newlines --rows newlines --where lr=0.001",
             "matrix odyssey-newlines --rows newlines --where lr=0.0001",
@@ -46,20 +46,23 @@ SECTIONS: dict[str, Section] = {
         ),
     ),
     "repairs": Section(
-        "odyssey-repairs.yaml",
+        ("odyssey-repairs.yaml",),
         (
             "repairs odyssey-repairs --domain novels2",
             "repairs odyssey-repairs --domain dialogue",
         ),
     ),
     "larger": Section(
-        "odyssey-larger.yaml",
+        ("odyssey-larger.yaml",),
         (
             "matrix odyssey-larger --size m --svg {figures}/matrix-m.svg",
             "similarity --experiment odyssey-larger --size m --measure jsd --svg {figures}/similarity-m.svg",
         ),
     ),
-    "grid": Section("laws-grid.yaml", ("forecast --domain french", "forecast --domain french --role base")),
+    "grid": Section(
+        ("laws-grid.yaml", "laws-grid-seeds.yaml"),
+        ("forecast --domain french", "forecast --domain french --role base"),
+    ),
 }
 
 
@@ -87,17 +90,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run(section: Section, workspace: Path) -> int:
-    """Queue the section's experiment and follow it to its end."""
+    """Queue the section's experiments and follow them to their end."""
     from odyssey_tui.cli.demo import follow
     from odyssey_tui.services.demo import DemoWatch
     from odyssey_tui.services.launch import compose_whole, find_config
     from store.workspace import Workspace
 
-    config = str(CONFIGS / section.config)
-    if status := call(workspace, ["launch", config]):
-        return status
+    configs = [str(CONFIGS / name) for name in section.configs]
+    for config in configs:
+        if status := call(workspace, ["launch", config]):
+            return status
     opened = Workspace.open(workspace)
-    run_ids = [run.run_id for run in compose_whole(opened, find_config(config), ()).runs]
+    composed = [compose_whole(opened, find_config(config), ()).runs for config in configs]
+    run_ids = list(dict.fromkeys(run.run_id for runs in composed for run in runs))
     watched = follow(DemoWatch(opened, run_ids), len(run_ids))
     for failure in watched.failed:
         print(f"failed: {failure}", file=sys.stderr)

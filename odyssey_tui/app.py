@@ -92,6 +92,12 @@ class OdysseyApp(App[None], inherit_bindings=False):
         except Exception as error:
             self.post_message(self.Pulsed(None, error))
 
+    @work(thread=True, group="load screens", exit_on_error=False)
+    def _load_screens(self) -> None:
+        """Import what is not on screen yet while the user reads: a first visit need not wait for modules and numpy."""
+        for entry in (*SCREENS, *FURTHER):
+            entry.load()
+
     def look_now(self) -> None:
         """Look at once, for example after something was asked for; the next look is counted from here."""
         if self._next_look is not None:
@@ -109,6 +115,8 @@ class OdysseyApp(App[None], inherit_bindings=False):
             self.pulse = now
             self._tell(now.troubles, first=before is None)
             self._announce(now)
+            if before is None:
+                self._load_screens()
             if before is None or before.news != now.news:
                 screen.reload()
             screen.clear_trouble("workspace")

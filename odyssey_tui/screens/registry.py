@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -22,9 +23,12 @@ class Entry:
 
     def create(self) -> OdysseyScreen:
         """Import the screen's module and make the screen."""
-        module, _, attribute = self.target.partition(":")
-        screen: OdysseyScreen = getattr(importlib.import_module(module), attribute)()
+        screen: OdysseyScreen = getattr(self.load(), self.target.partition(":")[2])()
         return screen
+
+    def load(self) -> ModuleType:
+        """Import the screen's module."""
+        return importlib.import_module(self.target.partition(":")[0])
 
 
 SCREENS: tuple[Entry, ...] = (
