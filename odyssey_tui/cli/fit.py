@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import click
 from odyssey_tui.cli.context import Invocation
 from odyssey_tui.cli.import_ import Pair
 from odyssey_tui.cli.output import emit_json, table_options
+from odyssey_tui.cli.printing import say_wrapped
 
 
 class Items(click.ParamType):
@@ -43,7 +45,7 @@ OF_FITS = ("role", "delta", "starts", "bootstrap", "seed", "anchors", "anchor_ch
 OPTIONS = {
     "workspace": {
         *("form", "forms", "anchors", "starts", "bootstrap", "domain", "experiment", "fit_ptpp", "score_ptpp", "wait"),
-        "json",
+        *("method", "variant", "newlines", "lr", "base", "json"),
     },
     "table": {
         *("form", "forms", "points", "mapped", "where", "holdout", "cross_validate", "json", "csv", "latex"),
@@ -54,11 +56,6 @@ OPTIONS = {
     },
 }
 """What each way of calling the command takes."""
-BELONGS = {
-    "workspace": "for what a workspace holds",
-    "table": "for a table: add --points FILE",
-    "isoflop": "for --isoflop",
-}
 
 
 @click.command()
@@ -71,6 +68,11 @@ BELONGS = {
 @click.option("--bootstrap", type=click.IntRange(min=0), help="Refits for intervals and bands.")
 @click.option("--domain", help="Which domain; default: the one fitted last, else the one with the most points.")
 @click.option("--experiment", help="Only runs of this experiment.")
+@click.option("--method", help="Only states adapted so: full, lora, ... Different ways are never mixed in one fit.")
+@click.option("--variant", help="Only this variant of an experiment; plain: none of them.")
+@click.option("--newlines", type=click.Choice(["keep", "strip"]), help="Only training text with these line ends.")
+@click.option("--lr", type=float, help="Only this learning rate.")
+@click.option("--base", help="Only from this base: a published family, or corpora joined by +.")
 @click.option("--fit-ptpp", type=Items(float), help="PTPP values to fit.")
 @click.option("--score-ptpp", type=Items(float), help="PTPP values to hold out and score; default: the highest.")
 @click.option("--wait", is_flag=True, help="Wait for it and print the scores.")
@@ -116,7 +118,7 @@ def fit(context: click.Context, **options: Any) -> None:
     With --isoflop also flops (C; without: 6·N·D).
     """
     mode = "isoflop" if options["isoflop"] else "table" if options["points"] else "workspace"
-    refuse_foreign(options, mode)
+    refuse_of_mode(options, mode)
     forms = (*options.pop("form"), *(options.pop("forms") or ()))
     chosen = {name: value for name, value in options.items() if name in OPTIONS[mode]}
     if mode == "isoflop":
@@ -127,17 +129,33 @@ def fit(context: click.Context, **options: Any) -> None:
         fit_workspace(context, forms or None, **chosen)
 
 
-def refuse_foreign(options: dict[str, Any], mode: str) -> None:
+def refuse_of_mode(options: dict[str, Any], mode: str) -> None:
+    """A usage error naming the options given that do not belong to this way of calling ``fit``."""
+    foreign = [name for name in options if name not in OPTIONS[mode]]
+    if mode in ("workspace", "table"):
+        others = [name for name in foreign if name in OPTIONS["table" if mode == "workspace" else "workspace"]]
+        refuse_foreign(options, others, mode == "table")
+    if given := list_given(options, foreign):
+        owner = mode if mode not in ("workspace", "table") else next(k for k in OPTIONS if given[0] in OPTIONS[k])
+        raise click.UsageError(f"{tell_given(given)} {'not ' if owner == mode else ''}for --{owner}")
+
+
+def refuse_foreign(options: dict[str, Any], foreign: Sequence[str], of_table: bool) -> None:
     """A usage error naming the options given that do not belong to the way chosen."""
-    foreign = [name for name, value in options.items() if value not in (None, (), False) and name not in OPTIONS[mode]]
-    if not foreign:
-        return
-    names = ", ".join(sorted("--" + {"mapped": "map"}.get(name, name).replace("_", "-") for name in foreign))
-    verb = "is" if len(foreign) == 1 else "are"
-    if mode not in ("workspace", "table"):
-        raise click.UsageError(f"{names} {verb} not for --{mode}")
-    owner = next(owner for owner, known in OPTIONS.items() if foreign[0] in known)
-    raise click.UsageError(f"{names} {verb} {BELONGS[owner]}")
+    if given := list_given(options, foreign):
+        rule = "for what a workspace holds" if of_table else "for a table: add --points FILE"
+        raise click.UsageError(f"{tell_given(given)} {rule}")
+
+
+def list_given(options: dict[str, Any], names: Sequence[str]) -> list[str]:
+    """Which of these options were given."""
+    return sorted(name for name in names if options[name] not in (None, (), False))
+
+
+def tell_given(given: Sequence[str]) -> str:
+    """``--seed, --where are``."""
+    names = ", ".join("--" + {"mapped": "map"}.get(name, name).replace("_", "-") for name in given)
+    return f"{names} {'is' if len(given) == 1 else 'are'}"
 
 
 def fit_isoflop_here(isoflop: bool, points: tuple[Path, ...], **options: Any) -> None:
@@ -195,11 +213,13 @@ def fit_workspace(
         raise click.UsageError("a fit of a workspace has one number of anchors; several are for a table")
     options["anchors"] = next(iter(options["anchors"] or ()), None)
     from odyssey_tui.services.fitting import fit_again
+    from odyssey_tui.services.scatter_cells import Wanted
 
     invocation: Invocation = context.obj
     workspace = invocation.open()
+    wanted = Wanted(**{name: options[name] for name in ("method", "variant", "newlines", "lr", "base")})
     asked = {name: options[name] for name in ("fit_ptpp", "score_ptpp", "anchors", "starts", "bootstrap")}
-    fitting = fit_again(workspace, domain=domain, experiment=experiment, forms=forms, **asked)
+    fitting = fit_again(workspace, domain=domain, experiment=experiment, wanted=wanted, forms=forms, **asked)
     if wait:
         wait_for(workspace, fitting.run_id)
     if json:
@@ -207,11 +227,14 @@ def fit_workspace(
         return
     verb = "queued" if fitting.queued else f"is there already ({fitting.state})"
     held_out = ", ".join(f"{value:g}" for value in fitting.job.score_ptpp) or "nothing"
+    population = f" ({fitting.population})" if fitting.population else ""
     click.echo(
         f"{fitting.run_id} {verb}: {len(fitting.job.forms)} laws on {fitting.n_points} points of {fitting.n_runs} "
-        f"runs adapted to {fitting.domain}; held out: P = {held_out}.",
+        f"runs adapted to {fitting.domain}{population}; held out: P = {held_out}.",
         err=wait,
     )
+    for sentence in fitting.left_out:
+        say_wrapped(sentence)
     if wait:
         from odyssey_tui.cli.forecast import forecast
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,9 @@ from odyssey_tui.services.table_fits import read_form
 
 if TYPE_CHECKING:
     from engine.spec.run import FitJob, RunSpec
+    from odyssey_tui.services.populations import Population
+    from odyssey_tui.services.scatter_cells import Wanted
+    from store.database import Connection
     from store.queries.points import AdaptationPoint, PretrainingPoint
     from store.workspace import Workspace
 
@@ -42,6 +45,21 @@ class Fitting:
     n_points: int
     queued: bool
     state: str
+    population: str
+    """Which of several ways to adapt it is of, in words; empty where there is one."""
+    left_out: tuple[str, ...]
+    """Adapted states of the domain that may not stand in the same fit, a sentence each."""
+
+
+@dataclass(frozen=True)
+class Basis:
+    """What a fit rests on: points of the target loss, the finished runs behind them, options of the newest fit."""
+
+    points: list[Measured]
+    needs: list[str]
+    settings: dict[str, Any]
+    population: Population | None
+    left_out: tuple[str, ...]
 
 
 def fit_again(
@@ -49,55 +67,80 @@ def fit_again(
     *,
     domain: str | None = None,
     experiment: str | None = None,
+    wanted: Wanted | None = None,
     **options: Any,
 ) -> Fitting:
-    """Queue a fit of a domain's adapted states (full fine-tuning) and make sure that a scheduler runs.
+    """Queue a fit of a domain's adapted states and make sure that a scheduler runs.
 
-    Options left out (None) are those of the domain's newest fit, else the defaults: all forms, the highest PTPP held
-    out. The same options on the same runs are the same fit, which is not done twice. Raises LawError when there is
-    nothing to fit.
+    States that were adapted in different ways are not mixed: ``wanted`` says which of them; without it those of the
+    newest fit, else plain full fine-tuning. Options left out (None) are those of the domain's newest fit, else the
+    defaults: all forms, the highest PTPP held out. The same options on the same runs are the same fit, which is not
+    done twice. Raises LawError when there is nothing to fit.
     """
     from engine.launch.scheduler import ensure_running
     from engine.launch.submit import enqueue
 
     workspace.require_writable()
-    spec, points = make_spec(workspace, domain, experiment, options)
+    spec, basis = make_spec(workspace, domain, experiment, options, wanted)
     known = workspace.run(spec.run_id)
     state = known.state().state if known.exists() else "new"
     submitted = enqueue(workspace, [spec], {spec.run_id: spec.cost_flops})
     if state != "done":
         ensure_running(workspace)
     job: Any = spec.job
-    runs = len({point.owner for point in points})
-    return Fitting(spec.run_id, job.domain, job, runs, len(points), spec.run_id not in submitted.existing, state)
+    return Fitting(
+        spec.run_id,
+        job.domain,
+        job,
+        len({point.owner for point in basis.points}),
+        len(basis.points),
+        spec.run_id not in submitted.existing,
+        state,
+        basis.population.name if basis.population else "",
+        basis.left_out,
+    )
 
 
 def make_spec(
-    workspace: Workspace, domain: str | None, experiment: str | None, options: dict[str, Any]
-) -> tuple[RunSpec, list[Measured]]:
-    """The fit run over what is measured now, and its points of the target loss."""
+    workspace: Workspace,
+    domain: str | None,
+    experiment: str | None,
+    options: dict[str, Any],
+    wanted: Wanted | None = None,
+) -> tuple[RunSpec, Basis]:
+    """The fit run over what is measured now, and what it rests on."""
     from engine.spec.run import RUN_FORMAT, FitJob, RunSpec
     from engine.spec.strict import content_key
 
-    points, needs, settings = read_basis(workspace, domain, experiment)
+    basis = read_basis(workspace, domain, experiment, wanted)
+    points = basis.points
     chosen = {key: value for key, value in options.items() if value is not None}
-    job_fields = {**settings, **chosen, "domain": points[0].domain}
+    job_fields = {**basis.settings, **chosen, "domain": points[0].domain}
     job_fields |= hold_out(points, job_fields)
     job_fields |= define(job_fields["forms"], job_fields.get("definitions", ()))
     job = FitJob(**job_fields)
-    key = content_key([RUN_FORMAT, job.kind, job.essence(), 0, needs], 8)
+    key = content_key([RUN_FORMAT, job.kind, job.essence(), 0, basis.needs], 8)
     name = f"fit-{job.domain}"
     return (
         RunSpec(
             run_id=f"{name}-{key}",
             name=name,
             experiment=experiment or points[0].experiment or "fits",
-            needs=tuple(needs),
-            labels={"domain": job.domain},
+            needs=tuple(basis.needs),
+            labels={"domain": job.domain, **label(basis.population)},
             job=job,
         ),
-        points,
+        basis,
     )
+
+
+def label(population: Population | None) -> dict[str, str | int | float | None]:
+    """What a fit of states that are not plain is found by."""
+    if population is None or population.cell.is_plain:
+        return {}
+    cell = population.cell
+    labels = {"method": cell.method, "variant": cell.variant, "newlines": cell.newlines}
+    return {name: value for name, value in labels.items() if value not in (None, "full", "keep")}
 
 
 def define(forms: Sequence[str], known: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -111,21 +154,19 @@ def define(forms: Sequence[str], known: Sequence[dict[str, Any]]) -> dict[str, A
     return {"forms": tuple(names), "definitions": tuple(form for form in read if not isinstance(form, str))}
 
 
-def read_basis(
-    workspace: Workspace, domain: str | None, experiment: str | None
-) -> tuple[list[Measured], list[str], dict[str, Any]]:
-    """Points of the target loss, the finished runs behind them, and the options of the newest fit."""
+def read_basis(workspace: Workspace, domain: str | None, experiment: str | None, wanted: Wanted | None = None) -> Basis:
+    """The points of one domain that may stand in one fit, and what else a fit needs."""
     from store.database import lease
-    from store.queries.points import AdaptationPoint, adaptation_points, imported_pretraining
+    from store.queries.points import adaptation_points, imported_pretraining
     from store.queries.runs import list_runs, read_spec
 
     with lease(workspace) as con:
         done = {run.run_id: run for run in list_runs(con) if run.state == "done"}
-        adapted_states = adaptation_points(con, experiment=experiment, role="target", method="full")
+        adapted_states = adaptation_points(con, experiment=experiment, role="target")
         never_adapted = imported_pretraining(con, experiment=experiment, role="target")
         fits = [run for run in done.values() if run.kind == "fit" and domain in (None, run.domain)]
         newest = max(fits, key=lambda run: run.ended or 0.0, default=None)
-        settings = read_spec(con, newest.run_id)["job"] if newest is not None else {}
+        earlier = read_spec(con, newest.run_id) if newest is not None else {}
         measured: list[Measured] = [point for point in adapted_states if point.owner in done]
         with_points = {point.domain for point in measured}
         measured += [point for point in never_adapted if point.owner in done and point.domain not in with_points]
@@ -134,12 +175,31 @@ def read_basis(
         if not points:
             known = ", ".join(sorted({point.domain or "–" for point in measured})) or "none yet"
             raise LawError(f"No finished run adapted to {domain or 'any domain'}.", f"Domains with points: {known}.")
+        population, left_out = None, ()
+        if domain in with_points:
+            population, left_out = choose_points(con, points, wanted, earlier.get("needs", ()))
+            points = list(population.points)
         adapted = list(dict.fromkeys(point.owner for point in points))
         bases = dict.fromkeys(need for run_id in adapted for need in read_spec(con, run_id).get("needs", ()))
     prepared = [run_id for run_id in bases if run_id in done and done[run_id].kind != "prepare"]
-    forms = DEFAULT_FORMS if any(isinstance(point, AdaptationPoint) for point in points) else PRETRAINING_FORMS
+    settings = earlier.get("job", {})
     known = {key: settings[key] for key in OPTIONS if key in settings}
-    return points, [*prepared, *adapted], {"forms": forms, **known}
+    forms = PRETRAINING_FORMS if population is None else DEFAULT_FORMS
+    return Basis(points, [*prepared, *adapted], {"forms": forms, **known}, population, left_out)
+
+
+def choose_points(
+    con: Connection, points: Sequence[AdaptationPoint], wanted: Wanted | None, known: Iterable[str]
+) -> tuple[Population, tuple[str, ...]]:
+    """The population asked for, else that of the ``known`` runs, else the plainest; and what is left out."""
+    from odyssey_tui.services.populations import choose_population, population_of, split_populations, tell_others
+    from odyssey_tui.services.scatter_cells import Wanted
+    from odyssey_tui.services.similarity import read_surroundings
+
+    populations = split_populations(points, read_surroundings(con))
+    chosen = population_of(known, populations) if wanted is None or wanted == Wanted() else None
+    chosen = chosen or choose_population(populations, wanted or Wanted())
+    return chosen, tell_others(chosen, populations)
 
 
 def commonest_domain(points: Sequence[Measured]) -> str | None:
