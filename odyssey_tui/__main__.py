@@ -10,7 +10,7 @@ def main() -> None:
     try:
         from odyssey_tui.cli.main import run
     except KeyboardInterrupt:
-        sys.exit(130)
+        sys.exit(130)  # Exit.INTERRUPTED, without another import to interrupt
     sys.exit(run())
 
 

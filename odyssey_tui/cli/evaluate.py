@@ -30,12 +30,26 @@ COLUMNS = (
 @click.option("--revision", help="Revision of a hub id.")
 @click.option("--text", "texts", multiple=True, metavar="FILE…", help="Text, .jsonl or .parquet; also .gz, .xz, .zst.")
 @click.argument("more", nargs=-1, metavar="")
-@click.option("--scheme", type=click.Choice(["blocks", "strided", "rolling"]), default="blocks", show_default=True)
+@click.option(
+    "--scheme",
+    type=click.Choice(["blocks", "strided", "rolling"]),
+    default="blocks",
+    show_default=True,
+    help="See above.",
+)
 @click.option("--window", type=click.IntRange(min=1), help="Tokens [the model's context, at most 1024].")
 @click.option("--stride", type=click.IntRange(min=1), help="By how much windows advance (strided only).")
 @click.option("--bos", is_flag=True, help="Put BOS before every window, so that its first token is predicted too.")
-@click.option("--precision", type=click.Choice(["fp32", "bf16"]), default="fp32", show_default=True)
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option(
+    "--precision", type=click.Choice(["fp32", "bf16"]), default="fp32", show_default=True, help="Of the computation."
+)
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="Where it is computed.",
+)
 @click.option("--batch-tokens", type=click.IntRange(min=1), default=8192, show_default=True, help="Tokens in a batch.")
 @click.option("--per-token", metavar="OUT.parquet", help="Write one row per token with its loss.")
 @click.option("--trust-remote-code", is_flag=True, help="Let the model's repository run its own code.")
@@ -65,9 +79,9 @@ def evaluate(
     """Score a model on texts: loss, perplexity, bits per byte, and the loss of every token.
 
     \b
-    blocks   windows that do not overlap; the first token of each is not predicted
-    strided  windows that advance by --stride; every token but the first is predicted once
-    rolling  every token is predicted, the first from BOS (lm-evaluation-harness)
+    blocks   windows that do not overlap; the first token of each is not scored
+    strided  windows that advance by --stride; each token but the first is scored
+    rolling  every token is scored, the first from BOS (lm-evaluation-harness)
 
     A plain file is one document, taken exactly as it is; of .jsonl and .parquet each `text` is one. The documents of a
     file follow each other directly, without separators.

@@ -112,9 +112,9 @@ def fit(context: click.Context, **options: Any) -> None:
 
     \b
     With --points, nothing is stored. Columns, known by name or by --map:
-      loss, n_params (N), ptpp (P) or pretrain_tokens, atpp (A) or adapt_tokens (D),
-      replay_ratio (ρ) or share (r), zero_shot_loss (L0), quality (Q), corpus,
-      role (target or base), group (what the bootstrap resamples), weight, seed
+      loss, n_params (N), ptpp (P) or pretrain_tokens, atpp (A) or adapt_tokens
+      (D), replay_ratio (ρ) or share (r), zero_shot_loss (L0), quality (Q),
+      corpus, role (target or base), group (for the bootstrap), weight, seed
     With --isoflop also flops (C; without: 6·N·D).
     """
     mode = "isoflop" if options["isoflop"] else "table" if options["points"] else "workspace"

@@ -34,7 +34,14 @@ TIERS = {
 
 @click.command()
 @click.option("--quota", type=click.FloatRange(min=0), metavar="GB", help="Losses to keep (default: settings.toml).")
-@click.option("--keep-days", type=click.FloatRange(min=0), default=14.0, show_default=True, metavar="N")
+@click.option(
+    "--keep-days",
+    type=click.FloatRange(min=0),
+    default=14.0,
+    show_default=True,
+    metavar="N",
+    help="What is younger stays.",
+)
 @click.option("--yes", "-y", is_flag=True, help="Delete what is listed.")
 @click.option("--json", is_flag=True, help="Print every file and evaluation as JSON.")
 @click.pass_obj
