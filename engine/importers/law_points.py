@@ -29,9 +29,12 @@ QUANTITIES: dict[str, tuple[str, ...]] = {
     "corpus": SYNONYMS["eval_set"] + ("eval_set",),
     "domain": (),
     "method": (),
+    "variant": (),
+    "newlines": (),
+    "tokenizer": ("tokenizer_id",),
 }
 """Quantities of a point and what else their columns are called, in whatever case."""
-TEXTS = frozenset({"group", "role", "corpus", "domain", "method"})
+TEXTS = frozenset({"group", "role", "corpus", "domain", "method", "variant", "newlines", "tokenizer"})
 SHARES = ("replay_ratio", "share")
 Row = dict[str, Any]
 

@@ -15,6 +15,7 @@ import yaml
 from engine.plan.cells import Cell, cross
 from engine.plan.cost import count_evaluated
 from engine.plan.drift import count_compared, plan_drift
+from engine.plan.fitted import choose_fitted
 from engine.plan.identity import identify
 from engine.plan.known import Known
 from engine.plan.parts import Parts
@@ -30,9 +31,7 @@ from engine.spec.run import (
     EvaluateJob,
     FitJob,
     Job,
-    Method,
     Model,
-    Newlines,
     PrepareJob,
     PretrainJob,
     Resources,
@@ -65,7 +64,7 @@ def expand(experiment: Experiment, known: Known | None = None) -> Plan:
         runs=tuple(builder.runs.values()),
         work=builder.work,
         known=known,
-        cautions=(*cautions(experiment), *unknowns(experiment, known)),
+        cautions=(*cautions(experiment), *unknowns(experiment, known), *builder.cautions),
         document=dump_experiment(experiment),
     )
 
@@ -90,6 +89,7 @@ class _Builder:
     base_ids: dict[tuple[str | None, float, int], str] = field(default_factory=dict)
     """(size, PTPP, seed) → the run that the base state comes from."""
     adapted: list[tuple[Cell, str]] = field(default_factory=list)
+    cautions: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.parts = Parts(self.experiment, self.known.base, self.known.vocabulary)
@@ -294,7 +294,9 @@ class _Builder:
         base = self.experiment.base
         fitted, scored = law_ptpp(laws, base) if isinstance(base, PretrainedBase) else (laws.fit_ptpp, laws.score_ptpp)
         for domain in laws.domain:
-            adapted = self._fitted_runs(domain)
+            population = choose_fitted(self.experiment, self.adapted, domain)
+            self.cautions += population.cautions
+            adapted = population.runs
             sources = dict.fromkeys(need for run_id in adapted for need in self.runs[run_id].needs)
             job = FitJob(
                 forms=laws.forms,
@@ -331,27 +333,6 @@ class _Builder:
                     f"less than one sequence of {training.sequence}",
                     "Raise it, or shorten the training's sequence.",
                 )
-
-    def _fitted_runs(self, domain: str) -> tuple[str, ...]:
-        """One population for the law: one method trained in one way, on one form of the text; full fine-tuning, the
-        experiment's own training and the corpus's own text come first."""
-        of_domain = [(cell, run_id) for cell, run_id in self.adapted if cell.domain == domain]
-        own = self.experiment.training
-        text = self.experiment.corpora[domain].newlines
-
-        def population(cell: Cell) -> tuple[Method, Training, Newlines]:
-            return cell.method, cell.training, cell.newlines
-
-        def oddity(cell: Cell) -> tuple[bool, ...]:
-            return (
-                cell.method.name != "full",
-                cell.training != own,
-                cell.newlines != text,
-                own is None or cell.lr != own.lr,
-            )
-
-        chosen = population(min((cell for cell, _ in of_domain), key=oddity))
-        return tuple(run_id for cell, run_id in of_domain if population(cell) == chosen)
 
     def _add(
         self,

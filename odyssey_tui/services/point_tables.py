@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 
 NUMBERS = ("n_params", "ptpp", "atpp", "adapt_tokens", "replay_ratio", "share", "loss", "zero_shot_loss", "quality")
 """Quantities that become columns of the points as they are."""
-SINGLE = ("corpus", "domain", "method")
+SINGLE = ("corpus", "domain", "method", "variant", "newlines", "tokenizer")
 """What a law does not mix."""
+UNSAID = {"variant": "none", "newlines": "keep"}
+"""What a row is that leaves these out where others do not."""
 TRAJECTORY = ("n_params", "ptpp", "replay_ratio", "share", "corpus", "domain", "method", "seed", "role")
 """Rows that agree in these differ in D alone: one trajectory."""
 SHOWN = 6
@@ -136,14 +138,18 @@ def tell_values(table: PointTable, rows: Sequence[Row], text: str) -> str:
 
 
 def require_single(rows: Sequence[Row]) -> None:
-    """Refuse rows of several corpora, domains or methods."""
+    """Refuse rows of several corpora, domains, methods, variants, forms of the text or tokenizers."""
     for quantity in SINGLE:
-        values = sorted({row[quantity] for row in rows if row[quantity] is not None})
+        said = {row[quantity] for row in rows}
+        values = sorted(said - {None})
+        if values and None in said and quantity in UNSAID:
+            values = sorted({*values, UNSAID[quantity]})
         if len(values) > 1:
             listed = ", ".join(values[:SHOWN]) + (" …" if len(values) > SHOWN else "")
+            one = values[0] if values[0] in said else '""'
             raise DataError(
                 f"the rows are of {len(values)} values of {quantity!r}: {listed}; a law is of one",
-                f"Choose one: --where '{quantity}={values[0]}'",
+                f"Choose one: --where '{quantity}={one}'",
             )
 
 

@@ -119,6 +119,18 @@ def test_a_law_is_fitted_to_one_method_at_one_rate(block, method, lr):
     }
 
 
+def test_adaptations_that_a_law_leaves_out_are_told():
+    (caution,) = (caution for caution in plan().cautions if "left out" in caution)
+    assert caution.startswith("laws: law is fitted to 8 of 10 adaptations")
+    assert "left out: lora (odyssey fit" in caution
+    blocks = "{domain: law, atpp: 1, newlines: [keep, strip]}\n  - {domain: law, atpp: 1, variant: kl, lr: 1e-4}"
+    mixed = plan(f"{TEXT[: TEXT.index('adapt:')]}adapt:\n  - {blocks}\nlaws: {{domain: law}}\n")
+    assert "4 of 12 adaptations" in mixed.cautions[-1]
+    assert "left out: newlines stripped, variant kl" in mixed.cautions[-1]
+    alone = plan(f"{TEXT[: TEXT.index('adapt:')]}adapt:\n  - {{domain: law, atpp: 1}}\nlaws: {{domain: law}}\n")
+    assert not any("left out" in caution for caution in alone.cautions)
+
+
 def test_labels_say_what_varies():
     lora = next(run for run in plan().runs if run.name == "adapt-law-r0-p8-s-lora4")
     assert lora.labels == {

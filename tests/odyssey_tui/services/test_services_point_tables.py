@@ -80,6 +80,25 @@ def test_a_law_mixes_no_corpora_and_no_methods(tmp_path: Path) -> None:
     assert len(load(path, where="corpus=ar").columns["loss"]) == 72
 
 
+@pytest.mark.parametrize(
+    ("column", "odd", "words", "where"),
+    [
+        ("variant", "kl", r"'variant': kl, none; a law is of one\n.*--where 'variant=kl'", 'variant=""'),
+        ("newlines", "strip", r"'newlines': keep, strip; .*\n.*--where 'newlines=\"\"'", 'newlines=""'),
+        ("tokenizer_id", "b", r"'tokenizer': a, b; .*\n.*--where 'tokenizer=a'", "tokenizer=a"),
+    ],
+)
+def test_a_law_mixes_no_variants_texts_or_tokenizers(
+    tmp_path: Path, column: str, odd: str, words: str, where: str
+) -> None:
+    usual = "a" if column == "tokenizer_id" else ""
+    rows = [{**row, column: odd if row["atpp"] > 2 else usual} for row in law_tables.rows()]
+    path = law_tables.write(tmp_path / "points.csv", rows)
+    with pytest.raises(DataError, match=f"(?s){words}"):
+        load(path)
+    assert len(load(path, where=where).columns["loss"]) == 72
+
+
 def test_rows_left_out_are_told_by_reason(tmp_path: Path) -> None:
     rows = law_tables.rows()[:4]
     rows += [rows[0], rows[1], {**rows[2], "loss": "nan"}, {**rows[3], "loss": 0}]
