@@ -93,7 +93,8 @@ def run(section: Section, workspace: Path) -> int:
     """Queue the section's experiments and follow them to their end."""
     from odyssey_tui.cli.demo import follow
     from odyssey_tui.services.demo import DemoWatch
-    from odyssey_tui.services.launch import compose_whole, find_config
+    from odyssey_tui.services.launch import compose_whole
+    from odyssey_tui.services.starts import find_config
     from store.workspace import Workspace
 
     configs = [str(CONFIGS / name) for name in section.configs]

@@ -5,19 +5,16 @@ Keys, values and defaults are the models' own; meanings are their docstrings. A 
 
 from __future__ import annotations
 
-import ast
-import inspect
-import itertools
 import sys
-import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, BeforeValidator
+from pydantic import BaseModel
 
 from engine.spec import experiment, law_form, run
 from engine.spec.experiment import Experiment
+from engine.spec.reference import about, read_keys
 
 PAGE = Path(__file__).with_suffix(".md")
 SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
@@ -84,36 +81,16 @@ def page() -> str:
 
 
 def _section(title: str, model: type[BaseModel]) -> Iterator[str]:
-    about, meanings = _docstrings(model)
     yield f"## {title}\n"
-    sentence = _plain(about).partition(". ")[0].rstrip(".")
-    yield f"{sentence}.\n"
+    yield f"{_plain(about(model))}\n"
     yield "| key | value | default | meaning |"
     yield "|---|---|---|---|"
-    schema = Experiment.model_json_schema() if model is Experiment else model.model_json_schema()
-    for name, field in model.model_fields.items():
-        if model is run.Corpus and name == "name":
+    for key in read_keys(model):
+        if model is run.Corpus and key.name == "name":
             continue
-        value = _value(schema["properties"][name])
-        several = any(isinstance(part, BeforeValidator) and "item" in part.func.__name__ for part in field.metadata)
-        several |= any(isinstance(part, BeforeValidator) and "all_as" in part.func.__name__ for part in field.metadata)
-        if several and value.startswith("list of "):
-            value = value.removeprefix("list of ") + ", or several"
-        default = "required" if field.is_required() else _default(field.get_default(call_default_factory=True))
-        yield f"| `{name}` | {value} | {default} | {_plain(meanings[name])} |"
+        default = "required" if key.required else _default(key.default)
+        yield f"| `{key.name}` | {key.values(LINKS.__getitem__)} | {default} | {_plain(key.meaning)} |"
     yield ""
-
-
-def _docstrings(model: type[BaseModel]) -> tuple[str, dict[str, str]]:
-    """What a model and each of its fields say of themselves."""
-    (defined,) = ast.parse(textwrap.dedent(inspect.getsource(model))).body
-    body = defined.body
-    meanings = {
-        field.target.id: text.value.value
-        for field, text in itertools.pairwise(body)
-        if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant)
-    }
-    return inspect.getdoc(model) or "", meanings
 
 
 def _plain(text: str) -> str:
@@ -121,52 +98,11 @@ def _plain(text: str) -> str:
     return " ".join(text.split()).replace("``", "`").replace("|", "\\|").replace('"\n"', '`"\\n"`')
 
 
-def _value(schema: dict[str, Any]) -> str:
-    if "$ref" in schema:
-        return LINKS[schema["$ref"].rpartition("/")[2]]
-    if "anyOf" in schema or "oneOf" in schema:
-        options = schema.get("anyOf") or schema["oneOf"]
-        return " or ".join(dict.fromkeys(_value(option) for option in options if option.get("type") != "null"))
-    if "enum" in schema or "const" in schema:
-        return ", ".join(f"`{value}`" for value in schema.get("enum") or [schema["const"]])
-    return _SHOWN.get(schema.get("type", ""), lambda found: "any")(schema)
-
-
-def _list_of(schema: dict[str, Any]) -> str:
-    if "prefixItems" in schema:
-        return "list of " + " and ".join(_value(item) for item in schema["prefixItems"])
-    return f"list of {_value(schema['items'])}"
-
-
-def _mapping(schema: dict[str, Any]) -> str:
-    inner = schema.get("additionalProperties")
-    return f"name: {_value(inner)}" if isinstance(inner, dict) else "mapping"
-
-
-def _number(word: str) -> Any:
-    def describe(schema: dict[str, Any]) -> str:
-        bounds = {"exclusiveMinimum": "> ", "minimum": "≥ ", "exclusiveMaximum": "< ", "maximum": "≤ "}
-        if "minimum" in schema:
-            del bounds["exclusiveMinimum"]
-        found = [f"{sign}{schema[key]:,.12g}" for key, sign in bounds.items() if key in schema]
-        return f"{word} {', '.join(found)}".strip()
-
-    return describe
-
-
 def _anchor(title: str) -> str:
     """What a heading is linked by."""
     return "".join(letter for letter in title.lower().replace(" ", "-") if letter.isalnum() or letter in "-_")
 
 
-_SHOWN = {
-    "integer": _number("whole number"),
-    "number": _number("number"),
-    "string": lambda schema: "text",
-    "boolean": lambda schema: "`true`, `false`",
-    "array": _list_of,
-    "object": _mapping,
-}
 LINKS = {model.__name__: f"[{title}](#{_anchor(title)})" for title, model in SECTIONS}
 LINKS["TrainingChanges"] = f"keys of {LINKS['Training']}"
 

@@ -32,14 +32,18 @@ class Launched:
 
 
 def record_launch(workspace: Workspace, plan: Plan) -> Path:
-    """Write ``NAME-HASH.yaml`` (the configuration) and ``NAME-HASH.json`` (its runs); returns the former."""
+    """Write ``NAME-HASH.yaml`` (the configuration) and ``NAME-HASH.json`` (its runs, with those of earlier launches of
+    other parts of it); returns the former."""
     document = workspace.experiments / f"{plan.name}-{plan.key}.yaml"
     write_atomic(document, plan.document)
+    before: tuple[str, ...] = ()
+    with contextlib.suppress(FileNotFoundError, DataError):
+        before = _read(document.with_suffix(".json")).runs
     content = {
         "name": plan.name,
         "key": plan.key,
         "launched": time.time(),
-        "runs": [run.run_id for run in plan.runs],
+        "runs": list(dict.fromkeys((*before, *(run.run_id for run in plan.runs)))),
     }
     write_json(document.with_suffix(".json"), content)
     return document

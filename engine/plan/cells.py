@@ -36,6 +36,8 @@ class Cell:
     variant: str | None = None
     newlines: Newlines = "keep"
     """Of the domain's training text."""
+    blocks: tuple[int, ...] = ()
+    """The adaptation blocks that ask for it, by their place in the experiment."""
 
     @property
     def lr(self) -> float:
@@ -68,9 +70,9 @@ class Cell:
 def cross(experiment: Experiment) -> tuple[Cell, ...]:
     """All cells of all blocks; shared ones that differ in budgets only are one trajectory with all of them."""
     merged: dict[Cell, Cell] = {}
-    for block in experiment.adapt:
-        for cell in _cross_block(experiment, block):
-            bare = replace(cell, keep="", wise_ft=(), replay_ratio=float(cell.replay_ratio))
+    for index, block in enumerate(experiment.adapt):
+        for cell in _cross_block(experiment, block, index):
+            bare = replace(cell, keep="", wise_ft=(), replay_ratio=float(cell.replay_ratio), blocks=())
             key = replace(bare, atpp=(0.0,) if cell.atpp else (), adapt_tokens=()) if cell.share else bare
             merged[key] = _merge(merged[key], cell) if key in merged else cell
     return tuple(merged.values())
@@ -83,10 +85,11 @@ def _merge(one: Cell, other: Cell) -> Cell:
         adapt_tokens=tuple(sorted({*one.adapt_tokens, *other.adapt_tokens})),
         keep=max(one.keep, other.keep, key=_KEEPS.index),
         wise_ft=tuple(sorted({*one.wise_ft, *other.wise_ft})),
+        blocks=tuple(dict.fromkeys((*one.blocks, *other.blocks))),
     )
 
 
-def _cross_block(experiment: Experiment, block: AdaptBlock) -> Iterator[Cell]:
+def _cross_block(experiment: Experiment, block: AdaptBlock, index: int) -> Iterator[Cell]:
     base = experiment.base
     pretrained = isinstance(base, PretrainedBase)
     axes = product(
@@ -115,6 +118,7 @@ def _cross_block(experiment: Experiment, block: AdaptBlock) -> Iterator[Cell]:
             share=block.share,
             variant=block.variant,
             newlines=newlines or experiment.corpora[domain].newlines,
+            blocks=(index,),
         )
 
 

@@ -66,6 +66,7 @@ def expand(experiment: Experiment, known: Known | None = None) -> Plan:
         known=known,
         cautions=(*cautions(experiment), *unknowns(experiment, known), *builder.cautions),
         document=dump_experiment(experiment),
+        blocks=builder.blocks,
     )
 
 
@@ -90,6 +91,7 @@ class _Builder:
     """(size, PTPP, seed) → the run that the base state comes from."""
     adapted: list[tuple[Cell, str]] = field(default_factory=list)
     cautions: list[str] = field(default_factory=list)
+    blocks: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.parts = Parts(self.experiment, self.known.base, self.known.vocabulary)
@@ -167,7 +169,12 @@ class _Builder:
         for cell in self.cells:
             apart = [f"lr{cell.lr:g}"] if len(rates[self._cell_name(cell)]) > 1 else []
             apart += [] if cell.share else [state_name(cell.budgets[0], cell.budgets[1][0])]
-            self.adapted.append((cell, self._add_adaptation(cell, "-".join(apart))))
+            run_id = self._add_adaptation(cell, "-".join(apart))
+            self.adapted.append((cell, run_id))
+            self._note_blocks(run_id, cell)
+
+    def _note_blocks(self, run_id: str, cell: Cell) -> None:
+        self.blocks[run_id] = tuple(dict.fromkeys((*self.blocks.get(run_id, ()), *cell.blocks)))
 
     def _add_adaptation(self, cell: Cell, apart: str) -> str:
         experiment = self.experiment
@@ -254,7 +261,7 @@ class _Builder:
         for cell, run_id in self.adapted:
             adaptation = self.runs[run_id]
             planned = plan_drift(adaptation)
-            self._add(
+            drift_id = self._add(
                 planned.stem,
                 planned.job,
                 needs=planned.needs,
@@ -266,6 +273,7 @@ class _Builder:
                 ),
                 title=planned.name,
             )
+            self._note_blocks(drift_id, cell)
 
     def add_similarity(self) -> None:
         experiment, chosen = self.experiment, self.experiment.similarity

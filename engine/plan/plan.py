@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from engine.plan.known import Known
 from engine.plan.work import Work
@@ -26,6 +26,20 @@ class Plan:
     """What was looked up before."""
     document: str
     """The experiment with overrides applied and paths absolute, as YAML that can be launched again."""
+    blocks: Mapping[str, tuple[int, ...]]
+    """By run_id: the adaptation blocks whose cells an adaptation is, or what is measured of its states afterwards."""
+
+    def of_block(self, block: int) -> Plan:
+        """The plan cut to the cells of one adaptation block, and everything that they need."""
+        specs = {run.run_id: run for run in self.runs}
+        wanted: set[str] = set()
+        waiting = [run_id for run_id, asking in self.blocks.items() if block in asking]
+        while waiting:
+            run_id = waiting.pop()
+            if run_id not in wanted:
+                wanted.add(run_id)
+                waiting.extend(specs[run_id].needs)
+        return replace(self, runs=tuple(run for run in self.runs if run.run_id in wanted))
 
     def priorities(self) -> dict[str, float]:
         """For each run, its cost in FLOPs plus that of the costliest chain of runs that wait for it.

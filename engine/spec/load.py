@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,31 +32,59 @@ def load_experiment(path: Path | str, overrides: Sequence[str] = ()) -> Experime
     Raises ``ConfigError``.
     """
     path = Path(path).expanduser()
-    return parse_experiment(_read(path), overrides, file=relative_name(path), folder=path.resolve().parent)
+    return parse_experiment(read_text(path), overrides, file=relative_name(path), folder=path.resolve().parent)
 
 
 def parse_experiment(text: str, overrides: Sequence[str] = (), *, file: str, folder: Path) -> Experiment:
     """The experiment in a YAML text; ``file`` names it in errors, relative paths start at ``folder``."""
-    located = read_yaml(text, file)
+    located = read_mapping(text, file)
     for assignment in overrides:
         located = override(located, assignment)
+    return examine(located, folder).require()
+
+
+def read_mapping(text: str, file: str) -> Located:
+    """A YAML text that may be an experiment: ``ConfigError`` when it is no mapping."""
+    located = read_yaml(text, file)
     if not isinstance(located.data, dict):
         found = "empty" if located.data is None else "no mapping of keys"
         raise ConfigError(
             f"{file}: the experiment is {found}", "It needs at least name, corpora and base; see `odyssey demo`."
         )
+    return located
+
+
+@dataclass(frozen=True)
+class Examined:
+    """An experiment as written, and everything that is wrong with it; None while its keys and values do not fit."""
+
+    located: Located
+    experiment: Experiment | None
+    problems: tuple[Problem, ...]
+    resolved: dict[str, Any]
+    """The data with absolute paths and sizes in bytes."""
+
+    def require(self) -> Experiment:
+        """The experiment; ``ConfigError`` with all problems where there are any."""
+        raise_problems(list(self.problems), self.located)
+        if self.experiment is None:
+            raise AssertionError("an experiment without problems could not be read")
+        return self.experiment
+
+
+def examine(located: Located, folder: Path) -> Examined:
+    """Validate an experiment's data; relative paths start at ``folder``. ``ConfigError`` for a law's file only."""
     data, problems = _resolve(located, folder)
     try:
         experiment = Experiment.model_validate_json(json.dumps(data), strict=True)
     except ValidationError as error:
-        found = from_validation(error.errors(include_url=False), located.data, Experiment)
-        raise_problems(problems + found, located)
-        raise
-    raise_problems(problems + check(experiment, located.data), located)
-    return experiment
+        problems += from_validation(error.errors(include_url=False), located.data, Experiment)
+        return Examined(located, None, tuple(problems), data)
+    return Examined(located, experiment, (*problems, *check(experiment, located.data)), data)
 
 
-def _read(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """The text of an experiment's file. Raises ``ConfigError``."""
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError as error:

@@ -59,6 +59,14 @@ _READERS = {
 }
 
 
+def read_scalar(text: str) -> Any:
+    """A number, a truth value, nothing (``null``), or the text itself, as an experiment's YAML would have it."""
+    for name, pattern, _ in _SCALARS:
+        if name != "merge" and re.fullmatch(pattern, text):
+            return _READERS[f"tag:yaml.org,2002:{name}"](text)
+    return text
+
+
 def read_yaml(text: str, file: str) -> Located:
     """Parse ``text``; ``file`` names it in places and errors. Duplicate keys and non-text keys are refused."""
     try:
@@ -163,7 +171,8 @@ def dotted(path: KeyPath) -> str:
 
 
 def override(located: Located, assignment: str) -> Located:
-    """Apply one ``a.b=value`` (the value is YAML; list items by their index) and return the changed document."""
+    """Apply one ``a.b=value`` (the value is YAML; list items by their index, the next one adds an item) and return the
+    changed document."""
     place = f"--set {assignment}"
     target, separator, text = assignment.partition("=")
     if not separator or not target.strip():
@@ -191,17 +200,18 @@ def _resolve(data: Any, parts: list[str], place: str) -> Iterator[str | int]:
                 f"{place}: nothing can be set inside the value {data!r}", "Check the path against the file."
             )
         yield key  # type: ignore[misc]
-        data = data[key] if isinstance(data, list) else data.get(key)
+        items = dict(enumerate(data)) if isinstance(data, list) else data
+        data = items.get(key)
         parts = parts[used:]
 
 
 def _index(items: list[Any], part: str, place: str) -> int:
-    if part.isdecimal() and int(part) < len(items):
+    if part.isdecimal() and int(part) <= len(items):
         return int(part)
     last = len(items) - 1
     raise ConfigError(
         f"{place}: {part!r} is not an item of that list",
-        f"Items are numbered 0 to {last}." if items else "It is empty.",
+        f"Items are numbered 0 to {last}; {last + 1} adds one." if items else "It is empty; 0 adds an item.",
     )
 
 
@@ -210,7 +220,8 @@ def _assign(data: Any, path: KeyPath, value: Any) -> Any:
         return value
     head, *rest = path
     if isinstance(data, list):
-        return [_assign(item, tuple(rest), value) if index == head else item for index, item in enumerate(data)]
+        items = [*data, None] if head == len(data) else data
+        return [_assign(item, tuple(rest), value) if index == head else item for index, item in enumerate(items)]
     branch = dict(data or {})
     branch[str(head)] = _assign(branch.get(str(head)), tuple(rest), value)
     return branch

@@ -103,12 +103,12 @@ def _keys_at(model: type[BaseModel], loc: tuple[str | int, ...]) -> list[str]:
     annotation: Any = model
     for part in loc:
         annotation = _inside(annotation, part)
-    return [name for candidate in _models(annotation) for name in candidate.model_fields]
+    return [name for candidate in models_in(annotation) for name in candidate.model_fields]
 
 
 def _inside(annotation: Any, part: str | int) -> Any:
     """The annotation one step down: a field of a model, an item of a container, a member of a tagged union."""
-    models = _models(annotation)
+    models = models_in(annotation)
     for candidate in models:
         if getattr(candidate, "tag", None) == part:
             return candidate
@@ -116,12 +116,13 @@ def _inside(annotation: Any, part: str | int) -> Any:
     return Union[tuple(fields)] if fields else annotation  # noqa: UP007 - built at run time
 
 
-def _models(annotation: Any) -> list[type[BaseModel]]:
+def models_in(annotation: Any) -> list[type[BaseModel]]:
+    """The models that an annotation names, wherever in it."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     if get_origin(annotation) is None and not isinstance(annotation, UnionType):
         return []
-    return [model for inner in get_args(annotation) for model in _models(inner)]
+    return [model for inner in get_args(annotation) for model in models_in(inner)]
 
 
 Description = tuple[str, str]

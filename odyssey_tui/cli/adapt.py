@@ -19,7 +19,7 @@ from odyssey_tui.cli.main import say_error
 from odyssey_tui.cli.output import Column, emit_json, emit_table
 from odyssey_tui.services.adapt import Adaptation, choose_adaptation, describe_elsewhere, progress_line, read_outcome
 from odyssey_tui.services.format import duration, number, signed, state_text
-from odyssey_tui.services.launch import find_config
+from odyssey_tui.services.starts import find_config
 from store.errors import OdysseyError
 
 if TYPE_CHECKING:

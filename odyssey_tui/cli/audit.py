@@ -75,7 +75,7 @@ def audit(
     if json + csv + latex > 1:
         raise click.UsageError("--json, --csv and --latex exclude each other")
     from odyssey_tui.services.audit_sources import audit_experiment, audit_files, choose_audit
-    from odyssey_tui.services.launch import find_config
+    from odyssey_tui.services.starts import find_config
 
     with Progress() as progress:
         if config is not None:

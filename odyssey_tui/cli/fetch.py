@@ -13,7 +13,8 @@ from odyssey_tui.cli.main import say_error
 from odyssey_tui.cli.output import Column, emit_json, emit_table
 from odyssey_tui.services.fetch import fetch_all
 from odyssey_tui.services.format import count
-from odyssey_tui.services.launch import compose_whole, find_config
+from odyssey_tui.services.launch import compose_whole
+from odyssey_tui.services.starts import find_config
 
 COLUMNS = (
     Column("state", "state"),

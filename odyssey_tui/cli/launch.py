@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,9 +13,12 @@ from odyssey_tui.cli.context import Invocation
 from odyssey_tui.cli.output import Column, emit_json, emit_table
 from odyssey_tui.cli.printing import say_logout, say_wrapped
 from odyssey_tui.services.composition import describe
+from odyssey_tui.services.draft import save as save_draft
 from odyssey_tui.services.format import count, duration, state_text
-from odyssey_tui.services.launch import compose_whole, find_config, list_ready
+from odyssey_tui.services.launch import compose
 from odyssey_tui.services.launch import launch as queue_runs
+from odyssey_tui.services.plan_words import details
+from odyssey_tui.services.starts import list_ready, open_start
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,6 +67,17 @@ class Level(click.ParamType):
 @click.argument("config", required=False)
 @click.option("--list", "listing", is_flag=True, help="Name the ready experiments, a line each.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key, as in base.ptpp=[8,16].")
+@click.option(
+    "--block",
+    type=click.IntRange(min=0),
+    help="Only the runs of this `adapt` block (the first is 0) and what they need.",
+)
+@click.option(
+    "--save",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="Write the experiment with its overrides; queue nothing.",
+)
 @click.option("--dry-run", is_flag=True, help="Show what would run and what it takes; queue nothing.")
 @click.option("--calibrate", is_flag=True, help="With --dry-run: time a few steps of every model, seconds each.")
 @click.option("--priority", type=Level(), metavar="LEVEL", help="low, normal, high or a number: higher starts first.")
@@ -73,13 +89,18 @@ def launch(
     config: str | None,
     listing: bool,
     overrides: tuple[str, ...],
+    block: int | None,
+    save: str | None,
     dry_run: bool,
     calibrate: bool,
     priority: float | None,
     csv: bool,
     json: bool,
 ) -> None:
-    """Expand CONFIG (a YAML file, or the name of a ready experiment) into runs and queue those that are new.
+    """Expand CONFIG into runs and queue those that are new.
+
+    CONFIG is a YAML file, the name of a ready experiment or of one launched here, or a past run: the block of its
+    experiment that it came from, narrowed to its cell.
 
     Tokens, steps and FLOPs are those of the runs; what is marked ≈ is estimated. Time is that of finished runs like
     them in this workspace. Runs that wait already take the resources and the --priority given now.
@@ -91,10 +112,16 @@ def launch(
         raise click.UsageError("give CONFIG: a YAML file, or a ready experiment (`odyssey launch --list`)")
     if calibrate and not dry_run:
         raise click.UsageError("--calibrate tells what --dry-run shows: give both")
-    path = find_config(config)
     # A new workspace is made only for an experiment that can be queued.
     workspace = invocation.planned() or invocation.open_or_create()
-    composition = compose_whole(workspace, path, overrides)
+    draft = open_start(workspace, config).with_changes(overrides)
+    if block is not None:
+        draft = replace(draft, block=block)
+    if save is not None:
+        saved = save_draft(draft, Path(save))
+        click.echo(f"wrote {saved.source}", err=True)
+        return
+    composition = compose(workspace, draft)
     if calibrate:
         composition = _calibrated(invocation, composition)
     if not dry_run:
@@ -157,14 +184,14 @@ def audit_json(known: Known) -> dict[str, object]:
 
 
 def _calibrated(invocation: Invocation, composition: Composition) -> Composition:
-    from odyssey_tui.services.timing import calibrate, distinct_cases
+    from odyssey_tui.services.timing import calibrate_new, distinct_cases
 
     plan = composition.plan
     starting = {run.run_id for run in composition.new}
-    runs = [run for run in plan.runs if run.run_id in starting]
-    click.echo(f"timing {len(distinct_cases(plan, runs))} models for some seconds each …", err=True)
-    threads = max((run.resources.cpu_threads for run in runs), default=1)
-    return describe(invocation.planned() or invocation.open_or_create(), plan, calibrate(plan, runs, threads))
+    cases = distinct_cases(plan, [run for run in plan.runs if run.run_id in starting])
+    click.echo(f"timing {len(cases)} models for some seconds each …", err=True)
+    calibration = calibrate_new(composition)
+    return describe(invocation.planned() or invocation.open_or_create(), plan, calibration)
 
 
 def table_row(run: PlannedRun) -> dict[str, object]:
@@ -193,69 +220,6 @@ def summary(composition: Composition, *, queued: bool) -> str:
     there = f" ({existing} there already)" if existing else ""
     flops = f", {count(composition.flops)} FLOPs" if composition.flops else ""
     return f"{verb} {new} new {noun}{there}: {count(composition.tokens)} tokens{flops}{time}"
-
-
-def details(composition: Composition, *, calibrated: bool) -> Iterator[str]:
-    """What is shared, what it takes of memory and disk, and where the times come from; a line each."""
-    if not composition.new:
-        return
-    if shared := sharing_text(composition):
-        yield f"shared: {shared}"
-    yield f"time: {_time_text(composition, calibrated)}"
-    largest = max(composition.new, key=lambda run: run.memory_bytes or 0)
-    if largest.memory_bytes:
-        yield f"memory ≈ {count(largest.memory_bytes)}B at most, {largest.name}: {_memory_text(largest)}"
-    for options in composition.submissions:
-        yield f"Slurm is asked by: sbatch {options}"
-    yield f"disk ≈ {count(composition.disk_bytes)}B of {count(composition.free_bytes)}B free: {_disk_text(composition)}"
-
-
-def sharing_text(composition: Composition) -> str:
-    """``trajectories save 58 % of the training tokens, 5 zero-shot evaluations serve 36 adaptations``."""
-    sharing = composition.sharing
-    parts = []
-    if sharing.saved > 0:
-        parts.append(f"trajectories save {sharing.saved:.0%} of the training tokens".replace("%", " %"))
-    if sharing.zero_shot_uses > sharing.zero_shots:
-        noun = "evaluation is" if sharing.zero_shots == 1 else "evaluations are"
-        parts.append(f"{sharing.zero_shots} zero-shot {noun} used {sharing.zero_shot_uses} times")
-    return ", ".join(parts)
-
-
-def _time_text(composition: Composition, calibrated: bool) -> str:
-    source = "a calibration and finished runs" if calibrated else "finished runs like them"
-    if composition.timed == len(composition.new):
-        return f"from {source}"
-    missing = len(composition.new) - composition.timed
-    hint = "" if calibrated else "; --calibrate times a few steps"
-    return f"{missing} of {len(composition.new)} runs are like none that finished here{hint}"
-
-
-def _memory_text(run: PlannedRun) -> str:
-    memory = run.estimate.memory
-    parts = {
-        "weights": memory.weights,
-        "gradients": memory.gradients,
-        "AdamW": memory.optimizer,
-        "activations": memory.activations,
-        "output layer": memory.head,
-        "base copy": memory.reference,
-        "whole before it is sharded": memory.whole,
-        "in host memory" if run.gpu else "trunk and checkpoint": memory.trunk,
-        **({} if run.gpu else {"process": memory.process}),
-    }
-    return ", ".join(f"{name} {count(size)}B" for name, size in parts.items() if size)
-
-
-def _disk_text(composition: Composition) -> str:
-    disks = [run.estimate.disk for run in composition.new]
-    parts = {
-        "states": sum(disk.states for disk in disks),
-        "losses": sum(disk.losses for disk in disks),
-        "texts": sum(disk.texts for disk in disks),
-    }
-    parts["unfinished runs"] = composition.disk_bytes - sum(parts.values())
-    return ", ".join(f"{name} {count(size)}B" for name, size in parts.items() if size)
 
 
 def as_json(composition: Composition, *, queued: bool, calibrated: bool = False) -> dict[str, object]:

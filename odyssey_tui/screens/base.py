@@ -60,6 +60,7 @@ class OdysseyScreen(Screen[None]):
         result: Any
         error: Exception | None
         then: Callable[[Any], None]
+        afterwards: Callable[[], None] | None = None
 
     def __init__(self) -> None:
         super().__init__()
@@ -140,16 +141,21 @@ class OdysseyScreen(Screen[None]):
         """Something was asked for that others carry out."""
         self.odyssey.look_now()
 
-    def perform(self, work: Callable[[], Any], then: Callable[[Any], None]) -> None:
-        """Do ``work`` in a thread and ``then`` with its result on the event loop; an error is shown instead."""
+    def perform(
+        self, work: Callable[[], Any], then: Callable[[Any], None], afterwards: Callable[[], None] | None = None
+    ) -> None:
+        """Do ``work`` in a thread and ``then`` with its result on the event loop; an error is shown instead.
+
+        ``afterwards`` is called after either.
+        """
 
         def run() -> None:
             try:
                 result = work()
             except Exception as error:
-                self.post_message(self.Performed(None, error, then))
+                self.post_message(self.Performed(None, error, then, afterwards))
             else:
-                self.post_message(self.Performed(result, None, then))
+                self.post_message(self.Performed(result, None, then, afterwards))
 
         self.run_worker(run, group="perform", thread=True, exit_on_error=False)
 
@@ -159,6 +165,8 @@ class OdysseyScreen(Screen[None]):
             message.then(message.result)
         else:
             self.notify(one_line(message.error), severity="error", timeout=10)
+        if message.afterwards is not None:
+            message.afterwards()
 
     async def action_matrix(self) -> None:
         """The matrix of adaptations and texts."""

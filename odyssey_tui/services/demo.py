@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from odyssey_tui.services.launch import compose_whole, find_config, launch
+from odyssey_tui.services.launch import compose_whole, launch
 from odyssey_tui.services.progress import ACTIVE, PulseReader
+from odyssey_tui.services.starts import find_config
 
 if TYPE_CHECKING:
     from odyssey_tui.services.composition import Composition

@@ -16,6 +16,8 @@ from store.errors import DataError
 if TYPE_CHECKING:
     from engine.plan.plan import Plan
     from engine.spec.run import RunSpec
+    from odyssey_tui.services.asking import Started
+    from odyssey_tui.services.composition import Composition
     from store.queries.speeds import Speed
     from store.workspace import Workspace
 
@@ -121,19 +123,34 @@ def distinct_cases(plan: Plan, runs: Sequence[RunSpec]) -> list[str]:
     return list(dict.fromkeys(case_key(run, plan) for run in runs if run.job.kind in ("pretrain", "adapt")))
 
 
-def calibrate(plan: Plan, runs: Sequence[RunSpec], threads: int) -> Calibration:
+def calibrate_new(composition: Composition, started: Started | None = None) -> Calibration:
+    """Time what a composition would start. ``DataError`` when that fails."""
+    starting = {run.run_id for run in composition.new}
+    runs = [run for run in composition.plan.runs if run.run_id in starting]
+    threads = max((run.resources.cpu_threads for run in runs), default=1)
+    return calibrate(composition.plan, runs, threads, started)
+
+
+def calibrate(plan: Plan, runs: Sequence[RunSpec], threads: int, started: Started | None = None) -> Calibration:
     """Train a few steps of every distinct (model, training) among ``runs`` in a child process, seconds each.
 
-    ``DataError`` when the child fails.
+    ``started`` gets the process, for who may want to end it. ``DataError`` when it fails.
     """
     cases = distinct_cases(plan, runs)
     request = json.dumps({"cases": [json.loads(case) for case in cases], "seconds": CALIBRATION_S, "threads": threads})
-    done = subprocess.run(
-        [sys.executable, "-P", "-m", "engine.train.calibrate"], input=request, capture_output=True, text=True
-    )
-    if done.returncode:
-        reason = (done.stderr.strip().splitlines() or ["no output"])[-1]
+    with subprocess.Popen(
+        [sys.executable, "-P", "-m", "engine.train.calibrate"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        if started is not None:
+            started(process)
+        told, complaints = process.communicate(request)
+    if process.returncode:
+        reason = (complaints.strip().splitlines() or ["no output"])[-1]
         raise DataError(f"the calibration failed: {reason[:200]}", "Leave --calibrate out, or correct what it names.")
-    rates = dict(zip(cases, json.loads(done.stdout), strict=True))
+    rates = dict(zip(cases, json.loads(told), strict=True))
     trained = [run for run in runs if run.job.kind in ("pretrain", "adapt")]
     return Calibration(rates, {plan.work[run.run_id].n_params: rates[case_key(run, plan)] for run in trained})

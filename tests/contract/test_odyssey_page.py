@@ -13,7 +13,7 @@ from engine.data.sources.m2d2_names import KNOWN, NO_DOMAINS
 from engine.plan.expand import expand
 from engine.spec.load import parse_experiment
 from odyssey_tui.cli.main import odyssey
-from odyssey_tui.services.launch import list_ready
+from odyssey_tui.services.starts import list_ready
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "adaptation-odyssey.md"

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from odyssey_tui.cli.launch import COLUMNS, details, sharing_text, table_row
+from odyssey_tui.cli.launch import COLUMNS, table_row
 from odyssey_tui.services import timing
 from odyssey_tui.services.composition import describe
-from odyssey_tui.services.launch import compose, compose_whole, launch, read_form
+from odyssey_tui.services.launch import compose, compose_whole, launch
+from odyssey_tui.services.plan_words import details, sharing_text
+from odyssey_tui.services.starts import open_start
 from odyssey_tui.services.timing import Pace, calibrate, distinct_cases, read_speeds
 from store.errors import DataError, WorkspaceError
 from store.ingest import ingest
@@ -102,8 +105,11 @@ def test_a_calibration_times_what_is_new(tiny, monkeypatch) -> None:
 def test_a_calibration_that_fails_says_why(tiny, monkeypatch) -> None:
     workspace, path = tiny
     plan = compose_whole(workspace, path, ()).plan
-    failed = subprocess.CompletedProcess((), 1, "", "Traceback\nImportError: no flash_attn here\n")
-    monkeypatch.setattr(timing.subprocess, "run", lambda *command, **options: failed)
+    dying = "import sys; sys.exit('Traceback\\nImportError: no flash_attn here')"
+    start = subprocess.Popen
+    monkeypatch.setattr(
+        timing.subprocess, "Popen", lambda _, **options: start([sys.executable, "-c", dying], **options)
+    )
     with pytest.raises(DataError, match="the calibration failed: ImportError: no flash_attn here"):
         calibrate(plan, plan.runs, threads=1)
 
@@ -141,15 +147,13 @@ def test_sharing_is_told_in_words(empty, tmp_path) -> None:
     assert sharing_text(apart) == ""
 
 
-def test_a_form_over_separate_runs_and_rates_by_method(empty, tmp_path) -> None:
+def test_a_block_of_separate_runs_and_rates_by_method(empty, tmp_path) -> None:
     path = write_experiment(tmp_path)
     path.write_text(
         path.read_text().replace("atpp: [0.5, 1]}", "atpp: [0.5, 1], share: false, lr: {full: [1e-3, 2e-3]}}")
     )
-    form = read_form(path)
-    assert form["lr"] == ""
     whole = {run.run_id for run in compose_whole(empty, path, ()).runs}
-    found = compose(empty, path, form)
+    found = compose(empty, replace(open_start(None, str(path)), block=0))
     assert {run.run_id for run in found.runs} == whole
     assert sum(run.kind == "adapt" for run in found.runs) == 4
 

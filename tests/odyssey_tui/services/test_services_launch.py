@@ -1,95 +1,169 @@
-"""Composing a sweep: what is reused, what is new, and what is refused."""
+"""Composing a sweep: one block of an experiment, what is reused, what is new, and what is refused."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from odyssey_tui.services.launch import (
-    FieldError,
+from odyssey_tui.services.draft import Draft
+from odyssey_tui.services.launch import compose, compose_whole, launch
+from odyssey_tui.services.starts import (
     Source,
-    compose,
-    compose_whole,
+    Start,
     find_config,
     list_ready,
     list_sources,
-    read_form,
+    list_starts,
+    open_chosen,
+    open_run,
+    open_start,
     titles,
 )
 from store.errors import ConfigError
 from store.workspace import Workspace
+from tests.support.tiny import write_experiment
+
+
+@pytest.fixture(autouse=True)
+def no_scheduler(monkeypatch) -> None:
+    """What is queued stays queued."""
+    monkeypatch.setattr("engine.launch.scheduler.ensure_running", lambda workspace: False)
 
 
 @pytest.fixture
-def form() -> dict[str, str]:
-    return read_form(find_config("demo"))
+def block() -> Draft:
+    """The first block of the demo."""
+    return replace(open_start(None, "demo"), block=0)
 
 
-def test_the_form_is_the_first_block(form) -> None:
-    assert form["domain"] == "tests"
-    assert form["replay_ratio"] == "0, 0.1, 0.25, 0.5"
-    assert form["ptpp"] == form["size"] == "all"
-    assert form["atpp"] == "0.5, 1, 2, 4"
-    assert form["rank"] == form["lr"] == ""
+def changed(draft: Draft, **axes) -> Draft:
+    for axis, value in axes.items():
+        draft = draft.set(("adapt", draft.block, axis), value)
+    return draft
 
 
-def test_a_sweep_reuses_base_and_corpora(empty: Workspace, form) -> None:
-    path = find_config("demo")
-    whole = {run.run_id for run in compose_whole(empty, path, ()).runs}
-    swept = compose(empty, path, {**form, "replay_ratio": "0.07 .93", "size": "s", "ptpp": "16"})
+def test_a_sweep_reuses_base_and_corpora(empty: Workspace, block) -> None:
+    whole = {run.run_id for run in compose_whole(empty, find_config("demo"), ()).runs}
+    swept = compose(empty, changed(block, replay_ratio=[0.07, 0.93], size="s", ptpp=16))
     new = [run for run in swept.runs if run.run_id not in whole]
     assert [run.labels["replay_ratio"] for run in new] == [0.07, 0.93]
     assert {run.kind for run in swept.runs} == {"prepare", "pretrain", "evaluate", "adapt"}
     assert sum(run.kind == "pretrain" for run in swept.runs) == 1
 
 
-def test_cells_of_the_experiment_are_the_same_runs(empty: Workspace, form) -> None:
-    path = find_config("demo")
-    whole = {run.run_id for run in compose_whole(empty, path, ()).runs}
-    assert {run.run_id for run in compose(empty, path, form).runs} <= whole
-    fewer = compose(empty, path, {**form, "atpp": "2", "replay_ratio": "0.1"})
-    assert {run.run_id for run in fewer.runs} <= whole
+def test_variants_and_line_ends_are_cells_of_their_own(empty: Workspace, block) -> None:
+    """Runs that differ from a block's in a variant or in the form of the text alone are not its runs."""
+    both = changed(block, replay_ratio=0.1, size="s", ptpp=16, newlines=["keep", "strip"], variant="plain")
+    draft = both.set(("adapt", 3), {**both.blocks[0], "newlines": "strip", "variant": "other"})
+    names = [run.name for run in compose(empty, draft).runs if run.kind == "adapt"]
+    assert names == ["adapt-tests-r0.1-p16-s-plain", "adapt-tests-r0.1-p16-s-nl-strip-plain"]
+    names = [run.name for run in compose(empty, replace(draft, block=3)).runs if run.kind == "adapt"]
+    assert names == ["adapt-tests-r0.1-p16-s-nl-strip-other"]
 
 
-def test_more_seeds_keep_the_runs_of_the_first(empty: Workspace, form) -> None:
-    path = find_config("demo")
-    one = {run.run_id for run in compose(empty, path, form).runs}
-    two = {run.run_id for run in compose(empty, path, {**form, "seeds": "0, 1"}).runs}
+def test_a_trajectory_that_was_trained_further_serves_fewer_budgets(empty: Workspace, block) -> None:
+    one = changed(block, replay_ratio=0.1, size="s", ptpp=16)
+    (cell,) = (run.run_id for run in compose(empty, one).runs if run.kind == "adapt")
+    fewer = changed(one, atpp=[2])
+    (apart,) = (run.run_id for run in compose(empty, fewer).runs if run.kind == "adapt")
+    assert apart != cell, "nothing was run, so nothing is taken along"
+    launch(empty, compose(empty, block))
+    (taken,) = (run for run in compose(empty, fewer).runs if run.kind == "adapt")
+    assert taken.run_id == cell
+    assert not taken.starts
+
+
+def test_other_ratios_keep_what_ran_in_the_record(empty: Workspace, block) -> None:
+    launch(empty, compose(empty, block))
+    swept = compose(empty, changed(block, replay_ratio=[0.3]))
+    assert all(run.labels["replay_ratio"] == 0.3 for run in swept.new)
+    launch(empty, swept)
+    (newest, _) = (source for source in list_sources(empty) if source.launched)
+    ratios = [written["replay_ratio"] for written in newest.open().blocks if written["domain"] == ["tests"]]
+    assert ratios == [[0.3], [0.1], [0, 0.1, 0.25, 0.5]]
+    assert compose(empty, newest.open()).new == ()
+
+
+def test_analyses_do_not_stand_in_the_way_of_a_block(empty: Workspace, block) -> None:
+    draft = changed(block, domain="library")
+    assert {run.labels["domain"] for run in compose(empty, draft).runs if run.kind == "adapt"} == {"library"}
+    with pytest.raises(ConfigError, match=r"laws\.domain = tests is not adapted to"):
+        compose(empty, replace(draft.unset(("adapt", 2)), block=None))
+
+
+def test_more_seeds_keep_the_runs_of_the_first(empty: Workspace, block) -> None:
+    one = {run.run_id for run in compose(empty, block).runs}
+    two = {run.run_id for run in compose(empty, block.set(("seeds",), [0, 1])).runs}
     assert one < two
     assert len(two) == 2 * len(one) - 1  # the preparation serves both
 
 
-def test_sums_count_what_would_start(empty: Workspace, form) -> None:
-    composition = compose(empty, find_config("demo"), form)
+def test_sums_count_what_would_start(empty: Workspace, block) -> None:
+    composition = compose(empty, block)
     assert composition.new == composition.runs
     assert composition.tokens == sum(run.tokens for run in composition.runs) > 0
     assert composition.seconds is None
 
 
-@pytest.mark.parametrize(
-    ("field", "value", "words"),
-    [
-        ("replay_ratio", "1.5", "at most 1"),
-        ("replay_ratio", "x", "must be a number, not 'x'"),
-        ("domain", "tost", "no corpus"),
-        ("method", "lorra", "cannot be 'lorra'"),
-        ("seeds", "first", "whole number"),
-        ("ptpp", "9", "not among base.ptpp"),
-        ("size", "xl", "no size of the base"),
-        ("atpp", "-1", "above 0"),
-    ],
-)
-def test_a_refused_value_names_its_field(empty: Workspace, form, field: str, value: str, words: str) -> None:
-    with pytest.raises(FieldError, match=words) as caught:
-        compose(empty, find_config("demo"), {**form, field: value})
-    assert caught.value.field == field
-    assert "--set" not in caught.value.message
+def test_a_block_that_is_not_there_is_refused(empty: Workspace, block) -> None:
+    with pytest.raises(ConfigError, match="no adaptation block 3") as caught:
+        compose(empty, replace(block, block=3))
+    assert caught.value.hint == "Blocks are numbered 0 to 2."
 
 
-def test_a_missing_budget_is_said_in_the_words_of_the_form(empty: Workspace, form) -> None:
-    with pytest.raises(FieldError, match="the sweep has no budget"):
-        compose(empty, find_config("demo"), {**form, "atpp": ""})
+def test_launching_a_part_later_keeps_the_record_of_the_first(empty: Workspace, block) -> None:
+    launch(empty, compose(empty, block))
+    first = set(empty.run_ids())
+    launch(empty, compose(empty, replace(block, block=2)))
+    (record,) = empty.experiments.glob("demo-*.json")
+    assert first < set(empty.run_ids())
+    from engine.launch.experiments import read_launches
+
+    (launched,) = read_launches(empty)
+    assert set(launched.runs) == set(empty.run_ids())
+    assert record.stem == launched.document.stem
+
+
+def test_a_past_run_is_a_start(empty: Workspace, tmp_path: Path) -> None:
+    path = write_experiment(tmp_path)
+    path.write_text(
+        path.read_text().replace(
+            "- {domain: poems, replay_ratio: 0, atpp: [0.5, 1]}",
+            "- {domain: poems, replay_ratio: [0, 0.5], atpp: [0.5, 1], lr: [1e-3, 2e-3], newlines: [keep, strip]}",
+        )
+    )
+    launch(empty, compose_whole(empty, path, ()))
+    adapted = [run_id for run_id in empty.run_ids() if run_id.startswith("adapt-")]
+    assert len(adapted) == 8
+    for run_id in adapted:
+        draft = open_run(empty, run_id)
+        assert [run.run_id for run in compose(empty, draft).runs if run.kind == "adapt"] == [run_id]
+    other = compose(empty, open_run(empty, adapted[0]).set(("adapt", 0, "replay_ratio"), 0.25))
+    assert [run.kind for run in other.new] == ["adapt"]
+    assert {start.kind for start in list_starts(empty)} == {"launched", "ready", "run"}
+    name = empty.run(adapted[0]).name()
+    assert open_start(empty, name).source == next(one for one in adapted if empty.run(one).name() == name)
+    with pytest.raises(ConfigError, match="no experiment 'adapt-poems-r0', and 'adapt-poems-r0' fits 8 runs"):
+        open_start(empty, "adapt-poems-r0")
+
+
+def test_a_run_that_adapts_nothing_starts_its_experiment(empty: Workspace, tmp_path: Path) -> None:
+    launch(empty, compose_whole(empty, write_experiment(tmp_path), ()))
+    (base,) = (run_id for run_id in empty.run_ids() if run_id.startswith("pretrain-"))
+    draft = open_chosen(empty, Start("run", base))
+    assert draft.block is None
+    assert draft.name == "tiny"
+
+
+def test_what_was_launched_comes_first(empty: Workspace, tmp_path: Path) -> None:
+    assert open_chosen(empty, None).title == "demo (ready)"
+    launch(empty, compose_whole(empty, write_experiment(tmp_path), ()))
+    assert open_chosen(empty, None).name == "tiny"
+    assert open_chosen(empty, None).block == 0
+    assert open_chosen(empty, Start("named", "tiny")).title.startswith("tiny (launched")
+    assert open_chosen(empty, Start("ready", "demo")).block is None
 
 
 def test_sources_are_the_ready_experiments(empty: Workspace) -> None:
@@ -111,7 +185,8 @@ def test_ready_experiments_are_listed_in_lines_that_fit_a_terminal(empty: Worksp
     assert titles([launched, *ready])[0] == "demo (launched, demo-1a2b)"
 
 
-def test_an_unknown_name_is_answered_with_the_nearest() -> None:
+@pytest.mark.parametrize("find", [find_config, lambda name: open_start(None, name)])
+def test_an_unknown_name_is_answered_with_the_nearest(find) -> None:
     with pytest.raises(ConfigError, match="no experiment 'dmeo'") as caught:
-        find_config("dmeo")
+        find("dmeo")
     assert "'demo'" in caught.value.hint

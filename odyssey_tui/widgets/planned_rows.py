@@ -1,0 +1,54 @@
+"""The runs of a plan as rows of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+from odyssey_tui.services.format import count, cut, duration, state_text
+from odyssey_tui.widgets.keyed_table import TableColumn, TableRow
+
+if TYPE_CHECKING:
+    from odyssey_tui.services.composition import PlannedRun
+
+ESTIMATED = (
+    TableColumn("memory", " memory ≈", 9),
+    TableColumn("time", "   time ≈", 9),
+    TableColumn("steps", "    steps", 9),
+)
+LEAST_NAME = 14
+
+
+def planned_columns(runs: Sequence[PlannedRun], width: int) -> list[TableColumn]:
+    """As many columns as fit ``width``; names are cut before columns are left out."""
+    fixed = [TableColumn("state", "state", 11), TableColumn("name", "run", LEAST_NAME)]
+    counts = [TableColumn("tokens", "tokens", 7), TableColumn("flops", " FLOPs", 7)]
+    at = TableColumn("at", "at", 12)
+    longest = max((len(run.name) for run in runs), default=LEAST_NAME)
+    columns = [*fixed, *counts]
+    for index, column in (2, at), *((len(columns) + 1, column) for column in ESTIMATED):
+        if sum(one.width + 1 for one in columns) + column.width + 1 + min(longest - LEAST_NAME, 8) <= width - 1:
+            columns.insert(min(index, len(columns)), column)
+    room = width - 1 - sum(column.width + 1 for column in columns)
+    name_width = max(6, min(longest, LEAST_NAME + room))
+    return [TableColumn("name", "run", name_width) if column.key == "name" else column for column in columns]
+
+
+def planned_row(run: PlannedRun, columns: Sequence[TableColumn]) -> TableRow:
+    """A run of the plan; those that exist are dim."""
+    new = run.state == "new"
+    texts = {
+        "state": "+ new" if new else state_text(run.state),
+        "name": run.name,
+        "at": ", ".join(f"{budget:g}" for budget in run.budgets),
+        "tokens": (count(run.tokens) if run.tokens else "").rjust(7),
+        "flops": (count(run.flops) if run.flops else "").rjust(7),
+        "memory": (count(run.memory_bytes) if run.memory_bytes else "").rjust(9),
+        "time": (duration(run.seconds) if run.seconds and run.starts else "").rjust(9),
+        "steps": (count(run.steps) if run.steps else "").rjust(9),
+    }
+    return TableRow(
+        run.run_id, tuple(Text(cut(texts[column.key], column.width), "" if new else "dim") for column in columns)
+    )
