@@ -40,7 +40,8 @@ INTRODUCTION = """\
 # The keys of an experiment
 
 An experiment is one YAML file. `odyssey launch FILE --dry-run` says what it expands into and what that takes; every
-mistake in it is reported with its line and what to do. `--set a.b=value` overrides a key for one launch. Paths are
+mistake in it is reported with its line and what to do. `--set a.b=value` overrides a key for one launch (items of lists
+by their number from 0, the next number adds one); the [Launch screen](launch.md) edits the same keys. Paths are
 relative to the file. "or several" means that a value and a list of values are both understood; all axes of an `adapt`
 block are crossed. `required` keys have no default. Paths may begin with a variable of the environment
 (`$DATA/law.jsonl`).

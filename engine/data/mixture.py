@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
 from engine.data.tokens import TokenStream
+from engine.plan.mixing import count_replayed, count_turns, exact_ratio
 from store.errors import DataError
 
 
@@ -35,9 +35,7 @@ class Mixture:
         self.replay_ratio = replay_ratio
         self.length = sequence
         self._seed = seed % 2**32
-        # From the decimal the user wrote: floating-point products would drift after some 10^15 sequences, and worse,
-        # make two neighbouring positions round the same way.
-        self._ratio = Fraction(str(replay_ratio))
+        self._ratio = exact_ratio(replay_ratio)
         if not 0 <= self._ratio <= 1:
             raise DataError(f"replay ratio {replay_ratio} lies outside [0, 1]")
         if target is None and self._ratio < 1:
@@ -80,8 +78,7 @@ class Mixture:
         Epochs are sequences drawn over sequences there are; ``replay_epochs`` is that of the corpus repeated most.
         """
         replayed = self._replayed(k)
-        turns = len(self._replay)
-        drawn = [(replayed - corpus + turns - 1) // turns for corpus in range(turns)]
+        drawn = count_turns(replayed, len(self._replay))
         epochs = [n / (len(s) // self.length) for n, s in zip(drawn, self._replay, strict=True)]
         target_epochs = 0.0 if self._target is None else (k - replayed) / (len(self._target) // self.length)
         return {
@@ -95,9 +92,8 @@ class Mixture:
         }
 
     def _replayed(self, k: int) -> int:
-        """How many of the first ``k`` sequences are replayed: k · ratio, rounded half up, in integers."""
-        numerator, denominator = self._ratio.numerator, self._ratio.denominator
-        return (2 * k * numerator + denominator) // (2 * denominator)
+        """How many of the first ``k`` sequences are replayed."""
+        return count_replayed(self._ratio, k)
 
     def _locate(self, k: int) -> tuple[TokenStream, int, int, int]:
         """The stream of sequence ``k``, the position within its epoch, the epoch, and the stream's number."""

@@ -24,6 +24,8 @@ class Work:
     """The model's dimensions, where they are known."""
     states: int = 0
     """Budgets along the trajectory."""
+    sequences: int = 0
+    """Sequences read up to the largest budget: those of the data order, which branches read over again."""
     trained_tokens: int = 0
     trained_flops: int = 0
     """FLOPs of one trained token."""
@@ -67,6 +69,7 @@ def plan_training(
         shape=shape,
         trained_flops=count_flops(n_params, n_trained, held=any(mask.treat == "kl" for mask in training.masks)),
         states=len(budgets),
+        sequences=trajectory.points[-1].end,
         trained_tokens=trajectory.sequences * training.sequence,
         steps=steps,
         evaluated_tokens=scored,

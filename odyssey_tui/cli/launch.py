@@ -35,6 +35,8 @@ COLUMNS = (
     Column("tokens", "tokens", count),
     Column("steps", "steps", count, drop=2),
     Column("flops", "FLOPs", count),
+    Column("replay", "replay", ".4f", drop=7),
+    Column("epochs", "epochs ≤", ".3g", drop=6),
     Column("memory_bytes", "memory ≈", count),
     Column("seconds", "time ≈", duration),
     Column("disk_bytes", "disk ≈", count, drop=3),
@@ -205,6 +207,8 @@ def table_row(run: PlannedRun) -> dict[str, object]:
         "steps": run.steps or None,
         "flops": run.flops or None,
         "memory_bytes": run.memory_bytes,
+        "replay": run.mixture.realised if run.mixture and run.kind == "adapt" else None,
+        "epochs": run.mixture.most[1] if run.mixture and run.mixture.most else None,
         "seconds": run.seconds if run.starts else None,
         "disk_bytes": run.estimate.disk.kept or None,
     }
@@ -265,5 +269,13 @@ def _run_json(run: PlannedRun) -> dict[str, object]:
         "seconds": run.seconds,
         "memory_bytes": run.memory_bytes,
         "memory": None if memory is None else vars(memory),
+        "mixture": None
+        if run.mixture is None
+        else {
+            "sequences": run.mixture.sequences,
+            "replayed": run.mixture.replayed,
+            "realised": run.mixture.realised,
+            "epochs": dict(run.mixture.epochs),
+        },
         "disk": vars(disk),
     }

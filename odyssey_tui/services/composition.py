@@ -14,6 +14,7 @@ from store.errors import WorkspaceError
 if TYPE_CHECKING:
     from engine.launch.mailbox import Slot
     from engine.plan.estimate import Estimate, Sharing
+    from engine.plan.mixing import PlannedMixture
     from engine.plan.plan import Plan
     from engine.spec.run import RunSpec
     from store.workspace import Workspace
@@ -40,6 +41,8 @@ class PlannedRun:
     estimate: Estimate
     seconds: float | None
     gpu: bool
+    mixture: PlannedMixture | None = None
+    """Of runs that train."""
 
     @property
     def memory_bytes(self) -> int | None:
@@ -105,12 +108,14 @@ def describe(workspace: Workspace, plan: Plan, calibration: Calibration | None =
     from engine.launch.submit import preview
     from engine.plan.disk import needed_bytes
     from engine.plan.estimate import describe_sharing
+    from odyssey_tui.services.corpus_tokens import count_tokens
     from store.space import look_at
 
     there = set(preview(workspace, plan.runs).existing)
     pace = Pace(read_speeds(workspace), calibration or Calibration())
     absent = [run for run in plan.runs if run.run_id not in there]
-    runs = tuple(_planned(workspace, plan, run, run.run_id not in there, pace) for run in plan.runs)
+    tokens = count_tokens(workspace, plan)
+    runs = tuple(_planned(workspace, plan, run, run.run_id not in there, pace, tokens) for run in plan.runs)
     new = [run for run in runs if run.starts]
     disk = needed_bytes((run.estimate.disk for run in new), len(machine()))
     free = look_at(workspace.root).free_bytes
@@ -151,8 +156,11 @@ def _short_of_disk(needed: int, free: int) -> tuple[str, ...]:
     return (f"disk: about {count(needed)}B are needed and {count(free)}B are free",)
 
 
-def _planned(workspace: Workspace, plan: Plan, run: RunSpec, starts: bool, pace: Pace) -> PlannedRun:
+def _planned(
+    workspace: Workspace, plan: Plan, run: RunSpec, starts: bool, pace: Pace, tokens: Mapping[str, int]
+) -> PlannedRun:
     from engine.plan.estimate import estimate_run
+    from engine.plan.mixing import plan_mixture
 
     directory = workspace.run(run.run_id)
     job, work = run.job, plan.work.get(run.run_id)
@@ -172,6 +180,7 @@ def _planned(workspace: Workspace, plan: Plan, run: RunSpec, starts: bool, pace:
         estimate=estimate_run(run, work, gpu=gpu),
         seconds=pace.seconds(run, plan, has_gpu()),
         gpu=gpu,
+        mixture=plan_mixture(job, work, tokens) if work and job.kind in ("pretrain", "adapt") else None,
     )
 
 

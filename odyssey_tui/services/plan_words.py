@@ -31,6 +31,7 @@ def details(composition: Composition, *, calibrated: bool) -> Iterator[str]:
         return
     if shared := sharing_text(composition):
         yield f"shared: {shared}"
+    yield from mixture_lines(composition)
     yield f"time: {_time_text(composition, calibrated)}"
     largest = max(composition.new, key=lambda run: run.memory_bytes or 0)
     if largest.memory_bytes:
@@ -38,6 +39,36 @@ def details(composition: Composition, *, calibrated: bool) -> Iterator[str]:
     for options in composition.submissions:
         yield f"Slurm is asked by: sbatch {options}"
     yield f"disk ≈ {count(composition.disk_bytes)}B of {count(composition.free_bytes)}B free: {_disk_text(composition)}"
+
+
+def mixture_lines(composition: Composition) -> Iterator[str]:
+    """How the replay asked for comes out in whole sequences, and how often the new runs read each corpus at most."""
+    realised: dict[float, list[float]] = {}
+    epochs: dict[str, float] = {}
+    uncounted: dict[str, None] = {}
+    for run in composition.new:
+        if run.mixture is None:
+            continue
+        if run.kind == "adapt":
+            realised.setdefault(float(run.labels["replay_ratio"]), []).append(run.mixture.realised)
+        for name, read in run.mixture.epochs.items():
+            if read is None:
+                uncounted[name] = None
+            else:
+                epochs[name] = max(read, epochs.get(name, 0.0))
+    if any(realised):
+        asked = ", ".join(f"{ratio:g} as {_range(found)}" for ratio, found in sorted(realised.items()) if ratio)
+        yield f"replay in whole sequences: {asked}"
+    if epochs:
+        told = ", ".join(f"{name} {read:.3g}" for name, read in epochs.items())
+        yield f"epochs at most: {told}"
+    if uncounted:
+        yield f"epochs: not known before the texts are prepared: {', '.join(uncounted)}"
+
+
+def _range(values: list[float]) -> str:
+    low, high = f"{min(values):.4f}", f"{max(values):.4f}"
+    return low if low == high else f"{low} to {high}"
 
 
 def sharing_text(composition: Composition) -> str:

@@ -93,7 +93,7 @@ def find_config(name: str) -> Path:
 def is_path(name: str) -> bool:
     """Whether a user means a file: one that is there, or something that looks like one."""
     path = Path(name).expanduser()
-    return os.path.exists(path) or path.suffix[1:].isalpha() or len(path.parts) > 1
+    return os.path.isfile(path) or path.suffix[1:].isalpha() or len(path.parts) > 1
 
 
 def open_start(workspace: Workspace | None, name: str) -> Draft:

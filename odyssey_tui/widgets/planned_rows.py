@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 ESTIMATED = (
     TableColumn("memory", " memory ≈", 9),
     TableColumn("time", "   time ≈", 9),
+    TableColumn("replay", "replay", 6),
+    TableColumn("epochs", "epochs ≤", 8),
     TableColumn("steps", "    steps", 9),
 )
 LEAST_NAME = 14
@@ -38,7 +40,7 @@ def planned_columns(runs: Sequence[PlannedRun], width: int) -> list[TableColumn]
 
 def planned_row(run: PlannedRun, columns: Sequence[TableColumn]) -> TableRow:
     """A run of the plan; those that exist are dim."""
-    new = run.state == "new"
+    new, mixture = run.state == "new", run.mixture
     texts = {
         "state": "+ new" if new else state_text(run.state),
         "name": run.name,
@@ -47,6 +49,8 @@ def planned_row(run: PlannedRun, columns: Sequence[TableColumn]) -> TableRow:
         "flops": (count(run.flops) if run.flops else "").rjust(7),
         "memory": (count(run.memory_bytes) if run.memory_bytes else "").rjust(9),
         "time": (duration(run.seconds) if run.seconds and run.starts else "").rjust(9),
+        "replay": f"{mixture.realised:.4f}" if mixture is not None and run.kind == "adapt" else "",
+        "epochs": (f"{mixture.most[1]:.3g}" if mixture is not None and mixture.most else "").rjust(8),
         "steps": (count(run.steps) if run.steps else "").rjust(9),
     }
     return TableRow(

@@ -13,11 +13,12 @@ from odyssey_tui.cli.launch import COLUMNS, table_row
 from odyssey_tui.services import timing
 from odyssey_tui.services.composition import describe
 from odyssey_tui.services.launch import compose, compose_whole, launch
-from odyssey_tui.services.plan_words import details, sharing_text
+from odyssey_tui.services.plan_words import details, mixture_lines, sharing_text
 from odyssey_tui.services.starts import open_start
 from odyssey_tui.services.timing import Pace, calibrate, distinct_cases, read_speeds
 from store.errors import DataError, WorkspaceError
 from store.ingest import ingest
+from store.journal import read_events
 from store.queries.speeds import Speed
 from store.space import Room
 from store.workspace import Workspace
@@ -164,3 +165,25 @@ def test_rows_leave_empty_what_is_not_known(empty, tmp_path) -> None:
     prepare = rows[0]
     assert (prepare["tokens"], prepare["memory_bytes"], prepare["seconds"]) == (None, None, None)
     assert all(row["memory_bytes"] > 4e8 for row in rows[1:])
+
+
+def test_the_mixture_of_a_plan_is_that_of_its_run(tiny) -> None:
+    workspace, path = tiny
+    changes = ["adapt.0.replay_ratio=0.3", "adapt.0.atpp=[1, 2]"]
+    planned = compose_whole(workspace, path, changes)
+    (run,) = planned.new
+    execute(workspace, [spec for spec in planned.plan.runs if spec.run_id == run.run_id])
+    events, _ = read_events(workspace.run(run.run_id).latest_attempt().events)
+    told = [event for event in events if event["event"] == "mixture"][-1]
+    assert (run.mixture.sequences, run.mixture.realised) == (told["sequences"], told["replay_realised"])
+    assert run.mixture.realised != 0.3, "whole sequences do not make exactly three tenths"
+    assert run.mixture.epochs == {"poems": told["target_epochs"], "base": told["replay_epochs"]}
+    lines = list(mixture_lines(planned))
+    assert lines[0].startswith(f"replay in whole sequences: 0.3 as {run.mixture.realised:.4f}")
+    assert lines[1].startswith("epochs at most: poems ")
+
+
+def test_epochs_are_unknown_before_texts_are_prepared(empty, tmp_path) -> None:
+    found = compose_whole(empty, write_experiment(tmp_path), ())
+    assert all(set(run.mixture.epochs.values()) == {None} for run in found.runs if run.mixture)
+    assert "epochs: not known before the texts are prepared: base, poems" in list(mixture_lines(found))
