@@ -18,7 +18,7 @@ from odyssey_tui.services.format import count, duration, state_text
 from odyssey_tui.services.launch import compose
 from odyssey_tui.services.launch import launch as queue_runs
 from odyssey_tui.services.plan_words import details
-from odyssey_tui.services.starts import list_ready, open_start
+from odyssey_tui.services.starts import is_config, list_ready, open_start
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -158,7 +158,7 @@ def known_audits(workspace: Workspace, composition: Composition) -> Known:
 
 def audit_lines(known: Known, config: str) -> Iterator[str]:
     """What the format audit says of the experiment, a line each."""
-    hint = f" (odyssey audit {config})" if known.missing or known.warnings else ""
+    hint = f" (odyssey audit {config})" if (known.missing or known.warnings) and is_config(config) else ""
     yield f"format audit: {known.summary}{hint}"
     for warned in known.warnings[:AUDIT_LINES]:
         finding = warned.finding

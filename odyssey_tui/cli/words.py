@@ -77,7 +77,7 @@ def complete_experiments(context: click.Context, incomplete: str) -> Iterable[Co
 
 def complete_configs(context: click.Context, incomplete: str) -> Iterable[CompletionItem]:
     """Ready experiments by name and the YAML files of this folder; any file where the word looks like a path."""
-    from odyssey_tui.services.launch import list_ready
+    from odyssey_tui.services.starts import list_ready
 
     ready = [CompletionItem(source.name) for source in list_ready() if source.name.startswith(incomplete)]
     here = sorted(path.name for pattern in ("*.yaml", "*.yml") for path in Path.cwd().glob(pattern))

@@ -96,6 +96,11 @@ def is_path(name: str) -> bool:
     return os.path.isfile(path) or path.suffix[1:].isalpha() or len(path.parts) > 1
 
 
+def is_config(name: str) -> bool:
+    """Whether ``find_config`` knows it: a file or a ready experiment, no run."""
+    return is_path(name) or any(name == source.name for source in list_ready())
+
+
 def open_start(workspace: Workspace | None, name: str) -> Draft:
     """A draft of what a user calls ``name``: a file, a ready experiment, one launched here, or a run.
 
