@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from odyssey_tui.plots.series import View
+from odyssey_tui.plots.series import View, transform
 
 _MARGIN = 0.04
 """Air around the data, as a share of the range."""
@@ -23,19 +23,15 @@ class Axis:
 
     def place(self, values: np.ndarray, cells: int) -> np.ndarray:
         """Canvas coordinates of data values: 0 at the lower limit, ``cells`` at the upper; NaN where not drawable."""
-        return (transform(values, self.log) - self.low) / (self.high - self.low) * cells
+        return self.scale(transform(values, self.log), cells)
+
+    def scale(self, placed: np.ndarray, cells: int) -> np.ndarray:
+        """Canvas coordinates of values that are in axis space already."""
+        return (placed - self.low) / (self.high - self.low) * cells
 
     def data_limits(self) -> tuple[float, float]:
         """The limits in data units."""
         return (10.0**self.low, 10.0**self.high) if self.log else (self.low, self.high)
-
-
-def transform(values: np.ndarray, log: bool) -> np.ndarray:
-    """Axis space; what an axis cannot show (not finite, or not positive on a logarithmic axis) becomes NaN."""
-    values = np.asarray(values, dtype=np.float64)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        placed = np.log10(values) if log else values
-    return np.where(np.isfinite(placed), placed, np.nan)
 
 
 def fit_axis(values: Iterable[np.ndarray], *, log: bool, limits: tuple[float, float] | None = None) -> Axis:

@@ -22,10 +22,14 @@ def bucket_columns(x: np.ndarray, y: np.ndarray, columns: int, width: float) -> 
     ``x`` and ``y`` are canvas coordinates of one series. Returns float64 [used columns, 4]: x of the column's centre,
     minimum, mean, maximum. Every point counts; none is sampled away.
     """
-    column = np.clip((x / width * columns).astype(np.int64), 0, columns - 1)
-    order = np.argsort(column, kind="stable")
-    column, y = column[order], y[order]
-    used, starts, counts = np.unique(column, return_index=True, return_counts=True)
+    if np.any(x[1:] < x[:-1]):
+        order = np.argsort(x, kind="stable")
+        x, y = x[order], y[order]
+    # Where a column begins is looked up, not what column a point is in: there are few columns and many points.
+    starts = np.concatenate([[0], np.searchsorted(x, np.arange(1, columns) * width / columns)])
+    counts = np.diff(starts, append=len(x))
+    used = np.flatnonzero(counts)
+    starts, counts = starts[used], counts[used]
     mean = np.add.reduceat(y, starts) / counts
     low, high = np.minimum.reduceat(y, starts), np.maximum.reduceat(y, starts)
     return np.column_stack([(used + 0.5) * width / columns, low, mean, high])
@@ -51,21 +55,11 @@ def clip_paths(points: np.ndarray, width: float, height: float) -> Paths:
     visible &= enter <= leave
     first = start + enter[:, None] * direction
     last = start + leave[:, None] * direction
-    paths: Paths = []
-    current: list[np.ndarray] = []
-    for index in np.flatnonzero(visible):
-        joined = current and np.array_equal(current[-1], first[index])
-        if not joined:
-            _close(paths, current)
-            current = [first[index]]
-        current.append(last[index])
-    _close(paths, current)
-    return paths
-
-
-def _close(paths: Paths, current: list[np.ndarray]) -> None:
-    if len(current) > 1:
-        paths.append(np.array(current))
+    seen = np.flatnonzero(visible)
+    if not len(seen):
+        return []
+    broken = (first[seen[1:]] != last[seen[:-1]]).any(axis=1)
+    return [np.concatenate([first[part[:1]], last[part]]) for part in np.split(seen, np.flatnonzero(broken) + 1)]
 
 
 def dash_points(paths: Paths, style: str) -> np.ndarray:

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from odyssey_tui.plots.axes import Axis, transform
+from odyssey_tui.plots.axes import Axis
 from odyssey_tui.plots.figure import DOT, Figure
 from odyssey_tui.plots.geometry import band_edges, band_halves, bucket_columns, clip_paths, dash_points, unique_dots
 from odyssey_tui.plots.page import HALF_BLOCKS, Ink, Page, cut, single_width
 from odyssey_tui.plots.palette import Rgb, blend, color_of
-from odyssey_tui.plots.raster import Stroke, rasterise
-from odyssey_tui.plots.series import Band, Line, Reference, Scatter
+from odyssey_tui.plots.raster import Cells, Stroke, rasterise, rasterise_spans
+from odyssey_tui.plots.series import Band, Line, Reference, Scatter, transform
 
 _MANY_POINTS = 2000
 _NAME_WIDTH = 14
@@ -56,7 +56,7 @@ def end_values(figure: Figure, log_x: bool, log_y: bool) -> tuple[list[np.ndarra
     """Values that the axes must hold; a point that one axis cannot show does not stretch the other."""
     xs: list[np.ndarray] = []
     ys: list[np.ndarray] = []
-    pairs = [(line.x, line.y) for line in figure.lines]
+    pairs = [line.ends(log_x, log_y) for line in figure.lines]
     for scatter in figure.scatters:
         ends = [end for end in (scatter.low, scatter.high) if end is not None]
         pairs += [(scatter.x, column) for column in (scatter.y, *ends)]
@@ -73,8 +73,8 @@ def end_values(figure: Figure, log_x: bool, log_y: bool) -> tuple[list[np.ndarra
 
 def left_out(figure: Figure, log_x: bool, log_y: bool) -> int:
     """How many points of lines and scatters the axes cannot show."""
-    series = [*figure.lines, *figure.scatters]
-    return sum(int((~_drawable(item.x, item.y, log_x, log_y)).sum()) for item in series)
+    lost = sum(len(line.x) - len(line.shown(log_x, log_y)[0]) for line in figure.lines)
+    return lost + sum(int((~_drawable(item.x, item.y, log_x, log_y)).sum()) for item in figure.scatters)
 
 
 def points_reduced(figure: Figure, columns: int) -> int:
@@ -83,7 +83,7 @@ def points_reduced(figure: Figure, columns: int) -> int:
 
 
 def _is_reduced(line: Line, columns: int) -> bool:
-    return len(line.x) > 2 * columns and rises(line.x)
+    return len(line.x) > 2 * columns and line.rises
 
 
 def draw_marks(plot: Plot, figure: Figure) -> None:
@@ -93,7 +93,8 @@ def draw_marks(plot: Plot, figure: Figure) -> None:
     for reference in figure.references:
         _draw_reference(plot, reference)
     reduced = [line for line in figure.lines if _is_reduced(line, plot.columns)]
-    _stamp(plot, [stroke for line in reduced for stroke in _envelope_strokes(plot, line)])
+    if reduced:
+        _stamp_cells(plot, rasterise_spans(plot.columns, plot.rows, [_envelope(plot, line) for line in reduced]))
     _erase(plot, [stroke for line in reduced if line.style != "solid" for stroke in _mean_strokes(plot, line)])
     _stamp(plot, [stroke for line in figure.lines for stroke in _line_strokes(plot, line)])
     _stamp(plot, [stroke for scatter in figure.scatters for stroke in _scatter_strokes(plot, scatter)])
@@ -111,16 +112,12 @@ def _drawable(x: np.ndarray, y: np.ndarray, log_x: bool, log_y: bool) -> np.ndar
     return np.isfinite(transform(x, log_x)) & np.isfinite(transform(y, log_y))
 
 
-def rises(x: np.ndarray) -> bool:
-    """Whether values never fall, those aside that are not finite."""
-    finite = x[np.isfinite(x)]
-    return bool(np.all(np.diff(finite) >= 0))
-
-
 def _stamp(plot: Plot, strokes: list[Stroke]) -> None:
-    if not strokes:
-        return
-    cells = rasterise(plot.columns, plot.rows, strokes)
+    if strokes:
+        _stamp_cells(plot, rasterise(plot.columns, plot.rows, strokes))
+
+
+def _stamp_cells(plot: Plot, cells: Cells) -> None:
     for row, (characters, colors) in enumerate(zip(cells.characters, cells.colors, strict=True)):
         for column, (char, color) in enumerate(zip(characters, colors, strict=True)):
             if char != " ":
@@ -169,21 +166,18 @@ def _visible(plot: Plot, points: np.ndarray) -> np.ndarray:
 
 
 def _columns_of(plot: Plot, line: Line) -> np.ndarray:
-    points = plot.place(line.x, line.y)
-    points = points[np.isfinite(points).all(axis=1)]
-    points = points[(points[:, 0] >= 0) & (points[:, 0] <= plot.columns)]
-    if not len(points):
-        return np.empty((0, 4))
-    return bucket_columns(points[:, 0], points[:, 1], plot.columns * 2, plot.columns)
+    """Minimum, mean and maximum of a rising line by column of dots, as ``bucket_columns``, in canvas coordinates."""
+    x, y = line.shown(plot.x.log, plot.y.log)
+    inside = slice(np.searchsorted(x, plot.x.low), np.searchsorted(x, plot.x.high, side="right"))
+    buckets = bucket_columns(x[inside] - plot.x.low, y[inside], plot.columns * 2, plot.x.high - plot.x.low)
+    buckets[:, 0] *= plot.columns / (plot.x.high - plot.x.low)
+    buckets[:, 1:] = plot.y.scale(buckets[:, 1:], plot.rows)
+    return buckets
 
 
-def _envelope_strokes(plot: Plot, line: Line) -> list[Stroke]:
+def _envelope(plot: Plot, line: Line) -> tuple[np.ndarray, Rgb]:
     faint = blend(color_of(line.color, dark=plot.dark), 0.5, dark=plot.dark)
-    strokes = []
-    for x, low, _, high in _columns_of(plot, line):
-        for path in clip_paths(np.array([[x, low], [x, high]]), plot.columns, plot.rows):
-            strokes.append(Stroke(path, faint, joined=True))
-    return strokes
+    return _columns_of(plot, line)[:, [0, 1, 3]], faint
 
 
 def _mean_strokes(plot: Plot, line: Line) -> list[Stroke]:

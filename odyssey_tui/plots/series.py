@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -13,11 +14,41 @@ Color = int | str
 
 @dataclass(frozen=True)
 class Line:
+    """What is asked of all its points is computed once: a chart is drawn anew with every key."""
+
     x: np.ndarray
     y: np.ndarray
     label: str
     color: Color
     style: str
+
+    @cached_property
+    def rises(self) -> bool:
+        """Whether ``x`` never falls, values aside that are not finite."""
+        return rises(self.x)
+
+    def shown(self, log_x: bool, log_y: bool) -> tuple[np.ndarray, np.ndarray]:
+        """The points that both axes can show, in axis space (log10 on a logarithmic axis): float64 [n] each."""
+        return self._kept(log_x, log_y)[0]
+
+    def ends(self, log_x: bool, log_y: bool) -> tuple[np.ndarray, np.ndarray]:
+        """The least and the largest x and y of ``shown``, in data units; empty where nothing can be shown."""
+        return self._kept(log_x, log_y)[1]
+
+    def _kept(self, log_x: bool, log_y: bool) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
+        if (log_x, log_y) not in self._by_axes:
+            x, y = transform(self.x, log_x), transform(self.y, log_y)
+            good = np.isfinite(x) & np.isfinite(y)
+            whole = bool(good.all())
+            placed = (x, y) if whole else (x[good], y[good])
+            given = (self.x, self.y) if whole else (self.x[good], self.y[good])
+            ends = tuple(np.array([values.min(), values.max()]) if len(values) else values for values in given)
+            self._by_axes[log_x, log_y] = placed, ends
+        return self._by_axes[log_x, log_y]
+
+    @cached_property
+    def _by_axes(self) -> dict[tuple[bool, bool], tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]]:
+        return {}
 
 
 @dataclass(frozen=True)
@@ -71,3 +102,18 @@ ALL = View()
 def as_floats(values: Sequence[float] | np.ndarray) -> np.ndarray:
     """A float64 vector; None becomes NaN."""
     return np.asarray(values, dtype=np.float64).reshape(-1)
+
+
+def transform(values: np.ndarray, log: bool) -> np.ndarray:
+    """Axis space; what an axis cannot show (not finite, or not positive on a logarithmic axis) becomes NaN."""
+    values = np.asarray(values, dtype=np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        placed = np.log10(values) if log else values
+    finite = np.isfinite(placed)
+    return placed if finite.all() else np.where(finite, placed, np.nan)
+
+
+def rises(x: np.ndarray) -> bool:
+    """Whether values never fall, those aside that are not finite."""
+    finite = x[np.isfinite(x)]
+    return bool(np.all(finite[1:] >= finite[:-1]))

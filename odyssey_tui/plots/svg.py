@@ -15,7 +15,7 @@ from odyssey_tui.plots.axes import Axis, transform
 from odyssey_tui.plots.figure import Figure
 from odyssey_tui.plots.geometry import bucket_columns, clip_paths
 from odyssey_tui.plots.layout import axis_ticks, counted, resolve_axes
-from odyssey_tui.plots.marks import left_out, rises
+from odyssey_tui.plots.marks import left_out
 from odyssey_tui.plots.page import cut, single_width
 from odyssey_tui.plots.palette import color_of
 from odyssey_tui.plots.series import ALL, Band, Color, Line, Reference, Scatter, View
@@ -218,7 +218,7 @@ def reference_ends(frame: Frame, reference: Reference) -> tuple[tuple[float, flo
 def draw_line(frame: Frame, line: Line) -> Iterator[str]:
     """A polyline, broken where a value is not finite; of very many values their envelope and mean."""
     color, points = frame.ink(line.color), frame.at(line.x, line.y)
-    if len(points) > MANY_VALUES and rises(line.x):
+    if len(points) > MANY_VALUES and line.rises:
         good = points[np.isfinite(points).all(axis=1)]
         inside = good[(good[:, 0] >= frame.left) & (good[:, 0] <= frame.right)]
         if not len(inside):

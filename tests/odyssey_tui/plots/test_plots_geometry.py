@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from odyssey_tui.plots.geometry import band_edges, band_halves, bucket_columns, clip_paths, dash_points
+from odyssey_tui.plots.raster import Stroke, rasterise, rasterise_spans
+from odyssey_tui.plots.series import Line
 
 
 def test_buckets_equal_a_plain_loop() -> None:
@@ -73,3 +75,31 @@ def _distance(point: np.ndarray, start: np.ndarray, end: np.ndarray) -> float:
     length = float(direction @ direction)
     share = 0.0 if length == 0 else float(np.clip((point - start) @ direction / length, 0, 1))
     return float(np.hypot(*(start + share * direction - point)))
+
+
+def test_envelopes_have_the_dots_of_upright_strokes() -> None:
+    rng = np.random.default_rng(5)
+    series = []
+    for color in ((1, 2, 3), (4, 5, 6), (7, 8, 9)):
+        x = (np.sort(rng.choice(60, 25, replace=False)) + 0.5) / 2
+        ends = np.sort(rng.uniform(-2, 12, (25, 2)), axis=1)
+        series.append((np.column_stack([x, ends]), color))
+    drawn = rasterise_spans(30, 10, series)
+    strokes = [
+        Stroke(path, color, joined=True)
+        for spans, color in series
+        for x, low, high in spans
+        for path in clip_paths(np.array([[x, low], [x, high]]), 30, 10)
+    ]
+    expected = rasterise(30, 10, strokes)
+    assert drawn.characters == expected.characters
+    assert drawn.colors == expected.colors
+
+
+def test_what_a_line_shows_follows_the_axes() -> None:
+    line = Line(np.array([1.0, 2.0, np.nan, 4.0]), np.array([3.0, -1.0, 2.0, 5.0]), "", 0, "solid")
+    assert line.rises
+    assert [len(line.shown(False, log_y)[0]) for log_y in (False, True)] == [3, 2]
+    assert [ends.tolist() for ends in line.ends(False, True)] == [[1.0, 4.0], [3.0, 5.0]]
+    assert [ends.tolist() for ends in line.ends(False, False)] == [[1.0, 4.0], [-1.0, 5.0]]
+    assert not Line(np.array([2.0, 1.0]), np.array([0.0, 0.0]), "", 0, "solid").rises
