@@ -72,7 +72,7 @@ def ingest(workspace: Workspace, wait_s: float = 10.0) -> IngestReport:
     return report
 
 
-def _remember(workspace: Workspace, closed: set[str], unfinished: list[RunFiles], notes_size: int) -> None:
+def _remember(workspace: Workspace, closed: dict[str, str], unfinished: list[RunFiles], notes_size: int) -> None:
     try:
         survey.remember(workspace, closed, unfinished, notes_size)
     except WorkspaceError as error:

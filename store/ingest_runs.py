@@ -77,8 +77,8 @@ def bring_in(
     report.runs += len(changed)
 
 
-def close_finished(con: duckdb.DuckDBPyConnection, workspace: Workspace, waiting: Collection[str]) -> set[str]:
-    """Mark runs that are finished and wholly ingested, so that nobody looks at them again; returns all such runs.
+def close_finished(con: duckdb.DuckDBPyConnection, workspace: Workspace, waiting: Collection[str]) -> dict[str, str]:
+    """Mark runs that are finished and wholly ingested, so that nobody looks at them again; the states of all such runs.
 
     A run in the queue (``waiting``) stays open, and so does a lost one: its worker may only have been out of sight.
     """
@@ -88,7 +88,7 @@ def close_finished(con: duckdb.DuckDBPyConnection, workspace: Workspace, waiting
     # Looked at again: a shard may have come between the look at the spool and the end of the journal.
     complete = [run_id for (run_id,) in finished if run_id not in waiting and not look_at(workspace.run(run_id)).shards]
     con.execute("UPDATE runs SET closed = true WHERE run_id IN (SELECT unnest(?))", [complete])
-    return {run_id for (run_id,) in con.execute("SELECT run_id FROM runs WHERE closed AND removed IS NULL").fetchall()}
+    return dict(con.execute("SELECT run_id, state FROM runs WHERE closed AND removed IS NULL").fetchall())
 
 
 class _Rows:

@@ -1,7 +1,8 @@
 """What lies in a workspace that the database may not know yet: found from names and sizes, without opening files.
 
 After an ingest the observed sizes are kept in a small file beside the database, so that "is there news?" needs neither
-a lease nor a look into the directories of finished runs.
+a lease nor a look into the directories of finished runs. How those ended is in it, too: nobody has to read their
+journals to know.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +20,10 @@ from store.errors import DataError
 from store.files import read_json, write_atomic
 from store.run_dir import AttemptDir, RunDir
 from store.shards import SHARD_NAME
+from store.strays import known_copies
 from store.workspace import Workspace
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -90,43 +93,92 @@ def waiting_runs(workspace: Workspace) -> set[str]:
 def has_news(workspace: Workspace) -> bool:
     """Whether an ingest would find anything; looks at names and sizes only, and not at finished runs."""
     seen = _recall(workspace)
-    if seen is None or size_of(workspace.notes) != seen["notes"] or reopened_runs(workspace):
+    if seen is None or size_of(workspace.notes) != seen.notes or reopened_runs(workspace):
         return True
-    unfinished: dict[str, dict[str, int]] = seen["open"]
-    closed = set(seen["closed"])
-    names = set(workspace.run_ids())
-    if names - unfinished.keys() - closed or not closed.isdisjoint(waiting_runs(workspace)):
+    if not seen.closed.keys().isdisjoint(waiting_runs(workspace)):
+        return True
+    copies = known_copies(workspace)
+    names = workspace.run_names()
+    if any(_is_run(workspace, name, copies) for name in names - seen.open.keys() - seen.closed.keys()):
         return True
     return any(
-        _sizes(look_at(workspace.run(run_id))) != sizes for run_id, sizes in unfinished.items() if run_id in names
+        _sizes(look_at(workspace.run(run_id))) != sizes
+        for run_id, sizes in seen.open.items()
+        if run_id in names and _is_run(workspace, run_id, copies)
     )
 
 
-def remember(workspace: Workspace, closed: Iterable[str], unfinished: Collection[RunFiles], notes: int) -> None:
-    """Keep what an ingest has seen, for ``has_news``. ``notes`` is the size of the notes when they were read."""
+def ended_runs(workspace: Workspace) -> Mapping[str, str]:
+    """How finished runs ended (``done``, ``failed``, ``cancelled``), by run, as the last ingest saw it.
+
+    Without those that may go on since. Empty where the database is new, or was put in the place of another.
+    """
+    seen = _recall(workspace)
+    if seen is None:
+        return {}
+    again = {*waiting_runs(workspace), *reopened_runs(workspace)}
+    if again.isdisjoint(seen.closed.keys()):
+        return seen.closed
+    return {run_id: state for run_id, state in seen.closed.items() if run_id not in again}
+
+
+def remember(
+    workspace: Workspace, closed: Mapping[str, str], unfinished: Collection[RunFiles], notes_bytes: int
+) -> None:
+    """Keep what an ingest has seen, for ``has_news`` and ``ended_runs``.
+
+    ``closed`` are the states of finished runs, ``notes_bytes`` is the size of the notes when they were read.
+    """
     content: dict[str, Any] = {
         "format": _FORMAT,
         "inode": os.stat(workspace.database_path).st_ino,
-        "notes": notes,
-        "closed": sorted(closed),
+        "notes": notes_bytes,
+        "closed": dict(sorted(closed.items())),
         # Shards seen now are gone once they are ingested, so any shard found later is news.
         "open": {files.run.run_id: _sizes(files, with_shards=False) for files in unfinished},
     }
     write_atomic(_memory(workspace), json.dumps(content, separators=(",", ":")))
 
 
-def _recall(workspace: Workspace) -> dict[str, Any] | None:
+@dataclass(frozen=True)
+class _Seen:
+    """What the last ingest saw."""
+
+    inode: int
+    notes: int
+    closed: Mapping[str, str]
+    open: Mapping[str, dict[str, int]]
+
+
+def _recall(workspace: Workspace) -> _Seen | None:
     """What the last ingest into this very database saw; None where nothing is known, or its memory is damaged."""
+    path = _memory(workspace)
     try:
-        seen = read_json(_memory(workspace))
+        status = os.stat(path)
         inode = os.stat(workspace.database_path).st_ino
-    except (OSError, DataError):
+        seen = _read_memory(path, (status.st_ino, status.st_size, status.st_mtime_ns))
+    except OSError:
         return None
-    kinds = {"format": int, "inode": int, "notes": int, "closed": list, "open": dict}
+    return seen if seen is not None and seen.inode == inode else None
+
+
+@lru_cache(maxsize=2)
+def _read_memory(path: Path, version: tuple[int, int, int]) -> _Seen | None:
+    """The memory in ``path``, which every ingest replaces by a new file: ``version`` says which one is meant."""
+    try:
+        seen = read_json(path)
+    except DataError:
+        return None
+    kinds = {"format": int, "inode": int, "notes": int, "closed": dict, "open": dict}
     if not isinstance(seen, dict) or any(type(seen.get(key)) is not kind for key, kind in kinds.items()):
         return None
-    names = all(isinstance(name, str) for name in seen["closed"])
-    return seen if names and (seen["format"], seen["inode"]) == (_FORMAT, inode) else None
+    if seen["format"] != _FORMAT or not all(isinstance(state, str) for state in seen["closed"].values()):
+        return None
+    return _Seen(seen["inode"], seen["notes"], seen["closed"], seen["open"])
+
+
+def _is_run(workspace: Workspace, name: str, copies: Collection[str]) -> bool:
+    return name not in copies and workspace.run(name).exists()
 
 
 def _sizes(files: RunFiles, with_shards: bool = True) -> dict[str, int]:

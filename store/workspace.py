@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,10 @@ _RESTORE = (
     f'Restore it, or write {{"format": {WORKSPACE_FORMAT}}} into it if the folder is a workspace; '
     "or choose another with --workspace DIR."
 )
+
+
+_SETTLED_NS = 3_000_000_000
+"""File systems date a folder's changes to 2 s at the coarsest."""
 
 
 @dataclass(frozen=True)
@@ -155,15 +160,21 @@ class Workspace:
         """Names of the folders of runs that hold a specification, sorted; copies of other runs among them."""
         from store.run_dir import SPEC_FILE
 
+        return [name for name in sorted(self.run_names()) if os.path.exists(f"{self.runs}/{name}/{SPEC_FILE}")]
+
+    def run_names(self) -> frozenset[str]:
+        """Names of what lies among the runs, whether they are runs or not; listed again when something came or went."""
         try:
-            names = sorted(name for name in os.listdir(self.runs) if not name.startswith("."))
+            changed_ns = os.stat(self.runs).st_mtime_ns
+            # What comes within a tick of the file system's clock leaves no other date: such a listing is not kept.
+            kept = abs(time.time_ns() - changed_ns) > _SETTLED_NS
+            return _list_names(self.runs, changed_ns) if kept else _list_names.__wrapped__(self.runs, changed_ns)
         except FileNotFoundError:
-            return []
+            return frozenset()
         except OSError as error:
             raise WorkspaceError(
                 f"cannot read {self.runs}: {error.strerror or error}", "Check its permissions."
             ) from error
-        return [name for name in names if os.path.exists(f"{self.runs}/{name}/{SPEC_FILE}")]
 
     def require_writable(self) -> None:
         """Raise ``WorkspaceError`` unless files can be made here."""
@@ -190,3 +201,9 @@ class Workspace:
                 folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise cannot_write(self.root, error) from error
+
+
+@lru_cache(maxsize=2)
+def _list_names(folder: Path, changed_ns: int) -> frozenset[str]:
+    """Names in a folder that was changed last at ``changed_ns``, without hidden ones."""
+    return frozenset(name for name in os.listdir(folder) if not name.startswith("."))

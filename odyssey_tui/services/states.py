@@ -8,15 +8,17 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from store.errors import DataError
+from store.run_state import RunState
 
 if TYPE_CHECKING:
     from engine.launch.tickets import Ticket, TicketReader
     from store.run_dir import RunDir
-    from store.run_state import RunState
     from store.workspace import Workspace
 
 RESTING = frozenset({"queued", "held", "done", "failed"})
 """Left only by a word of the scheduler or with a further attempt. A lost run may yet turn out to be alive."""
+UNREAD = {state: RunState(state=state) for state in ("done", "cancelled")}
+"""Ends with nothing more to say."""
 Signature = tuple[tuple[int, int, int], int]
 
 
@@ -32,12 +34,26 @@ class StateReader:
         self._lock = threading.RLock()
 
     def read(self) -> dict[str, RunState]:
-        """State by run, in the order of identifiers."""
-        run_ids = self._workspace.run_ids()
+        """State by run, in the order of identifiers.
+
+        Of runs that ended well or were cancelled, and are known to the database, nothing but that is told: ten thousand
+        journals are not read for it.
+        """
+        from store.strays import known_copies
+        from store.survey import ended_runs
+
+        ended, copies = ended_runs(self._workspace), known_copies(self._workspace)
+        names = self._workspace.run_names()
         with self._lock:
-            for gone in self._runs.keys() - set(run_ids):
+            for gone in self._runs.keys() - names:
                 self._forget(gone)
-            return {run_id: self.state(run_id) for run_id in run_ids}
+            found: dict[str, RunState] = {}
+            for name in sorted(names):
+                if (how := ended.get(name)) in UNREAD:
+                    found[name] = UNREAD[how]
+                elif name not in copies and self._run(name).exists():
+                    found[name] = self.state(name)
+            return found
 
     def state(self, run_id: str) -> RunState:
         """The state of one run."""

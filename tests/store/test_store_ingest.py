@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -323,3 +324,35 @@ def test_finishing_twice_is_harmless(workspace: Workspace) -> None:
     finish(taken)
     finish(taken)
     assert not list(attempt.spool.glob("*.parquet"))
+
+
+def test_how_runs_ended_is_known_without_their_journals(workspace: Workspace) -> None:
+    for run_id, last in (("a", "done"), ("b", "failed"), ("c", "heartbeat")):
+        start_run(workspace, run_id)[2].append(last)
+    assert survey.ended_runs(workspace) == {}
+    ingest(workspace)
+    assert survey.ended_runs(workspace) == {"a": "done", "b": "failed"}
+    (workspace.tickets / "b.json").write_text("{}")
+    assert survey.ended_runs(workspace) == {"a": "done"}
+    workspace.run("a").new_attempt()
+    assert survey.ended_runs(workspace) == {}
+    (workspace.tickets / "b.json").unlink()
+    shutil.copy(workspace.database_path, workspace.root / "other")
+    (workspace.root / "other").replace(workspace.database_path)
+    assert survey.ended_runs(workspace) == {}
+
+
+def test_names_of_runs_are_listed_again_when_one_comes_or_goes(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start_run(workspace, "a")
+    os.utime(workspace.runs, ns=(1, 1))  # long ago
+    listed: list[Path] = []
+    true_list = os.listdir
+    monkeypatch.setattr(os, "listdir", lambda folder: listed.append(folder) or true_list(folder))
+    assert workspace.run_names() == workspace.run_names() == {"a"}
+    assert len(listed) == 1
+    start_run(workspace, "b")
+    assert workspace.run_names() == {"a", "b"}
+    shutil.rmtree(workspace.run("a").path)
+    assert workspace.run_names() == {"b"}

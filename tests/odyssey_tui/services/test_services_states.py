@@ -76,3 +76,14 @@ def test_a_deleted_run_is_forgotten(line: Workspace) -> None:
     states.read()
     shutil.rmtree(line.run("a-0").path)
     assert "a-0" not in states.read()
+
+
+def test_journals_of_ended_runs_that_the_database_knows_stay_closed(
+    voyage: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = {run_id: voyage.run(run_id).state().state for run_id in voyage.run_ids()}
+    read, original = [], RunDir.state
+    monkeypatch.setattr(RunDir, "state", lambda run: read.append(run.run_id) or original(run))
+    assert {run_id: state.state for run_id, state in StateReader(voyage).read().items()} == plain
+    assert set(read) == {run_id for run_id, state in plain.items() if state not in ("done", "cancelled")}
+    assert any(state == "failed" for state in plain.values())
