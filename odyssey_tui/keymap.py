@@ -123,6 +123,9 @@ ACTIONS: tuple[Action, ...] = (
     Action("launch.write", ("w",), "Write", "the experiment into a file", footer=False),
     Action("launch.copy", ("c",), "Copy", "the command that does the same", footer=False),
     Action("launch.calibrate", ("T",), "Time", "train a few steps of every new model, seconds each", footer=False),
+    Action(
+        "launch.details", ("v",), "Details", "sharing, epochs, memory and disk below the runs, or not", footer=False
+    ),
     Action("launch.audit", ("a",), "Audit", "compare the format of the texts that are trained on and scored"),
     Action("launch.leave", ("escape",), "Back", "one step: out of the field, the search, the keys"),
     Action("queue.open", ("enter",), "Open", "the run under the cursor"),

@@ -82,7 +82,21 @@ def complete_configs(context: click.Context, incomplete: str) -> Iterable[Comple
     ready = [CompletionItem(source.name) for source in list_ready() if source.name.startswith(incomplete)]
     here = sorted(path.name for pattern in ("*.yaml", "*.yml") for path in Path.cwd().glob(pattern))
     found = [*ready, *(CompletionItem(name) for name in here if name.startswith(incomplete))]
+    if context.info_name == "launch" and not found:
+        found = _complete_starts(context, incomplete)
     yield from found or complete_files(context, incomplete)
+
+
+def _complete_starts(context: click.Context, incomplete: str) -> list[CompletionItem]:
+    """What ``launch`` can start from in this workspace: experiments launched here, and runs."""
+    from odyssey_tui.services.starts import list_launched
+
+    try:
+        launched = [source.path.stem for source in list_launched(_workspace(context))]
+        runs = list(complete_runs(context, incomplete)) if incomplete else []
+    except OdysseyError:  # there is no workspace yet
+        return []
+    return [*(CompletionItem(name) for name in launched if name.startswith(incomplete)), *runs]
 
 
 def complete_files(_context: click.Context, incomplete: str) -> Iterable[CompletionItem]:

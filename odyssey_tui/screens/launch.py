@@ -16,7 +16,7 @@ from odyssey_tui.screens.base import one_line
 from odyssey_tui.screens.confirm import ConfirmScreen
 from odyssey_tui.screens.drafting import DraftingScreen, first_problems
 from odyssey_tui.screens.starting import StartScreen
-from odyssey_tui.services.plan_words import details, summary
+from odyssey_tui.services.plan_words import details, run_line, summary
 from odyssey_tui.services.starts import Start
 from odyssey_tui.widgets.audit_line import AuditLine
 from odyssey_tui.widgets.axes_form import AxesForm
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from odyssey_tui.services.timing import Calibration
 
 HOW_TO = "Tab: next field · Enter, then L: launch · f: every key"
+BRIEFLY = "Enter, L: launch"
 NAMED = 6
 """Runs that the question names."""
 
@@ -118,11 +119,14 @@ class LaunchScreen(DraftingScreen):
 
     def load(self, request: Request) -> Snapshot:
         from odyssey_tui.services.audit_sources import read_known
+        from odyssey_tui.services.draft_fields import list_fields
         from odyssey_tui.services.launch import compose, examine_block
         from odyssey_tui.services.starts import open_chosen
 
         workspace = self.odyssey.workspace
         draft = request.draft or open_chosen(workspace, request.start)
+        if request.draft is None:
+            list_fields(draft, frozenset(), "a")  # reads every model's keys, which takes a moment the first time
         try:
             found = draft.examine() if draft.block is None else examine_block(draft)
             if found.problems:
@@ -159,10 +163,12 @@ class LaunchScreen(DraftingScreen):
                 f"block {draft.block + 1} of {len(draft.blocks)} only" if len(draft.blocks) > 1 else "its block only"
             )
         elif len(draft.blocks) > 1:
-            scope += f" (axes of block {self.block + 1} of {len(draft.blocks)})"
+            scope += f", axes of block {self.block + 1} of {len(draft.blocks)}"
         source = Text("experiment  ", "dim").append(draft.title, "bold").append(f"  {scope}", "dim")
-        if self.size.width >= source.cell_len + len(HOW_TO) + 6:
-            source.append(HOW_TO.rjust(self.size.width - source.cell_len - 3), "dim")
+        for told in (HOW_TO, BRIEFLY):
+            if self.size.width >= source.cell_len + len(told) + 4:
+                source.append(told.rjust(self.size.width - source.cell_len - 2), "dim")
+                break
         source.truncate(max(1, self.size.width - 2), overflow="ellipsis")
         self.query_one("#source", Static).update(source)
 
@@ -181,8 +187,21 @@ class LaunchScreen(DraftingScreen):
         self.planned.show(columns, [planned_row(run, columns) for run in starting_first])
         if not self.planned.has_focus:  # what is new comes first, and is what is being composed
             self.planned.move_cursor(row=0)
-        lines = details(composition, calibrated=self._calibration is not None)
-        self.query_one("#details", Static).update("\n".join(lines))
+        self._draw_details()
+
+    @on(KeyedTable.RowHighlighted, "#planned")
+    def _draw_details(self) -> None:
+        """What the run under the cursor takes, and all of them."""
+        composition = self._snapshot.composition if self._snapshot is not None else None
+        if composition is not None:
+            current = next((run for run in composition.runs if run.run_id == self.planned.current), None)
+            lines = [run_line(current)] if current is not None else []
+            lines += details(composition, calibrated=self._calibration is not None)
+            self.query_one("#details", Static).update("\n".join(lines))
+
+    def action_details(self) -> None:
+        """Show what the runs take below them, or hide it."""
+        self.toggle_class("-details")
 
     def leave_axes(self) -> None:
         self.planned.focus()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from odyssey_tui.services.composition import Composition, describe
+from odyssey_tui.services.draft import changed
 from store.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -33,7 +35,12 @@ def compose(workspace: Workspace, draft: Draft, calibration: Calibration | None 
     """Expand a draft: the whole experiment, or the runs of its block and what they need. Raises ``ConfigError``."""
     if draft.block is None:
         return describe(workspace, _expand(workspace, draft.examine().require()), calibration)
-    return describe(workspace, plan_block(workspace, draft, draft.block), calibration)
+    found = describe(workspace, plan_block(workspace, draft, draft.block), calibration)
+    edited = [part for part in ANALYSES if changed(draft, (part,))]
+    if not edited:
+        return found
+    words = f"{' and '.join(edited)}: edited, and left out with the runs of one block"
+    return replace(found, cautions=(*found.cautions, words))
 
 
 def plan_block(workspace: Workspace, draft: Draft, block: int) -> Plan:
@@ -58,8 +65,14 @@ def plan_block(workspace: Workspace, draft: Draft, block: int) -> Plan:
             of_replaced = [run_id for run_id, asking in both.blocks.items() if max(asking) >= len(draft.blocks)]
             ran = any(workspace.run(run_id).exists() for run_id in of_replaced)
             if ran and _new_work(workspace, both.of_block(block)) == least:
-                return both.of_block(block)
-    return alone.of_block(block)
+                return _only(both, block)
+    return _only(alone, block)
+
+
+def _only(plan: Plan, block: int) -> Plan:
+    """The block's runs, without what would be said of the analyses."""
+    told = tuple(words for words in plan.cautions if words.partition(":")[0] not in ANALYSES)
+    return replace(plan.of_block(block), cautions=told)
 
 
 def examine_block(draft: Draft) -> Examined:

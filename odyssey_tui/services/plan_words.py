@@ -41,6 +41,23 @@ def details(composition: Composition, *, calibrated: bool) -> Iterator[str]:
     yield f"disk ≈ {count(composition.disk_bytes)}B of {count(composition.free_bytes)}B free: {_disk_text(composition)}"
 
 
+def run_line(run: PlannedRun) -> str:
+    """What one run reads and holds: mixture, epochs of each corpus, memory by part."""
+    parts = []
+    if run.mixture is not None:
+        mixture = run.mixture
+        parts.append(f"{count(mixture.sequences)} sequences")
+        if run.kind == "adapt":
+            parts.append(f"{count(mixture.replayed)} of them replayed ({mixture.realised:.4f})")
+        read = [f"{name} {'?' if epochs is None else format(epochs, '.3g')}" for name, epochs in mixture.epochs.items()]
+        parts.append(f"epochs: {', '.join(read)}")
+    if run.evaluated_tokens:
+        parts.append(f"scores {count(run.evaluated_tokens)} tokens")
+    if run.memory_bytes:
+        parts.append(f"memory ≈ {_memory_text(run)}")
+    return f"{run.name}: {' · '.join(parts)}" if parts else run.name
+
+
 def mixture_lines(composition: Composition) -> Iterator[str]:
     """How the replay asked for comes out in whole sequences, and how often the new runs read each corpus at most."""
     realised: dict[float, list[float]] = {}

@@ -13,26 +13,31 @@ from odyssey_tui.widgets.keyed_table import TableColumn, TableRow
 if TYPE_CHECKING:
     from odyssey_tui.services.composition import PlannedRun
 
-ESTIMATED = (
-    TableColumn("memory", " memory ≈", 9),
+FURTHER = (
     TableColumn("time", "   time ≈", 9),
+    TableColumn("memory", " memory ≈", 9),
+    TableColumn("at", "at", 12),
     TableColumn("replay", "replay", 6),
     TableColumn("epochs", "epochs ≤", 8),
     TableColumn("steps", "    steps", 9),
 )
-LEAST_NAME = 14
+"""Shown where they fit, the first ones first."""
+LEAST_NAME, READABLE_NAME = 14, 24
 
 
 def planned_columns(runs: Sequence[PlannedRun], width: int) -> list[TableColumn]:
     """As many columns as fit ``width``; names are cut before columns are left out."""
-    fixed = [TableColumn("state", "state", 11), TableColumn("name", "run", LEAST_NAME)]
-    counts = [TableColumn("tokens", "tokens", 7), TableColumn("flops", " FLOPs", 7)]
-    at = TableColumn("at", "at", 12)
+    columns = [
+        TableColumn("state", "state", 11),
+        TableColumn("name", "run", LEAST_NAME),
+        TableColumn("tokens", "tokens", 7),
+        TableColumn("flops", " FLOPs", 7),
+    ]
     longest = max((len(run.name) for run in runs), default=LEAST_NAME)
-    columns = [*fixed, *counts]
-    for index, column in (2, at), *((len(columns) + 1, column) for column in ESTIMATED):
-        if sum(one.width + 1 for one in columns) + column.width + 1 + min(longest - LEAST_NAME, 8) <= width - 1:
-            columns.insert(min(index, len(columns)), column)
+    named = min(longest, READABLE_NAME) - LEAST_NAME
+    for column in FURTHER:
+        if sum(one.width + 1 for one in (*columns, column)) + named <= width - 1:
+            columns.append(column)
     room = width - 1 - sum(column.width + 1 for column in columns)
     name_width = max(6, min(longest, LEAST_NAME + room))
     return [TableColumn("name", "run", name_width) if column.key == "name" else column for column in columns]

@@ -56,6 +56,7 @@ def test_runs_states_and_experiments(ask, voyage: Workspace):
     assert len(ids) > 3
     assert ask("odyssey show adapt-docs-r0-") == plain(*ids)
     assert ask(f"odyssey compare {ids[0]} adapt-docs-r0-") == plain(*ids[1:])
+    assert ask("odyssey launch adapt-docs-r0-") == plain(*ids)
     assert ask("odyssey cancel -e ") == plain("demo")
     assert ask("odyssey matrix de") == plain("demo")
     assert ask("odyssey show nothing-like-it") == []

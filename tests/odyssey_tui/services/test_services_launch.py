@@ -93,6 +93,13 @@ def test_analyses_do_not_stand_in_the_way_of_a_block(empty: Workspace, block) ->
         compose(empty, replace(draft.unset(("adapt", 2)), block=None))
 
 
+def test_edited_analyses_are_said_to_be_left_out(empty: Workspace, block) -> None:
+    assert not [words for words in compose(empty, block).cautions if words.startswith(("laws", "similarity"))]
+    edited = block.set(("laws", "starts"), 7).set(("similarity", "samples"), 9)
+    assert "similarity and laws: edited, and left out with the runs of one block" in compose(empty, edited).cautions
+    assert any(run.kind == "fit" for run in compose(empty, replace(edited, block=None)).runs)
+
+
 def test_more_seeds_keep_the_runs_of_the_first(empty: Workspace, block) -> None:
     one = {run.run_id for run in compose(empty, block).runs}
     two = {run.run_id for run in compose(empty, block.set(("seeds",), [0, 1])).runs}
