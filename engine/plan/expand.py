@@ -73,7 +73,7 @@ def expand(experiment: Experiment, known: Known | None = None) -> Plan:
 def dump_experiment(experiment: Experiment) -> str:
     """The experiment as YAML: only what was written, with overrides applied and paths absolute."""
     content = experiment.model_dump(mode="json", exclude_unset=True)
-    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120)
+    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120, default_flow_style=None)
 
 
 def _seed_suffix(seed: int) -> str:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from odyssey_tui.services.draft import Draft
     from odyssey_tui.services.draft_fields import FieldRow
 
+EDITED = ", edited"
 FORM_SHARE, FORM_LEAST = 0.44, 46
 """Of a wide screen the form takes this share, and at least so many cells."""
 
@@ -300,7 +301,8 @@ class DraftingScreen(OdysseyScreen):
 
         assert self.draft is not None
         try:
-            edited = open_text(text, f"edited {self.draft.title}", self.draft.folder, f"{self.draft.title}, edited")
+            title = self.draft.title.removesuffix(EDITED)
+            edited = open_text(text, f"edited {title}", self.draft.folder, title + EDITED)
         except ConfigError as error:
             self._broken = text
             self.notify(f"{one_line(error)} (nothing is lost: e goes on)", severity="error", timeout=10)
@@ -308,7 +310,7 @@ class DraftingScreen(OdysseyScreen):
         self._broken = ""
         block = self.draft.block if self.draft.block is not None and self.draft.block < len(edited.blocks) else None
         self.block = min(self.block, max(0, len(edited.blocks) - 1))
-        self.change(replace(edited, block=block))
+        self.change(replace(edited, block=block, before=self.draft.before or self.draft.origin))
         self.draw_source()
 
     def action_write(self) -> None:

@@ -33,6 +33,8 @@ class Draft:
     """Assignments applied to the origin, as ``--set`` takes them."""
     text: str = ""
     """Its text as it was opened, with comments."""
+    before: Located | None = None
+    """What this goes on from, where its text was edited or written into a file; its blocks may have run."""
     block: int | None = None
     """Launch only the runs of this adaptation block and what they need; None for the whole experiment."""
 
@@ -59,6 +61,12 @@ class Draft:
     def blocks(self) -> list[Any]:
         """The adaptation blocks."""
         found = self.data.get("adapt")
+        return found if isinstance(found, list) else []
+
+    @property
+    def opened_blocks(self) -> list[Any]:
+        """The adaptation blocks as they were opened first."""
+        found = (self.before or self.origin).data.get("adapt")
         return found if isinstance(found, list) else []
 
     def value(self, path: KeyPath, default: Any = None) -> Any:
@@ -153,7 +161,7 @@ def save(draft: Draft, path: Path, *, replace_it: bool = False) -> Draft:
         write_atomic(path, draft.to_yaml(path.parent))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be written: {error.strerror}", "Give another path.") from error
-    return replace(open_file(path), block=draft.block)
+    return replace(open_file(path), block=draft.block, before=draft.before or draft.origin)
 
 
 def value_at(data: Any, path: KeyPath, default: Any = None) -> Any:

@@ -55,8 +55,7 @@ def plan_block(workspace: Workspace, draft: Draft, block: int) -> Plan:
         hint = f"Blocks are numbered 0 to {last}." if last >= 0 else "The experiment adapts nothing."
         raise ConfigError(f"there is no adaptation block {block}", hint)
     alone = _expand(workspace, examine_block(draft).require())
-    opened = draft.origin.data.get("adapt")
-    replaced = [one for one in opened if one not in draft.blocks] if isinstance(opened, list) else []
+    replaced = [one for one in draft.opened_blocks if one not in draft.blocks]
     if replaced:
         beside = examine_block(draft.set(("adapt",), [*draft.blocks, *replaced]))
         if not beside.problems:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import pytest
+import yaml
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
@@ -277,16 +279,19 @@ async def test_a_file_is_a_start_and_a_damaged_one_is_told(tiny: Workspace, tmp_
         assert screen._troubles == {}
 
 
-async def test_the_editor_gives_back_any_text(tiny: Workspace, monkeypatch, tmp_path: Path) -> None:
-    left = iter(["name: [broken", None, None])
+async def test_the_editor_gives_back_any_text(tiny: Workspace, monkeypatch) -> None:
     seen = []
 
     def edit(text: str) -> str:
         seen.append(text)
-        return next(left) or write_experiment(tmp_path).read_text().replace("replay_ratio: 0,", "replay_ratio: 0.5,")
+        if len(seen) == 1:
+            return "name: [broken"
+        experiment = yaml.safe_load(seen[0])
+        experiment["adapt"][0]["replay_ratio"] = 0.5
+        return yaml.safe_dump(experiment)
 
     monkeypatch.setattr("odyssey_tui.services.text_editor.edit_text", edit)
-    monkeypatch.setattr("textual.app.App.suspend", lambda self: _nothing())
+    monkeypatch.setattr("textual.app.App.suspend", lambda self: contextlib.nullcontext())
     async with OdysseyApp(tiny).run_test(size=(80, 24)) as pilot:
         screen = await open_launch(pilot)
         await press(pilot, "ctrl+o")
@@ -363,9 +368,3 @@ async def test_an_audit_that_fails_is_told_and_can_be_asked_for_again(tiny: Work
         await settle(pilot)
         assert told(pilot) == ["the text is gone · Bring it back."]
         assert screen.check_action("audit", ())
-
-
-def _nothing():
-    import contextlib
-
-    return contextlib.nullcontext()
