@@ -6,6 +6,7 @@ import pytest
 from textual.pilot import Pilot
 
 from odyssey_tui.app import OdysseyApp
+from odyssey_tui.widgets.field_table import FieldTable
 from store.space import Room
 from store.workspace import Workspace
 from tests.support.piloting import press, settle
@@ -26,7 +27,9 @@ async def compose(pilot: Pilot) -> None:
 async def edit_a_mask(pilot: Pilot) -> None:
     await compose(pilot)
     await press(pilot, "slash", *"adapt_training.masks", "enter", "plus")
-    await press(pilot, "escape", "j", "j", "enter", *"newlin")
+    await press(pilot, "escape")
+    pilot.app.screen.query_one(FieldTable).find(("adapt_training", "masks", 0, "classes"))
+    await press(pilot, "enter", *"newlin")
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
