@@ -4,31 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on, work
 from textual.app import App, SystemCommand
 from textual.binding import BindingType
+from textual.filter import LineFilter, Monochrome, NoColor
 from textual.message import Message
 from textual.reactive import reactive
 from textual.screen import Screen
 from textual.timer import Timer
 
 from odyssey_tui.keymap import bindings
-from odyssey_tui.screens.base import OdysseyScreen, offered_actions
+from odyssey_tui.screens.base import OdysseyScreen, reachable_actions
 from odyssey_tui.screens.registry import FURTHER, SCREENS
 from odyssey_tui.services.states import StateReader
 from odyssey_tui.settings import Settings
-from odyssey_tui.themes import THEMES
+from odyssey_tui.themes import NO_COLOUR, THEMES, TITLES
 
 if TYPE_CHECKING:
     from odyssey_tui.services.progress import Pulse, PulseReader, Trouble
     from store.workspace import Workspace
 
 LEAVE_ON = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated", signal.SIGHUP: "hung up"}
+MONOCHROME = Monochrome()
 MOST_TOLD, TOLD_S = 3, 12.0
 """Of what goes wrong at the same time so many are told one by one, each for so many seconds."""
 BUSY_S, IDLE_S = 1.0, 3.0
@@ -63,6 +66,8 @@ class OdysseyApp(App[None], inherit_bindings=False):
         """Runs marked for Compare, in the order they were marked."""
         self.bringing = False
         """Whether the screen that is being opened will be told what to show: reading something else is no use."""
+        self._wants_no_color = self.no_color
+        """By NO_COLOR, which no theme overrules."""
         self._next_look: Timer | None = None
         self.states = StateReader(workspace)
         """Shared by all that look at the files of runs, so that each is read once."""
@@ -73,7 +78,7 @@ class OdysseyApp(App[None], inherit_bindings=False):
     def on_mount(self) -> None:
         for theme in THEMES:
             self.register_theme(theme)
-        self.theme = self.settings.theme
+        self.choose_theme(NO_COLOUR.name if self._wants_no_color else self.settings.theme)
         self.set_keymap(self.settings.keys)
         if not self.is_headless:
             for number in LEAVE_ON:
@@ -188,20 +193,45 @@ class OdysseyApp(App[None], inherit_bindings=False):
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """The palette: every action of the table that acts on this screen."""
         base = self.base_screen
-        for node, action in offered_actions(base):
+        for node, action in reachable_actions(base):
             yield SystemCommand(
                 action.label, action.help, lambda node=node, call=action.call: node.run_action(call, node)
             )
         for entry in FURTHER:
             if entry.name != base.SCOPE:
                 yield SystemCommand(entry.title, entry.help, lambda name=entry.name: self.action_go(name))
-        yield SystemCommand("Theme", "dark or light", self.action_next_theme)
+        for theme in THEMES:
+            if theme.name != self.theme:
+                title = f"Theme {theme.name.removeprefix('odyssey-')}"
+                yield SystemCommand(title, TITLES[theme.name], partial(self.pick_theme, theme.name))
         yield SystemCommand("Screenshot", "save this screen as SVG in the current folder", self.save_screen)
 
-    def action_next_theme(self) -> None:
-        """Switch between the dark and the light theme."""
-        names = [theme.name for theme in THEMES]
-        self.theme = names[(names.index(self.theme) + 1) % len(names)]
+    def put_on_clipboard(self, text: str) -> None:
+        """On that of the terminal one sits at, by every way there is."""
+        from odyssey_tui.services.clipboard import hand_to_tmux, sequences
+
+        self._clipboard = text
+        if self._driver is not None:
+            self._driver.write(sequences(text))
+        self.run_worker(partial(hand_to_tmux, text), group="clipboard", thread=True, exit_on_error=False)
+
+    def choose_theme(self, name: str) -> None:
+        """Draw with a theme from now on; without colours where it has none, or NO_COLOR says so."""
+        self.no_color = self._wants_no_color or name == NO_COLOUR.name
+        self.theme = name
+
+    def pick_theme(self, name: str) -> None:
+        """A theme from the palette, for this session."""
+        self.choose_theme(name)
+        from odyssey_tui.settings import settings_path
+
+        self.notify(f"theme: {name} in {settings_path()} keeps it", timeout=5, markup=False)
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """What lines pass through: without colours all become shades of grey."""
+        filters = super().get_line_filters()
+        grey = self.no_color and not any(isinstance(one, (Monochrome, NoColor)) for one in filters)
+        return [*filters, MONOCHROME] if grey else filters
 
     def save_screen(self) -> None:
         """Export the screen as SVG."""

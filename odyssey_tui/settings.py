@@ -15,6 +15,9 @@ DEFAULT_THEME = "odyssey-dark"
 FORBIDDEN_KEYS = frozenset({"ctrl+h", "ctrl+i", "ctrl+j", "ctrl+m", "ctrl+s", "ctrl+q", "ctrl+a", "ctrl+b", "ctrl+c"})
 """Keys that a terminal, tmux or screen takes for itself or sends for Enter, Tab and Backspace."""
 
+SHARED_SCOPES = frozenset({"app", "screen", "table", "chart"})
+"""Of what is on many screens."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -88,16 +91,20 @@ def _keys(path: Path, content: Any) -> dict[str, str]:
     effective = {action.id: keys.get(action.id, ",".join(action.keys)).split(",") for action in ACTIONS}
     for name in keys:
         for other, bound in effective.items():
-            clash = set(bound) & set(effective[name])
+            # What shares a key by default is not there at the same time, whatever the scopes say.
+            clash = set(bound) & set(effective[name]) - (set(known[name].keys) & set(known[other].keys))
             if other != name and _together(name, other) and clash:
-                raise ConfigError(f"{path}: keys: {name}: '{clash.pop()}' is already the key of {other}")
+                raise ConfigError(
+                    f"{path}: keys: {name}: '{min(clash)}' is already the key of {other}",
+                    f"Give {other} another key too, or choose one that is free: `odyssey keys` lists them.",
+                )
     return keys
 
 
 def _together(first: str, second: str) -> bool:
     """Whether two actions can be reached at the same time."""
     scopes = {first.partition(".")[0], second.partition(".")[0]}
-    return len(scopes) == 1 or bool(scopes & {"app", "screen"})
+    return len(scopes) == 1 or bool(scopes & SHARED_SCOPES)
 
 
 def _unknown(path: Path, noun: str, name: str, known: list[str]) -> ConfigError:

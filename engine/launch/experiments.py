@@ -34,8 +34,7 @@ class Launched:
 def record_launch(workspace: Workspace, plan: Plan) -> Path:
     """Write ``NAME-HASH.yaml`` (the configuration) and ``NAME-HASH.json`` (its runs, with those of earlier launches of
     other parts of it); returns the former."""
-    document = workspace.experiments / f"{plan.name}-{plan.key}.yaml"
-    write_atomic(document, plan.document)
+    document = keep_configuration(workspace, plan)
     before: tuple[str, ...] = ()
     with contextlib.suppress(FileNotFoundError, DataError):
         before = _read(document.with_suffix(".json")).runs
@@ -46,6 +45,13 @@ def record_launch(workspace: Workspace, plan: Plan) -> Path:
         "runs": list(dict.fromkeys((*before, *(run.run_id for run in plan.runs)))),
     }
     write_json(document.with_suffix(".json"), content)
+    return document
+
+
+def keep_configuration(workspace: Workspace, plan: Plan) -> Path:
+    """Write the configuration alone: of a command that executes some of its runs, and launches none."""
+    document = workspace.experiments / f"{plan.name}-{plan.key}.yaml"
+    write_atomic(document, plan.document)
     return document
 
 

@@ -85,11 +85,13 @@ def adapt(invocation: Invocation, config: str, overrides: tuple[str, ...], name:
     Ctrl-C stops it at a checkpoint, twice at once; the same command goes on from there. A closed terminal stops it too:
     `odyssey launch` is for runs that outlive it.
     """
+    from engine.launch.experiments import keep_configuration
     from engine.launch.foreground import Foreground
 
     path = find_config(config)
     adaptation = choose_adaptation(invocation.planned() or invocation.open_or_create(), path, overrides, name)
     workspace = invocation.open_or_create()
+    keep_configuration(workspace, adaptation.plan)
     with Foreground(workspace, adaptation.specs) as foreground, stopped_by_signals(foreground):
         agree_to_follow(foreground, follow)
         ended = execute(foreground)

@@ -47,6 +47,7 @@ COMMANDS: dict[str, Entry] = {
     "import": Entry("odyssey_tui.cli.import_:import_", "Import runs of other tools, and tables of measured losses."),
     "sql": Entry("odyssey_tui.cli.sql:sql", "Ask the database anything, in SQL (read-only)."),
     "delete": Entry("odyssey_tui.cli.delete:delete", "Delete runs; first show what would go."),
+    "keys": Entry("odyssey_tui.cli.keys:keys", "List the keys of the screens, as they are bound now."),
     "doctor": Entry("odyssey_tui.cli.doctor:doctor", "Say what could keep odyssey from working here, and the fix."),
     "completion": Entry("odyssey_tui.cli.completion:completion", "Print the script that completes words in a shell."),
     "store": Entry("odyssey_tui.cli.store:store", "Check, rebuild, back up, restore, export and tidy what is stored."),

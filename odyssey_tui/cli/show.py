@@ -41,13 +41,25 @@ EVALUATIONS = (
 
 @click.command()
 @click.argument("run")
+@click.option("--card", is_flag=True, help="Print Markdown with all that it takes to make the run again.")
 @table_options
 @click.pass_obj
-def show(invocation: Invocation, run: str, json: bool, csv: bool, latex: bool) -> None:
-    """Show RUN (an id, a name or an unambiguous beginning): state, evaluations before and after, configuration."""
+def show(invocation: Invocation, run: str, card: bool, json: bool, csv: bool, latex: bool) -> None:
+    """Show RUN (an id, a name or an unambiguous beginning): state, evaluations before and after, configuration.
+
+    --card is for a run's appendix: scores, the commands that make it again, code and versions, hashes of the texts,
+    the configuration. Of a fit, too.
+    """
     from odyssey_tui.services.run_detail import read_detail
 
+    if card + json + csv + latex > 1:
+        raise click.UsageError("--card, --json, --csv and --latex exclude each other")
     workspace = invocation.open()
+    if card:
+        from odyssey_tui.services.card import write_card
+
+        sys.stdout.write(write_card(workspace, find_run_ids(workspace, [run])[0]))
+        return
     detail = read_detail(workspace, find_run_ids(workspace, [run])[0], log_lines=LAST_WORDS)
     row = detail.row
     if row.state in WAITING:

@@ -14,14 +14,16 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import BindingType
+from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.dom import DOMNode
 from textual.message import Message
 from textual.screen import Screen
+from textual.widget import Widget
 from textual.widgets import Footer
 
 from odyssey_tui.keymap import ACTIONS, Action, bindings
+from odyssey_tui.screens.copying import Copied, copy, row_under_cursor, whole_table
 from odyssey_tui.widgets.banner import Banner
 from odyssey_tui.widgets.bars import StatusBar, TopBar
 from store.errors import OdysseyError
@@ -172,6 +174,22 @@ class OdysseyScreen(Screen[None]):
         """The matrix of adaptations and texts."""
         await self.odyssey.go("matrix")
 
+    def copied(self) -> Copied | None:
+        """What ``c`` copies: screens that know better than the row under the cursor say so."""
+        return row_under_cursor(self)
+
+    def copied_table(self) -> Copied | None:
+        """What ``C`` copies: screens whose table is no widget of rows say so."""
+        return whole_table(self)
+
+    def action_copy(self) -> None:
+        """``c``: what is under the cursor, to the clipboard."""
+        copy(self, self.copied())
+
+    def action_copy_table(self) -> None:
+        """``C``: the table that has the focus."""
+        copy(self, self.copied_table())
+
     def action_reload(self) -> None:
         """``r``: read again."""
         self.reload()
@@ -201,6 +219,20 @@ def one_line(error: Exception) -> str:
 def following(values: Sequence[Any], current: object) -> Any:
     """The value after ``current``, round and round; the first when it is not there."""
     return values[(values.index(current) + 1) % len(values)] if current in values else values[0]
+
+
+def reachable_actions(screen: OdysseyScreen) -> Iterator[tuple[DOMNode, Action]]:
+    """``offered_actions``, and those of tables and charts in sight without the focus: the palette needs no key."""
+    offered = dict.fromkeys(action.id for _, action in offered_actions(screen))
+    yield from offered_actions(screen)
+    known = {action.id: action for action in ACTIONS}
+    for widget in screen.query("#body *").results(Widget):
+        if not (widget.focusable and widget.is_on_screen):
+            continue
+        for binding in widget.BINDINGS:
+            if isinstance(binding, Binding) and binding.id in known and binding.id not in offered:
+                offered[binding.id] = None
+                yield widget, known[binding.id]
 
 
 def offered_actions(screen: OdysseyScreen) -> Iterator[tuple[DOMNode, Action]]:

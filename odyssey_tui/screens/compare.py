@@ -14,6 +14,7 @@ from textual.widgets import Static
 from odyssey_tui.keymap import bindings
 from odyssey_tui.plots.palette import RUNS, SeriesStyle, color_of
 from odyssey_tui.screens.base import OdysseyScreen
+from odyssey_tui.screens.copying import Copied, copied_runs
 from odyssey_tui.widgets.chart import Chart
 from odyssey_tui.widgets.compare_rows import difference_table, outcome_table
 from odyssey_tui.widgets.keyed_table import KeyedTable
@@ -130,6 +131,11 @@ class CompareScreen(OdysseyScreen):
     def open_clicked(self) -> None:
         """A click on the row under the cursor opens its run, as Enter does."""
         self.action_open()
+
+    def copied(self) -> Copied | None:
+        """The id of the run of the row under the cursor; of a difference the row."""
+        outcome = self._outcome() if self.query_one("#outcomes").has_focus else None
+        return copied_runs([outcome.run_id]) if outcome is not None else super().copied()
 
     def _outcome(self) -> Outcome | None:
         key = self.query_one("#outcomes", KeyedTable).current

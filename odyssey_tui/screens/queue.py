@@ -11,6 +11,7 @@ from textual.timer import Timer
 from textual.widgets import Static
 
 from odyssey_tui.keymap import bindings
+from odyssey_tui.screens.copying import Copied, copied_runs
 from odyssey_tui.screens.filtered import FilteredScreen
 from odyssey_tui.screens.requests import (
     FINISHED,
@@ -168,6 +169,10 @@ class QueueScreen(FilteredScreen):
         marked = [entry for entry in entries if entry.run_id in self._marked]
         current = self._current()
         return marked or ([current] if current is not None else [])
+
+    def copied(self) -> Copied | None:
+        """Ids: of the marked runs, else of the run under the cursor."""
+        return copied_runs([entry.run_id for entry in self._chosen()])
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action in NEEDS_RUNS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from rich.table import Table
@@ -14,6 +15,7 @@ from textual.widgets import Static
 from odyssey_tui.keymap import bindings
 from odyssey_tui.screens.annotate import ask_note, ask_tags, pin_runs
 from odyssey_tui.screens.base import OdysseyScreen, following
+from odyssey_tui.screens.copying import Copied, copied_runs
 from odyssey_tui.screens.deletion import ask_delete
 from odyssey_tui.screens.requests import FINISHED, RETRIABLE, as_asked, ask_cancel, hold_or_release, retry_runs
 from odyssey_tui.services.format import bar, duration, number, signed, state_text
@@ -158,6 +160,29 @@ class RunScreen(OdysseyScreen):
         """Hold this run, or let go of it."""
         if self._snapshot is not None:
             hold_or_release(self, [as_asked(self._snapshot.detail.row)])
+
+    def action_card(self) -> None:
+        """Write the reproduction card."""
+        from odyssey_tui.screens.exporting import ask_export
+        from odyssey_tui.services.card import write_card
+        from odyssey_tui.services.figure_export import Exportable
+
+        workspace, run_id = self.odyssey.workspace, self._run_id
+        ask_export(self, Exportable(f"{run_id}-card", document=lambda: write_card(workspace, run_id)))
+
+    def copied(self) -> Copied | None:
+        """The run's id."""
+        return copied_runs([self._run_id])
+
+    def copied_table(self) -> Copied | None:
+        """The evaluations."""
+        from odyssey_tui.services.clipboard import tsv
+
+        lines = self._snapshot.detail.evaluations if self._snapshot is not None else ()
+        if not lines:
+            return None
+        rows = [asdict(line) for line in lines]
+        return Copied(tsv([tuple(rows[0]), *(row.values() for row in rows)]), f"a table of {len(rows)} rows")
 
     def action_tag(self) -> None:
         """Edit the tags."""

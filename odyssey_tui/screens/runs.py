@@ -12,6 +12,7 @@ from textual.widgets import DataTable, Static
 from odyssey_tui.keymap import bindings
 from odyssey_tui.screens.annotate import ask_note, ask_tags, pin_runs
 from odyssey_tui.screens.base import following
+from odyssey_tui.screens.copying import Copied, copied_runs
 from odyssey_tui.screens.deletion import ask_delete
 from odyssey_tui.screens.filtered import FilteredScreen
 from odyssey_tui.screens.requests import FINISHED, RETRIABLE, as_asked, ask_cancel, hold_or_release, retry_runs
@@ -303,6 +304,10 @@ class RunsScreen(FilteredScreen):
             self.notify("no run to hold here: choose one that waits or runs", severity="warning")
             return
         hold_or_release(self, [as_asked(row) for row in rows])
+
+    def copied(self) -> Copied | None:
+        """Ids: of the marked runs, else of the run or group under the cursor."""
+        return copied_runs([row.run_id for row in self._chosen()])
 
     def action_tag(self) -> None:
         """Edit tags."""

@@ -19,6 +19,7 @@ from textual.widgets import Static
 from odyssey_tui.keymap import bindings
 from odyssey_tui.screens.base import READING, WHAT_TO_PRESS
 from odyssey_tui.screens.choose import ChooseScreen
+from odyssey_tui.screens.copying import Copied
 from odyssey_tui.screens.token_drift import DriftScreen
 from odyssey_tui.services.format import signed
 from odyssey_tui.services.token_text import visible
@@ -275,6 +276,11 @@ class TokensScreen(DriftScreen):
     @property
     def _ledger(self) -> Ledger | None:
         return self.source.report.ledger if self.source is not None else None
+
+    def copied(self) -> Copied | None:
+        """The text of the token type under the cursor, or the name of the class."""
+        _, name = self.under_cursor()
+        return Copied(name, "the token" if self.query_one("#types").has_focus else "the class") if name else None
 
     def under_cursor(self) -> tuple[frozenset[int], str]:
         """Token ids of the row under the cursor of the focused table, and what it is called."""

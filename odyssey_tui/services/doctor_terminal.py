@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 
+from odyssey_tui.services.clipboard import LOADS_TO_CLIPBOARD, tmux_version
 from odyssey_tui.services.doctor import Verdict
 from odyssey_tui.services.terminal import TRUE_COLOR, color_depth
 
@@ -126,13 +127,16 @@ def judge_clipboard(environment: Mapping[str, str], attributes: str | None) -> V
     """Whether ``c`` reaches the clipboard of the machine one sits at; ``attributes`` is its answer to DA1."""
     inside = _inside(environment)
     if inside == "tmux":
-        # `c` hands the text to tmux itself, which passes it on unless it was told not to.
-        if ask_tmux("set-clipboard") == "off":
-            what, fix = "tmux keeps what is copied (set-clipboard off)", "In ~/.tmux.conf: set -s set-clipboard on"
-            return Verdict("terminal", "copying", "warning", what, fix)
+        version = tmux_version()
+        if ask_tmux("set-clipboard") != "on" and (version is None or version < LOADS_TO_CLIPBOARD):
+            what = "tmux keeps what programs inside it copy"
+            return Verdict("terminal", "copying", "warning", what, "In ~/.tmux.conf: set -s set-clipboard on")
         return Verdict("terminal", "copying", "ok", "by tmux, and OSC 52 if the terminal around it agrees")
     if inside == "screen":
         return Verdict("terminal", "copying", "warning", "GNU screen keeps OSC 52 to itself", "Use tmux.")
+    if environment.get("TERM", "").startswith("tmux"):
+        what = "by OSC 52, through the tmux on the machine that you come from"
+        return Verdict("terminal", "copying", "info", what, "There, in ~/.tmux.conf: set -s set-clipboard on")
     if attributes is not None and _CLIPBOARD in attributes.split(";"):
         return Verdict("terminal", "copying", "ok", "by OSC 52: the terminal says that it agrees")
     return Verdict("terminal", "copying", "info", "by OSC 52: the terminal does not say whether it agrees", TRY_COPYING)

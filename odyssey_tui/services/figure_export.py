@@ -1,7 +1,7 @@
 """What a screen shows as a file: its figure as SVG or PNG, its table as CSV or LaTeX, all of it as JSON.
 
-The name of the file says which. A file is written whole or not at all, and none is overwritten but SVG figures that
-were written here before.
+A page is Markdown. The name of the file says which. A file is written whole or not at all, and none is overwritten but
+SVG figures that were written here before.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from store.files import write_atomic
 if TYPE_CHECKING:
     from odyssey_tui.plots.figure import Figure
 
-SUFFIXES = (".svg", ".png", ".csv", ".tex", ".json")
+SUFFIXES = (".svg", ".png", ".csv", ".tex", ".json", ".md")
 FIGURES = (".svg", ".png")
 CONVERTERS: dict[str, tuple[str, ...]] = {
     "rsvg-convert": ("--zoom", "2", "--output", "{png}", "{svg}"),
@@ -34,7 +34,7 @@ CONVERSION_S = 60
 
 @dataclass(frozen=True)
 class Exportable:
-    """What can be written: a figure, a table, a record of everything; ``stem`` is the file's name as proposed.
+    """What can be written: a figure, a table, a record of everything, a page; ``stem`` is the file's name as proposed.
 
     ``drawing`` is an SVG document instead of a figure, ``wide`` another table for LaTeX.
     """
@@ -46,12 +46,15 @@ class Exportable:
     record: Any = None
     drawing: str = ""
     wide: tuple[Sequence[Column], Sequence[Row]] | None = None
+    document: Callable[[], str] | None = None
+    """Makes a page of Markdown."""
 
     @property
     def suffixes(self) -> tuple[str, ...]:
         """The forms there are, the figure's first."""
         has_figure = bool(self.drawing) or (self.figure is not None and not self.figure.is_empty)
         there = {".svg": has_figure, ".png": has_figure, ".json": self.record is not None}
+        there[".md"] = self.document is not None
         return tuple(suffix for suffix in SUFFIXES if there.get(suffix, bool(self.rows)))
 
 
@@ -78,6 +81,7 @@ def export(exportable: Exportable, target: Path) -> Path:
         ".csv": lambda: csv_text(exportable.columns, exportable.rows),
         ".tex": lambda: latex_text(*(exportable.wide or (exportable.columns, exportable.rows))),
         ".json": lambda: json_text(exportable.record),
+        ".md": lambda: exportable.document() if exportable.document is not None else "",
     }
     write_atomic(target, writers[suffix]())
     return target

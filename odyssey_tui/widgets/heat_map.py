@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -79,6 +79,21 @@ class HeatMap(Widget, can_focus=True):
     def table(self) -> HeatTable:
         """What is shown."""
         return self._table
+
+    def text_rows(self) -> Iterator[tuple[str, ...]]:
+        """The names of the columns, then every row under its name, as text."""
+        table = self._table
+        yield (table.corner, *table.columns)
+        for name, cells in zip(table.rows, table.cells, strict=True):
+            yield (name, *(cell.texts[0].strip() if cell.texts else "" for cell in cells))
+
+    def text_row(self) -> tuple[str, ...]:
+        """The cell under the cursor, as text: its row, its column, what is in it."""
+        current = self.current
+        if current is None:
+            return ()
+        texts = self._table.cells[self.row][self.column].texts
+        return (*current, texts[0].strip() if texts else "")
 
     def show(self, table: HeatTable) -> None:
         """Show cells; the cursor stays on the row and column it names, as far as they are there."""

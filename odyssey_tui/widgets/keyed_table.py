@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -56,6 +56,17 @@ class KeyedTable(DataTable[Any], inherit_bindings=False):
     def current(self) -> str | None:
         """The key of the row under the cursor."""
         return self._rows[self.cursor_row].key if 0 <= self.cursor_row < len(self._rows) else None
+
+    def text_rows(self) -> Iterator[tuple[str, ...]]:
+        """The titles, then every row, as text."""
+        yield tuple(column.title for column in self._columns)
+        for row in self._rows:
+            yield tuple(str(cell).strip() for cell in row.cells)
+
+    def text_row(self) -> tuple[str, ...]:
+        """The row under the cursor, as text."""
+        there = 0 <= self.cursor_row < len(self._rows)
+        return tuple(str(cell).strip() for cell in self._rows[self.cursor_row].cells) if there else ()
 
     def show(self, columns: Sequence[TableColumn], rows: Sequence[TableRow]) -> None:
         """Bring the table to ``rows``: cells are diffed by row key; another order of rows or columns refills it."""

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -77,6 +77,16 @@ class LongTable(ScrollView, can_focus=True):
     def cells(self, key: str) -> tuple[str, ...]:
         """What stands in a row, column by column."""
         return tuple(str(cell) for cell in self._draw_row(self._keys.index(key)))
+
+    def text_rows(self) -> Iterator[tuple[str, ...]]:
+        """The titles, then every row, as text."""
+        yield tuple(column.title for column in self._columns)
+        for index in range(len(self._keys)):
+            yield tuple(str(cell).strip() for cell in self._draw_row(index))
+
+    def text_row(self) -> tuple[str, ...]:
+        """The row under the cursor, as text."""
+        return tuple(str(cell).strip() for cell in self._draw_row(self.cursor_row)) if self._keys else ()
 
     def render_line(self, y: int) -> Strip:
         width = self.size.width

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -79,3 +81,26 @@ def test_an_interrupted_adaptation_goes_on_and_is_then_there(folder: Path) -> No
     assert "the one before was cancelled: interrupted" in out
     events = (folder / "workspace" / "runs" / run / "attempts" / "2" / "events.jsonl").read_text()
     assert events.count('"event":"resumed"') == 1
+
+
+def test_the_card_of_a_run_makes_the_same_run_elsewhere(folder: Path, tmp_path: Path) -> None:
+    status, out, err = finish(folder, "adapt", str(folder / "tiny.yaml"), "--json")
+    assert status == 0, err
+    first = json.loads(out)
+    status, card, err = finish(folder, "show", first["run"], "--card")
+    assert (status, err) == (0, "")
+    name, content = re.search(r"^## (\S+\.yaml)\n\n```yaml\n(.*?)```", card, re.MULTILINE | re.DOTALL).groups()
+    (tmp_path / name).write_text(content)
+    commands = re.search(r"^```\n(.*?)```", card, re.MULTILINE | re.DOTALL)[1].splitlines()
+    launch, adapt = (
+        shlex.split(line, comments=True)[1:] for line in commands if line.startswith(("odyssey l", "odyssey a"))
+    )
+    launch, adapt = ([str(tmp_path / word) if word == name else word for word in words] for words in (launch, adapt))
+    status, out, err = finish(tmp_path, *launch, "--dry-run", "--json")
+    assert status == 0, err
+    assert first["run"] in {planned["run"] for planned in json.loads(out)["runs"]}
+    status, out, err = finish(tmp_path, *adapt, "--json")
+    assert status == 0, err
+    again = json.loads(out)
+    assert again["run"] == first["run"]
+    assert [line["loss"] for line in again["evaluations"]] == [line["loss"] for line in first["evaluations"]]

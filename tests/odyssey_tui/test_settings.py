@@ -35,6 +35,8 @@ def test_keys_and_theme_are_read(tmp_path: Path) -> None:
         ("keys: {runs.opne: x}", ("no action 'runs.opne'", "runs.open")),
         ("keys: {runs.open: ctrl+m}", ("ctrl+m", "cannot be bound")),
         ("keys: {runs.open: q}", ("'q'", "app.quit")),
+        ("keys: {runs.mark: j}", ("'j' is already the key of table.cursor_down", "odyssey keys")),
+        ("keys: {table.cursor_down: o}", ("'o' is already the key of",)),
         ("keys: [runs.open]", ("keys:", "list")),
         ("- theme", ("expected", "list")),
         ("theme: [", ("settings.yaml",)),
@@ -46,6 +48,11 @@ def test_mistakes_name_the_file_and_the_key(tmp_path: Path, text: str, words: tu
         load_settings(written(tmp_path, text))
     for word in ("settings.yaml", *words):
         assert word in str(caught.value)
+
+
+def test_what_shares_a_key_by_default_may_go_on_doing_so(tmp_path: Path) -> None:
+    path = written(tmp_path, "keys: {run.down: [j, x], run.x_axis: f6}\n")
+    assert load_settings(path).keys["run.down"] == "j,x"
 
 
 def test_ids_are_unique_and_scopes_are_titled() -> None:

@@ -93,14 +93,14 @@ async def test_values_orders_cells_and_rows_follow_keys(study: Workspace) -> Non
         assert heat_map.table.rows == ("zero-shot", "law", "web", "novels")
         assert heat_map.table.columns == ("law", "web", "novels", "base")
         assert "ordered by ΔL" in text_of(screen, "#heading")
-        await press(pilot, "c")
+        await press(pilot, "n")
         assert heat_map.table.rows == ("zero-shot", "law", "web")
         assert "kl" in text_of(screen, "#heading")
         assert "cell 2 of 2" in text_of(screen, "#heading")
         assert "2 blank" in text_of(screen, "#heading")
         await press(pilot, "l")
         assert "other_domains: true" in text_of(screen, "#story")
-        await press(pilot, "C", "enter")
+        await press(pilot, "M", "enter")
         assert "cell 1 of 2" in text_of(screen, "#heading")
         await press(pilot, "b")
         assert heat_map.table.corner == "variant"
@@ -178,7 +178,7 @@ async def test_an_empty_workspace_says_what_to_do(empty: Workspace, size: tuple[
         screen = await open_matrix(pilot)
         assert screen.has_class("-empty")
         assert "other_domains: true" in text_of(screen, "#empty") or size[0] < 80
-        await press(pilot, "x", "c", "o", "i", "E", "enter", "j")
+        await press(pilot, "x", "n", "o", "i", "E", "enter", "j")
         assert pilot.app.base_screen is screen
         assert not screen._troubles
 

@@ -77,11 +77,11 @@ async def test_classes_cells_and_domains_follow_keys(study: Workspace) -> None:
         after = cells(screen)[2]
         assert (before[1], before[4]) == (after[1], after[4])
         assert before[2] != after[2]
-        await press(pilot, "c")
+        await press(pilot, "n")
         assert "size m" in text_of(screen, "#heading")
         assert [row[0] for row in cells(screen)] == ["plain"]
         assert "One way to adapt only" in text_of(screen, "#sentences")
-        await press(pilot, "C", "enter")
+        await press(pilot, "M", "enter")
         assert "size s" in text_of(screen, "#heading")
         await press(pilot, "d", "enter")
         assert "Ways to adapt to law" in text_of(screen, "#heading")
@@ -118,5 +118,5 @@ async def test_it_survives_every_size_full_and_empty(study: Workspace, empty: Wo
             await settle(pilot)
             screen = pilot.app.base_screen
             assert screen.has_class("-empty") is (workspace is empty)
-            await press(pilot, "m", "c", "j", "r")
+            await press(pilot, "m", "n", "j", "r")
             assert not screen._troubles

@@ -20,6 +20,7 @@ from odyssey_tui.services.runs import RunGroup, RunRow
 from odyssey_tui.settings import Settings
 from odyssey_tui.widgets.banner import Banner
 from odyssey_tui.widgets.bars import StatusBar
+from odyssey_tui.widgets.chart import Chart
 from odyssey_tui.widgets.keyed_table import KeyedTable
 from store.workspace import Workspace
 from tests.support.piloting import press, settle
@@ -200,7 +201,18 @@ async def test_rebound_keys_act_and_the_old_ones_do_not(voyage) -> None:
 async def test_the_palette_has_every_action(voyage) -> None:
     async with opened(voyage) as pilot:
         titles = {command.title for command in pilot.app.get_system_commands(pilot.app.screen)}
-        assert {"Open", "Mark", "Filter", "Group", "Cancel run", "Launch", "Refresh", "Theme"} <= titles
+        assert {"Open", "Mark", "Filter", "Group", "Cancel run", "Launch", "Refresh", "Theme light"} <= titles
+
+
+async def test_the_palette_reaches_charts_and_tables_without_the_focus(voyage) -> None:
+    async with opened(voyage) as pilot:
+        await press(pilot, "slash", *"~adapt-docs-r0-p5-s", "enter", "j", "enter")
+        chart = pilot.app.screen.query_one(Chart)
+        pilot.app.screen.set_focus(None)
+        commands = {command.title: command.callback for command in pilot.app.get_system_commands(pilot.app.screen)}
+        before = chart.view
+        await commands["Zoom in"]()
+        assert chart.view != before
 
 
 async def test_an_empty_workspace_offers_the_demo(empty) -> None:
