@@ -124,7 +124,6 @@ ACTIONS: tuple[Action, ...] = (
     Action("launch.undo", ("u",), "Undo", "the last change", footer=False),
     Action("launch.editor", ("e", "ctrl+o"), "Editor", "the experiment as YAML in $EDITOR", footer=False),
     Action("launch.write", ("w",), "Write", "the experiment into a file", footer=False),
-    Action("launch.copy", ("c",), "Copy", "the command that does the same", footer=False),
     Action("launch.calibrate", ("T",), "Time", "train a few steps of every new model, seconds each", footer=False),
     Action(
         "launch.details", ("v",), "Details", "sharing, epochs, memory and disk below the runs, or not", footer=False

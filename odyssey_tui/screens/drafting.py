@@ -11,6 +11,7 @@ from textual import on
 
 from engine.spec.located import KeyPath
 from odyssey_tui.screens.base import OdysseyScreen, one_line
+from odyssey_tui.screens.copying import Copied
 from odyssey_tui.screens.prompt import PromptScreen
 from odyssey_tui.widgets.axes_form import AxesForm
 from odyssey_tui.widgets.field_editor import FieldEditor
@@ -334,15 +335,16 @@ class DraftingScreen(OdysseyScreen):
 
         self.perform(lambda: save(draft, Path(name)), written)
 
-    def action_copy(self) -> None:
+    def copied(self) -> Copied | None:
         """The command that does the same."""
-        if self.draft is None:
-            return
-        if not self.draft.command:
+        return Copied(self.draft.command, "the command") if self.draft is not None else None
+
+    def action_copy(self) -> None:
+        """``c``: the command, once there is a file that it can name."""
+        if self.draft is not None and not self.draft.command:
             self.notify("write the experiment into a file first (w): then a command can name it", severity="warning")
             return
-        self.app.copy_to_clipboard(self.draft.command)
-        self.notify(f"copied: {self.draft.command}", markup=False, timeout=6)
+        super().action_copy()
 
     def action_find(self) -> None:
         """Look for a key."""
