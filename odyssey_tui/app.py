@@ -194,9 +194,7 @@ class OdysseyApp(App[None], inherit_bindings=False):
         """The palette: every action of the table that acts on this screen."""
         base = self.base_screen
         for node, action in reachable_actions(base):
-            yield SystemCommand(
-                action.label, action.help, lambda node=node, call=action.call: node.run_action(call, node)
-            )
+            yield SystemCommand(action.label, action.help, partial(self.run_action, action.call, node))
         for entry in FURTHER:
             if entry.name != base.SCOPE:
                 yield SystemCommand(entry.title, entry.help, lambda name=entry.name: self.action_go(name))

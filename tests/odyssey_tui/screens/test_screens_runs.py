@@ -319,3 +319,14 @@ async def test_q_leaves_and_ctrl_c_says_that_it_interrupted(voyage) -> None:
     async with opened(voyage) as pilot:
         await pilot.press("q")
     assert pilot.app.return_code == 0
+
+
+async def test_an_action_of_the_palette_is_done(voyage) -> None:
+    async with opened(voyage) as pilot:
+        table = pilot.app.screen.query_one(KeyedTable)
+        before = table.cursor_row
+        commands = {command.title: command.callback for command in pilot.app.get_system_commands(pilot.app.screen)}
+        await commands["Down"]()
+        assert table.cursor_row == before + 1
+        await commands["Help"]()
+        assert isinstance(pilot.app.screen, HelpScreen)
