@@ -27,6 +27,8 @@ from odyssey_tui.settings import Settings
 from odyssey_tui.themes import NO_COLOUR, THEMES, TITLES
 
 if TYPE_CHECKING:
+    from textual.driver import Driver
+
     from odyssey_tui.services.progress import Pulse, PulseReader, Trouble
     from store.workspace import Workspace
 
@@ -74,6 +76,15 @@ class OdysseyApp(App[None], inherit_bindings=False):
         self._reader: PulseReader | None = None
         self._told: set[str] = set()
         """Keys of the troubles that the user has been told of."""
+
+    def get_driver_class(self) -> type[Driver]:
+        """Textual's choice; on a Linux terminal one that sends less."""
+        chosen = super().get_driver_class()
+        if chosen.__name__ != "LinuxDriver":
+            return chosen
+        from odyssey_tui.driver import ThinDriver
+
+        return ThinDriver
 
     def on_mount(self) -> None:
         for theme in THEMES:
