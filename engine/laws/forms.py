@@ -36,6 +36,13 @@ def _power(name: str, meaning: str, axis: str = "", start: tuple[float, float] =
     return Parameter(name, meaning, POWER, start, axis=axis)
 
 
+def _scale(*scaling: Scaling) -> Parameter:
+    """K, the adaptation scale: D at which much of the way to the asymptote is gone."""
+    size = (Scaling("", "d"), Scaling("a", "n", -1.0))
+    meaning = "adaptation scale: tokens / parameters^a"
+    return Parameter("K", meaning, (1e-5, 1e5), (0.03, 30.0), log=True, scaling=(*size, *scaling))
+
+
 FLOOR = _level("E", "irreducible loss (nats)")
 SIZE = (
     _level("A", "size term: nats × parameters^α", Scaling("alpha", "n"), axis="N"),
@@ -54,6 +61,10 @@ BUDGET = (
     _power("phi", "exponent of the pretraining tokens P·N", "P"),
 )
 GATE = Parameter("kappa", "exponent of the gate (P/P0)", EITHER_SIGN, (-0.5, 0.5), axis="P")
+
+SCALE_SIZE = Parameter("a", "exponent of N in the adaptation scale", EITHER_SIGN, (-0.5, 1.5), axis="N")
+SCALE_SHARE = Parameter("eta", "exponent of the share in the adaptation scale", EITHER_SIGN, (-1.0, 1.0), axis="r")
+APPROACH = _power("beta", "exponent of the approach to the asymptote")
 
 E, A_N = Powers("E"), Powers("A", (("alpha", -1.0, "ln_n"),))
 B_D = Powers("B", (("beta", -1.0, "ln_d"),))
@@ -118,18 +129,11 @@ ZERO_SHOT = ZeroShotForm(
         *SIZE,
         *BUDGET,
         *SHARE_FLOOR,
-        Parameter(
-            "K",
-            "adaptation scale: tokens / parameters^a",
-            (1e-5, 1e5),
-            (0.03, 30.0),
-            log=True,
-            scaling=(Scaling("", "d"), Scaling("a", "n", -1.0)),
-        ),
-        Parameter("a", "exponent of N in the adaptation scale", EITHER_SIGN, (-0.5, 1.5), axis="N"),
+        _scale(),
+        SCALE_SIZE,
         Parameter("kappa", "exponent of P in the adaptation scale", EITHER_SIGN, (-0.5, 0.5), axis="P"),
-        Parameter("eta", "exponent of the share in the adaptation scale", EITHER_SIGN, (-1.0, 1.0), axis="r"),
-        _power("beta", "exponent of the approach to the asymptote"),
+        SCALE_SHARE,
+        APPROACH,
     ),
     needs=(*MIX_P, "zero_shot_loss"),
     terms=(E, A_N, F_PN, C_SHARE),
@@ -159,6 +163,28 @@ QUALITY = SumForm(
         C_SHARE,
     ),
     saw="its zero-shot loss on the base corpus",
+)
+QUALITY_LIMIT = ZeroShotForm(
+    name="quality_limit",
+    formula="L∞ + (L0 − L∞)·(1 + D/Dc)^(−β), L∞ = F·Q^φ·N^ν/(r+ε)^γ, Dc = K·N^a·Q^κ/(r+ε)^η",
+    source=OURS,
+    parameters=(
+        _level("F", "asymptote: nats^(1−φ) / parameters^ν", Scaling("phi", "q", -1.0), Scaling("nu", "n", -1.0)),
+        Parameter("phi", "exponent of the base-corpus loss Q in the asymptote", (0.01, 4.0), (0.3, 2.5)),
+        Parameter("nu", "exponent of N in the asymptote", (-1.0, 1.0), (-0.1, 0.1), axis="N"),
+        SHARE_FLOOR[1],
+        Parameter("gamma", "exponent of the share in the asymptote", EITHER_SIGN, (0.0, 0.3), axis="r"),
+        _scale(Scaling("kappa", "q", -1.0)),
+        SCALE_SIZE,
+        Parameter("kappa", "exponent of Q in the adaptation scale", (-15.0, 15.0), (-2.0, 6.0)),
+        SCALE_SHARE,
+        APPROACH,
+    ),
+    needs=(*MIX, "zero_shot_loss", "quality"),
+    terms=(ShareFloor("F", exponents=(("phi", 1.0, "ln_q"), ("nu", 1.0, "ln_n"))),),
+    exact_at_zero=True,
+    saw="its zero-shot losses on both corpora",
+    pretraining="ln_q",
 )
 GADRE = SumForm(
     name="gadre",
@@ -237,6 +263,7 @@ REGISTRY: dict[str, Form] = {
         PTPP_GATED_FLOOR,
         ZERO_SHOT,
         QUALITY,
+        QUALITY_LIMIT,
         FORGETTING,
         FORGETTING_PINNED,
         GADRE,

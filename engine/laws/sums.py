@@ -56,19 +56,21 @@ class Powers(Term):
 
 @dataclass(frozen=True)
 class ShareFloor(Term):
-    """C / (r + eps)^gamma: what a corpus loses when its share of the mix is small (D-CPT's third term)."""
+    """C / (r + eps)^gamma: what a corpus loses when its share of the mix is small (D-CPT's third term); ``exponents``
+    as of ``Powers``."""
 
     coefficient: str = "C"
     epsilon: str = "eps"
     gamma: str = "gamma"
+    exponents: tuple[tuple[str, float, str], ...] = ()
 
     def value(self, u: Floats, x: Features, index: dict[str, int]) -> Floats:
-        gamma = u[:, index[self.gamma], None]
-        return np.exp(u[:, index[self.coefficient], None] - gamma * self._log_share(u, x, index))
+        powers = Powers(self.coefficient, self.exponents).value(u, x, index)
+        return powers * np.exp(-u[:, index[self.gamma], None] * self._log_share(u, x, index))
 
     def gradients(self, value: Floats, u: Floats, x: Features, index: dict[str, int]) -> Iterator[tuple[str, Floats]]:
         epsilon = np.exp(u[:, index[self.epsilon], None])
-        yield self.coefficient, value
+        yield from Powers(self.coefficient, self.exponents).gradients(value, u, x, index)
         yield self.epsilon, value * (-u[:, index[self.gamma], None] * epsilon / (x.r + epsilon))
         yield self.gamma, value * -self._log_share(u, x, index)
 

@@ -28,6 +28,10 @@ TRUTH: dict[str, dict[str, float]] = {
         **{"E": 0.3, "F": 0.5, "phi": 1.1, "B": 0.6, "beta": 0.28, "eta": 0.4},
         **{"kappa": 0.2, "nu": 0.05, "C": 0.1, "eps": 0.1, "gamma": 0.5},
     },
+    "quality_limit": {
+        **{"F": 3.0, "phi": 0.8, "nu": -0.05, "eps": 0.1, "gamma": 0.1},
+        **{"K": 0.5, "a": 0.3, "kappa": 1.0, "eta": -0.4, "beta": 0.4},
+    },
     "gadre": {"E": 1.6, "a": 0.5, "b": 0.6, "eta": 0.15},
     "liew_kato": {"E": 1.6, "A": 1.0, "alpha1": 0.1, "alpha2": 0.2, "alpha3": 0.01},
     "forgetting": {"A": 0.3, "beta": 0.4, "alpha": 0.3, "B": 50.0, "E": 0.01},

@@ -108,7 +108,14 @@ def test_written_formulas() -> None:
         form = REGISTRY[name]
         u = form.to_u({key: values[key] for key in form.names})[None]
         assert form.value(u, x)[0, 0] == pytest.approx(loss, rel=1e-12), name
+    own_limit = 0.8 * q**1.2 * n**-0.03 / (r + eps) ** 0.1
+    own_scale = 4.0 * n**0.9 * q**-0.5 / (r + eps) ** eta
     special = {
+        "quality_limit": (
+            {"F": 0.8, "phi": 1.2, "nu": -0.03, "eps": eps, "gamma": 0.1}
+            | {"K": 4.0, "a": 0.9, "kappa": -0.5, "eta": eta, "beta": beta},
+            own_limit + (l0 - own_limit) * (1 + d / own_scale) ** -beta,
+        ),
         "quality": (
             {"E": e, "F": 0.4, "phi": 1.2, "B": b, "beta": beta, "eta": eta, "kappa": 0.3, "nu": 0.1}
             | {"C": c, "eps": eps, "gamma": gamma},
@@ -154,10 +161,11 @@ def test_exact_forms_equal_the_zero_shot_loss_at_zero_tokens(name: str, make_sam
             "share": points.share,
             "loss": points.loss,
             "zero_shot_loss": points.zero_shot_loss,
+            "quality": points.quality,
         }
     )
     value, jacobian = REGISTRY[name].value_and_jacobian(random_u(name, 5), features(before, Scales.of(points)))
-    np.testing.assert_array_equal(value, np.broadcast_to(points.zero_shot_loss, value.shape))
+    np.testing.assert_allclose(value, np.broadcast_to(points.zero_shot_loss, value.shape), rtol=1e-15)
     assert np.isfinite(jacobian).all()
 
 
@@ -176,7 +184,7 @@ def test_the_gated_floor_nests_the_others(
 
 
 def test_our_forms_are_never_called_published() -> None:
-    for name in ("ptpp_additive", "ptpp_gated", "ptpp_gated_floor", "zero_shot", "quality"):
+    for name in ("ptpp_additive", "ptpp_gated", "ptpp_gated_floor", "zero_shot", "quality", "quality_limit"):
         assert REGISTRY[name].source == "this project's form"
 
 
