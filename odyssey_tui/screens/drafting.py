@@ -35,6 +35,8 @@ class DraftingScreen(OdysseyScreen):
     def __init__(self) -> None:
         super().__init__()
         self.draft: Draft | None = None
+        self.opening = True
+        """Whether a draft is to be opened: at first, from another start, after a launch; editing gives that up."""
         self.block = 0
         """The adaptation block whose axes are shown."""
         self._history: list[Draft] = []
@@ -56,8 +58,10 @@ class DraftingScreen(OdysseyScreen):
         return max(FORM_LEAST, int(FORM_SHARE * self.size.width))
 
     def begin(self, draft: Draft) -> None:
-        """Start anew from an experiment."""
-        self.draft, self._history, self._touched, self._broken = draft, [], None, ""
+        """Start from another experiment; what was edited before is one step back."""
+        if self.draft is not None and self.draft.changes:
+            self._history.append(self.draft)
+        self.draft, self.opening, self._touched, self._broken = draft, False, None, ""
         self.block = draft.block or 0
         self._opened = set()
         self._problems = {}
@@ -70,7 +74,7 @@ class DraftingScreen(OdysseyScreen):
         if path is None or path != self._touched:
             self._history.append(self.draft)
         self._touched = path
-        self.draft = draft
+        self.draft, self.opening = draft, False
         self.draw_form()
         self.reload()
 
@@ -251,7 +255,9 @@ class DraftingScreen(OdysseyScreen):
         if not self._history:
             self.notify("nothing to undo", timeout=2)
             return
-        self.draft, self._touched = self._history.pop(), None
+        self.draft, self._touched, self.opening = self._history.pop(), None, False
+        last = max(0, len(self.draft.blocks) - 1)
+        self.block = min(self.block, last) if self.draft.block is None else self.draft.block
         self.draw_form()
         self.reload()
 

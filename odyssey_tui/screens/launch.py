@@ -57,6 +57,8 @@ class Snapshot(NamedTuple):
     composition: Composition | None
     problems: tuple[tuple[KeyPath, str], ...]
     refused: str
+    opened: bool
+    """Whether the draft was opened for it."""
     known: Known | None = None
     """Format audits of its texts that are there already."""
 
@@ -111,11 +113,11 @@ class LaunchScreen(DraftingScreen):
         self._restart(Start("run" if is_run else "named", name))
 
     def _restart(self, start: Start | None) -> None:
-        self.draft, self._start = None, start
+        self.opening, self._start = True, start
         self.reload()
 
     def request(self) -> Request:
-        return Request(self.draft, self._start, self._calibration)
+        return Request(None if self.opening else self.draft, self._start, self._calibration)
 
     def load(self, request: Request) -> Snapshot:
         from odyssey_tui.services.audit_sources import read_known
@@ -125,7 +127,8 @@ class LaunchScreen(DraftingScreen):
 
         workspace = self.odyssey.workspace
         draft = request.draft or open_chosen(workspace, request.start)
-        if request.draft is None:
+        opened = request.draft is None
+        if opened:
             list_fields(draft, frozenset(), "a")  # reads every model's keys, which takes a moment the first time
         try:
             found = draft.examine() if draft.block is None else examine_block(draft)
@@ -134,15 +137,15 @@ class LaunchScreen(DraftingScreen):
                 path, text = next(iter(problems.items()))
                 more = f" · and {len(problems) - 1} more" if len(problems) > 1 else ""
                 refused = f"{'.'.join(str(part) for part in path)} {text}{more}".strip()
-                return Snapshot(draft, None, tuple(problems.items()), refused)
+                return Snapshot(draft, None, tuple(problems.items()), refused, opened)
             composition = compose(workspace, draft, request.calibration)
         except OdysseyError as error:
-            return Snapshot(draft, None, (), one_line(error))
-        return Snapshot(draft, composition, (), "", read_known(workspace, composition.plan.runs))
+            return Snapshot(draft, None, (), one_line(error), opened)
+        return Snapshot(draft, composition, (), "", opened, read_known(workspace, composition.plan.runs))
 
     def show(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
-        if self.draft is None:
+        if snapshot.opened and self.opening:
             self.begin(snapshot.draft)
             if self.query_one(AxesForm).query("Input:focus"):
                 self.query_one(AxesForm).begin()
@@ -332,6 +335,6 @@ class LaunchScreen(DraftingScreen):
     def _launched(self, composition: Composition) -> None:
         new = len(composition.new)
         self.notify(f"{new} {'run' if new == 1 else 'runs'} queued")
-        self.draft, self._start = None, None
+        self.opening, self._start = True, None
         self.odyssey.look_now()
         self.run_worker(self.odyssey.go("runs", composition.new[0].run_id), group="go")

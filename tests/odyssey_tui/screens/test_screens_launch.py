@@ -268,15 +268,19 @@ async def test_a_file_is_a_start_and_a_damaged_one_is_told(tiny: Workspace, tmp_
     (tmp_path / "bad.yaml").write_text("name: [\n")
     async with OdysseyApp(tiny).run_test(size=(80, 24)) as pilot:
         screen = await open_launch(pilot)
-        await press(pilot, "escape", "s")
+        await press(pilot, *".25", "escape", "s")
         pilot.app.screen.query_one(Input).value = str(tmp_path / "bad.yaml")
         await press(pilot, "enter")
         assert "not valid YAML" in " ".join(screen._troubles.values())
+        assert screen.draft.changes == ("adapt.0.replay_ratio=0.25",), "what was edited stays"
         await press(pilot, "s")
         pilot.app.screen.query_one(Input).value = str(tmp_path / "tiny.yaml")
         await press(pilot, "enter")
         assert screen.draft.source == str(tmp_path / "tiny.yaml")
         assert screen._troubles == {}
+        await press(pilot, "u")
+        assert screen.draft.changes == ("adapt.0.replay_ratio=0.25",), "and is one step back from the next start"
+        assert screen.query_one("#replay_ratio", Input).value == "0.25"
 
 
 async def test_the_editor_gives_back_any_text(tiny: Workspace, monkeypatch) -> None:
