@@ -6,13 +6,14 @@ import contextlib
 import hashlib
 import os
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 PACKAGES = ("engine", "store")
+LAWS = ("engine/laws",)
 SUFFIXES = (".py", ".sql")
 _GIT_S = 5.0
 
@@ -57,11 +58,20 @@ def parse_code(value: object) -> Code | None:
     return Code(value["hash"], str(version or ""), git if isinstance(git, str) else None, bool(value.get("dirty")))
 
 
-def hash_sources(root: Path | None = None) -> str:
-    """Twelve hexadecimal digits of the contents and names of all sources."""
+def describe_laws() -> str:
+    """The code that fits laws, in words: ``0.1.0, laws 3fa2c1b7d0e4``."""
+    try:
+        version = metadata.version("odyssey-tui")
+    except metadata.PackageNotFoundError:
+        version = "unknown version"
+    return f"{version}, laws {hash_sources(packages=LAWS)}"
+
+
+def hash_sources(root: Path | None = None, packages: Sequence[str] = PACKAGES) -> str:
+    """Twelve hexadecimal digits of the contents and names of all sources in these folders."""
     digest = hashlib.blake2b(digest_size=6)
     root = root or _root()
-    for path in _sources(root):
+    for path in _sources(root, packages):
         # A file that is just being replaced is missing for an instant, or for good.
         with contextlib.suppress(FileNotFoundError):
             content = path.read_bytes()
@@ -73,7 +83,7 @@ def hash_sources(root: Path | None = None) -> str:
 def stamp_sources(root: Path | None = None) -> int:
     """A number that changes when a source is written, added or removed; reads no content (1 ms)."""
     found = []
-    for path in _sources(root or _root()):
+    for path in _sources(root or _root(), PACKAGES):
         with contextlib.suppress(FileNotFoundError):
             status = path.stat()
             found.append((str(path), status.st_mtime_ns, status.st_size))
@@ -84,8 +94,8 @@ def _root() -> Path:
     return Path(__file__).resolve().parent.parent
 
 
-def _sources(root: Path) -> Iterator[Path]:
-    for package in PACKAGES:
+def _sources(root: Path, packages: Sequence[str]) -> Iterator[Path]:
+    for package in packages:
         for folder, folders, files in os.walk(root / package):
             folders[:] = sorted(name for name in folders if name != "__pycache__")
             for name in sorted(files):

@@ -209,11 +209,17 @@ ACTIONS: tuple[Action, ...] = (
     Action("audit.up", ("k", "up"), "Up", "up the page", footer=False),
     Action("audit.export", ("E",), "Export", "the classes as a table, or everything as JSON", footer=False),
     Action("forecast.form", ("f",), "Form", "the next law"),
-    Action("forecast.anchors", ("a",), "Anchors", "the fit with anchors, or without"),
+    Action("forecast.anchors", ("a",), "Anchors", "fits with the next number of anchors, or without any"),
     Action("forecast.role", ("t",), "Loss", "of the target or of the base text"),
-    Action("forecast.x_axis", ("x",), "X axis", "tokens, tokens per parameter, replay ratio or size"),
-    Action("forecast.size", ("s",), "Size", "the next model size"),
-    Action("forecast.replay", ("v",), "Replay", "the next replay ratio"),
+    Action("forecast.split", ("p",), "Split", "the next fit: other PTPP held out, other states"),
+    Action("forecast.x_axis", ("x",), "X axis", "tokens, tokens per parameter, replay ratio, size, PTPP"),
+    Action("forecast.residuals", ("e",), "Errors", "what the law gets wrong, by axis; or the curves again"),
+    Action("forecast.size", ("s",), "Size", "the next model size", footer=False),
+    Action("forecast.replay", ("v",), "Replay", "the next replay ratio", footer=False),
+    Action("forecast.budget", ("b",), "Budget", "the next ATPP, where it is not the axis", footer=False),
+    Action("forecast.domain", ("d",), "Domain", "another domain that laws are fitted to", footer=False),
+    Action("forecast.fit", ("n",), "Fit again", "queue a new fit: other anchors, PTPP, laws", footer=False),
+    Action("forecast.export", ("E",), "Export", "figure, table or everything as a file", footer=False),
 )
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from engine.code import describe_laws
 from engine.jobs.points import Records, Sample, adaptation_sample, read_records, zero_shot_points
 from engine.laws.anchors import Anchors
 from engine.laws.errors import LawError
@@ -50,7 +50,7 @@ def execute(job: FitJob, context: JobContext) -> None:
         for role in job.roles
         for form in forms
         if role in form.roles
-        for anchors in sorted({0, 0 if form.describes_pretraining else job.anchors})
+        for anchors in ((0,) if form.describes_pretraining else (0, *job.anchor_counts))
     ]
     report.running(len(tasks), "fits")
     report.progress(0, "reading journals")
@@ -85,7 +85,7 @@ def _fit_one(task: Task, job: FitJob, context: JobContext, records: Records, sam
         task.form,
         split_by_ptpp(everything, job.fit_ptpp, job.score_ptpp),
         FitOptions(task.role, job.delta, job.starts, job.bootstrap, context.spec.seed),
-        Anchors(task.anchors, 0 if pretraining else job.anchors, seed=context.spec.seed),
+        Anchors(task.anchors, 0 if pretraining else max(job.anchor_counts, default=0), seed=context.spec.seed),
     )
     _emit(task, job, context, trial)
 
@@ -130,7 +130,7 @@ def _emit(task: Task, job: FitJob, context: JobContext, trial: Trial) -> None:
         scores=trial.scores,
         identifiability=list(trial.sentences),
         n_params_distinct=count_distinct(used.n_params),
-        code_version=version("odyssey-tui"),
+        code_version=describe_laws(),
         shard=context.report.shard("fit_points", points_table(fit_id, points, law.predict(points))),
         shard_draws=context.report.shard("fit_draws", draws_table(fit_id, law.draws)),
     )

@@ -315,7 +315,7 @@ class _Builder:
                 delta=laws.delta,
                 starts=laws.starts,
                 bootstrap=laws.bootstrap,
-                anchors=laws.anchors,
+                anchors=laws.anchors if len(laws.anchors) > 1 else sum(laws.anchors),
                 definitions=tuple(form for form in laws.definitions if form.name in laws.forms),
             )
             needs = (*(need for need in sources if need != self.prepare_id), *adapted)

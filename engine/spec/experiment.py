@@ -317,8 +317,8 @@ class LawsChoice(Written):
     """Starting points of the optimiser."""
     bootstrap: NonNegativeInt = 200
     """Refits for the intervals; 0 for none."""
-    anchors: NonNegativeInt = 0
-    """Points of each held-out PTPP that a second fit may see."""
+    anchors: Annotated[tuple[NonNegativeInt, ...], BeforeValidator(_as_items), AfterValidator(_distinct)] = ()
+    """Held-out points that a second fit may see; several numbers: a fit with each, scored on the same."""
 
 
 class Limits(Written):

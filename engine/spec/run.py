@@ -346,9 +346,16 @@ class FitJob(Strict):
     delta: PositiveFloat = 1e-3
     starts: PositiveInt = 500
     bootstrap: NonNegativeInt = 200
-    anchors: NonNegativeInt = 0
+    anchors: NonNegativeInt | tuple[NonNegativeInt, ...] = 0
+    """Held-out points that join a further fit of each form; several numbers, several fits."""
     definitions: tuple[LawForm, ...] = ()
     """Of the forms that are not in the registry."""
+
+    @property
+    def anchor_counts(self) -> tuple[int, ...]:
+        """The numbers above 0, ascending."""
+        given = self.anchors if isinstance(self.anchors, tuple) else (self.anchors,)
+        return tuple(sorted({count for count in given if count}))
 
 
 class ImportedJob(Strict):

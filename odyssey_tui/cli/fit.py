@@ -63,7 +63,7 @@ OPTIONS = {
     "--form", "form", multiple=True, metavar="NAME|FILE", help="A law, or your own (.yaml); several: side by side."
 )
 @click.option("--forms", type=Items(str), help="Laws to fit, e.g. dcpt,zero_shot.")
-@click.option("--anchors", type=Items(int), help="Held-out points that join a second fit; of a table also 5,10,20.")
+@click.option("--anchors", type=Items(int), help="Held-out points that join a second fit; 5,10,20: several fits.")
 @click.option("--starts", type=click.IntRange(min=1), help="Starting points of the optimiser.")
 @click.option("--bootstrap", type=click.IntRange(min=0), help="Refits for intervals and bands.")
 @click.option("--domain", help="Which domain; default: the one fitted last, else the one with the most points.")
@@ -209,9 +209,6 @@ def fit_workspace(
     **options: Any,
 ) -> None:
     """Queue a fit run."""
-    if len(options["anchors"] or ()) > 1:
-        raise click.UsageError("a fit of a workspace has one number of anchors; several are for a table")
-    options["anchors"] = next(iter(options["anchors"] or ()), None)
     from odyssey_tui.services.fitting import fit_again
     from odyssey_tui.services.scatter_cells import Wanted
 

@@ -17,8 +17,14 @@ from odyssey_tui.widgets.score_rows import score_text
 from store.errors import OdysseyError
 
 if TYPE_CHECKING:
-    from odyssey_tui.services.forecast import Axis, Forecast
+    from odyssey_tui.services.fitting import Fitting
+    from odyssey_tui.services.forecast import Forecast
+    from odyssey_tui.services.forecast_curves import Axis
     from odyssey_tui.services.plan import Answer
+
+
+WIDE_PANE = 62
+"""Columns of words beside the chart."""
 
 
 class Wanted(NamedTuple):
@@ -26,10 +32,13 @@ class Wanted(NamedTuple):
 
     form: str | None = None
     role: str = "target"
+    domain: str | None = None
+    split: str | None = None
     x: Axis = "adapt_tokens"
     size: str | None = None
     replay_ratio: float | None = None
-    anchors: bool = False
+    atpp: float | None = None
+    anchors: int = 0
 
 
 class Request(NamedTuple):
@@ -60,12 +69,15 @@ class ForecastScreen(OdysseyScreen):
         self._found: Forecast | None = None
         self._snapshot: Snapshot | None = None
         self._redrawing = False
+        self._errors = False
 
     def compose_body(self) -> ComposeResult:
         yield Chart(empty=READING, id="forecast")
         with VerticalScroll(id="words"):
-            yield Static("", id="scores", markup=False)
+            yield Static("", id="basis", markup=False)
             yield Static("", id="stale", markup=False)
+            yield Static("", id="residuals", markup=False)
+            yield Static("", id="scores", markup=False)
             yield Static("", id="plan", markup=False)
             yield Static("", id="law", markup=False)
             yield Static("", id="facts", markup=False)
@@ -75,7 +87,7 @@ class ForecastScreen(OdysseyScreen):
 
     def on_resize(self) -> None:
         if self._found is not None:
-            self._draw_scores(self._found)
+            self._draw_words(self._found)
 
     def request(self) -> Request:
         known, self._redrawing = (self._snapshot if self._redrawing else None), False
@@ -95,38 +107,59 @@ class ForecastScreen(OdysseyScreen):
             return Snapshot(found, None, f"{refusal.message} {refusal.hint}")
 
     def show(self, snapshot: Snapshot) -> None:
-        from odyssey_tui.services.forecast_figure import draw_forecast
-
         found, before = snapshot.forecast, self._found
         self._found, self._snapshot = found, snapshot
         self.set_class(not found.scores, "-empty")
-        empty = (
-            f"{found.reason}\n\n{found.hint}\n\n{WHAT_TO_PRESS}"
-            if not found.scores
-            else f"{found.reason}\n{found.hint}"
-        )
         same = before is not None and (before.form, before.role, before.x) == (found.form, found.role, found.x)
-        self.query_one(Chart).show(draw_forecast(found) if found.tracks else None, empty=empty, keep_view=same)
+        self._draw_chart(keep_view=same)
         if not found.scores:
             return
-        self._draw_law(found)
-        self._draw_scores(found)
+        self._draw_words(found)
         stale = self.query_one("#stale", Static)
         stale.update(found.stale)
         stale.display = bool(found.stale)
         self.query_one("#plan", Static).update(plan_text(snapshot.plan, snapshot.refusal))
-        self.query_one("#facts", Static).update(facts_text(found))
         self.refresh_bindings()
+
+    def _draw_chart(self, *, keep_view: bool) -> None:
+        from odyssey_tui.services.forecast_figure import draw_forecast, draw_residuals
+
+        found = self._found
+        if found is None:
+            return
+        empty = (
+            f"{found.reason}\n{found.hint}" if found.scores else f"{found.reason}\n\n{found.hint}\n\n{WHAT_TO_PRESS}"
+        )
+        figure = draw_residuals(found) if self._errors else draw_forecast(found)
+        self.query_one(Chart).show(figure, empty=empty, keep_view=keep_view)
+
+    def _draw_words(self, found: Forecast) -> None:
+        from odyssey_tui.widgets.forecast_text import basis_text, facts_text, law_text, residual_text
+
+        width = (self.size.width if not self.has_class("-wide") else WIDE_PANE) - 4
+        self.query_one("#basis", Static).update(basis_text(found))
+        self.query_one("#residuals", Static).update(residual_text(found, width))
+        self.query_one("#scores", Static).update(score_text(found.scores, found.role, width))
+        self.query_one("#law", Static).update(law_text(found, width))
+        self.query_one("#facts", Static).update(facts_text(found))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         found = self._found
+        if found is None:
+            return action in ("reload", "matrix")
+        choices = found.choices
         counts = {
-            "form": len(found.choices.forms) if found is not None else 0,
-            "role": len(found.choices.roles) if found is not None else 0,
-            "size": len(found.choices.sizes) if found is not None else 0,
-            "replay": len(found.choices.replays) if found is not None else 0,
-            "anchors": 2 if found is not None and found.choices.has_anchors else 0,
-            "x_axis": 2 if found is not None and found.scores else 0,
+            "form": len(choices.forms),
+            "role": len(choices.roles),
+            "split": len(choices.splits),
+            "domain": len(choices.domains),
+            "size": len(choices.sizes),
+            "replay": len(choices.replays),
+            "budget": len(choices.atpps) if found.x in ("replay_ratio", "n_params", "ptpp") else 0,
+            "anchors": len(choices.anchors),
+            "x_axis": 2 * len(choices.forms),
+            "residuals": 2 * len(found.residuals),
+            "export": 2 * len(found.scores),
         }
         return counts[action] > 1 if action in counts else True
 
@@ -134,23 +167,72 @@ class ForecastScreen(OdysseyScreen):
         """The next law."""
         found = self._found
         if found is not None:
-            self._look(form=following(found.choices.forms, found.form))
+            self._look(form=following(found.choices.forms, found.form), anchors=found.anchors)
 
     def action_anchors(self) -> None:
-        """The same law fitted with anchors at the held-out PTPP, or without."""
+        """The same law fitted with the next number of anchors at the held-out PTPP, or without."""
         found = self._found
-        if found is not None:
-            self._look(form=found.form, anchors=not found.anchors)
+        if found is not None and found.choices.anchors:
+            self._look(form=found.form, anchors=following(found.choices.anchors, found.anchors))
+
+    def action_split(self) -> None:
+        """The next fit run of the domain, by itself chosen in everything else."""
+        found = self._found
+        if found is not None and found.choices.splits:
+            runs = tuple(split.run_id for split in found.choices.splits)
+            self._look(split=following(runs, found.split), form=None, anchors=0)
+
+    def action_domain(self) -> None:
+        """Another domain, its newest fit."""
+        found = self._found
+        if found is not None and found.choices.domains:
+            domain = following(found.choices.domains, found.domain)
+            self._look(domain=domain, split=None, form=None, anchors=0, size=None, replay_ratio=None, atpp=None)
+
+    def action_residuals(self) -> None:
+        """The errors, or the curves again."""
+        self._errors = not self._errors
+        self.set_class(self._errors, "-errors")
+        self._draw_chart(keep_view=False)
+
+    def action_export(self) -> None:
+        """Figure, table or everything as a file."""
+        from odyssey_tui.screens.exporting import ask_export
+        from odyssey_tui.services.forecast_record import exportable
+
+        if self._found is not None:
+            ask_export(self, exportable(self._found, residuals=self._errors))
+
+    def action_fit(self) -> None:
+        """Queue another fit of the domain."""
+        from odyssey_tui.screens.prompt import PromptScreen
+        from odyssey_tui.services.fitting import describe_options, fit_as_written
+
+        found = self._found
+        if found is None:
+            return
+        domain = found.domain or None
+
+        def answer(text: str | None) -> None:
+            if text is not None:
+                self.perform(lambda: fit_as_written(self.odyssey.workspace, text, domain), self._tell_fit)
+
+        self.app.push_screen(PromptScreen("Fit again", describe_options(), value=""), answer)
+
+    def _tell_fit(self, fitting: Fitting) -> None:
+        verb = "queued" if fitting.queued else f"is there already ({fitting.state})"
+        self.notify(f"{fitting.run_id} {verb}", timeout=5, markup=False)
+        self.expect_change()
 
     def action_role(self) -> None:
         """The loss on the target text, or on the base text; its own best law."""
         found = self._found
         if found is not None:
-            self._look(role=following(found.choices.roles, found.role), form=None)
+            self._look(role=following(found.choices.roles, found.role), form=None, anchors=found.anchors)
 
     def action_x_axis(self) -> None:
         """The next x axis."""
-        from odyssey_tui.services.forecast import AXES
+        from odyssey_tui.services.forecast_curves import AXES
 
         self._look(x=following(tuple(AXES), self._wanted.x))
 
@@ -171,23 +253,18 @@ class ForecastScreen(OdysseyScreen):
         ratios = found.choices.replays
         self._look(replay_ratio=following(ratios, min(ratios, key=lambda known: abs(known - found.at.replay_ratio))))
 
+    def action_budget(self) -> None:
+        """The next ATPP that is held fixed."""
+        found = self._found
+        if found is None or found.at is None:
+            return
+        atpps = found.choices.atpps
+        self._look(atpp=following(atpps, min(atpps, key=lambda known: abs(known - found.at.atpp))))
+
     def _look(self, **changes: Any) -> None:
         self._wanted = self._wanted._replace(**changes)
         self._redrawing = True
         self.reload()
-
-    def _draw_law(self, found: Forecast) -> None:
-        from odyssey_tui.services.forecast_figure import title_of
-
-        line = Text(f"{title_of(found)}  ", style="bold")
-        line.append(f"L = {found.formula}\n", style="not bold")
-        line.append(found.source, style="not bold dim")
-        self.query_one("#law", Static).update(line)
-
-    def _draw_scores(self, found: Forecast) -> None:
-        pane = self.query_one("#scores", Static)
-        width = (self.size.width if not self.has_class("-wide") else 62) - 4
-        pane.update(score_text(found.scores, found.role, width))
 
 
 def plan_text(plan: Answer | None, refusal: str) -> Text:
@@ -200,15 +277,3 @@ def plan_text(plan: Answer | None, refusal: str) -> Text:
     first, *rest = tell_answer(plan)
     text.append(first, style="not bold")
     return text.append("".join(f"\n{sentence}" for sentence in rest), style="not bold dim")
-
-
-def facts_text(found: Forecast) -> Text:
-    """What the fit rests on, and what it leaves open, one parameter a line."""
-    from odyssey_tui.services.fit_words import open_lines
-
-    text = Text("The fit", style="bold")
-    text.append("".join(f"\n· {sentence}" for sentence in (*found.warnings, *found.facts)), style="not bold")
-    head, *lines = open_lines(found.open) or ("",)
-    if head:
-        text.append(f"\n· {head}", style="not bold")
-    return text.append("".join(f"\n{line}" for line in lines), style="not bold dim")

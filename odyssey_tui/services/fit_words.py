@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from engine.laws.forecast import band
+from engine.laws.law import Law
 from engine.laws.points import Points
-from odyssey_tui.services.stored_laws import anchors_of, form_of_fit
+from odyssey_tui.services.stored_laws import anchors_of, form_of_fit, listed
 
 if TYPE_CHECKING:
-    from store.queries.fits import FitPoint, FitRow
-    from store.queries.points import AdaptationPoint
+    from store.queries.fits import FitRow
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,19 @@ class OpenParameter:
     high: str
     cost: str
     effect: str
+
+
+@dataclass(frozen=True)
+class ParameterRow:
+    """A parameter in natural units, with percentiles of the bootstrap draws; None without any."""
+
+    name: str
+    value: float
+    low: float | None
+    high: float | None
+    note: str
+    """``dropped``, ``at a bound``, ``open``; empty where it says what it says."""
+    meaning: str
 
 
 _OPEN = re.compile(
@@ -126,6 +140,31 @@ def tell_facts(fit: FitRow, points: Points) -> tuple[str, ...]:
     return (*facts, *find_open(fit)[1])
 
 
+def list_parameters(fit: FitRow, law: Law, level: float = 0.9) -> tuple[ParameterRow, ...]:
+    """The parameters of a stored fit in the form's order."""
+    low, high = band(law.draws, level)
+    open_ones = {one.name for one in find_open(fit)[0]}
+    dropped = {one.name for one in law.form.parameters if one.axis and one.axis in law.dropped}
+    rows = []
+    for index, parameter in enumerate(law.form.parameters):
+        name = parameter.name
+        ends = (float(low[index]), float(high[index])) if len(law.draws) else (None, None)
+        note = "dropped" if name in dropped else "at a bound" if name in (fit.at_bound or ()) else ""
+        note = note or ("open" if name in open_ones else "")
+        rows.append(ParameterRow(name, law.params[name], *ends, note, parameter.meaning))
+    return tuple(rows)
+
+
+def tell_code(fit: FitRow) -> tuple[str, ...]:
+    """A sentence where other code fitted it than is here now."""
+    from engine.code import describe_laws
+
+    now = describe_laws()
+    if not fit.code_version or fit.code_version == now:
+        return ()
+    return (f"Fitted by other code ({fit.code_version}) than is here now ({now}): a new fit may differ.",)
+
+
 def tell_curves(fits: list[FitRow]) -> list[str]:
     """How well pretraining curves are described: other points than the table's, so they stand apart from it."""
     return [
@@ -133,31 +172,3 @@ def tell_curves(fits: list[FitRow]) -> list[str]:
         for fit in fits
         if is_pretraining(fit) and fit.scores.get("n")
     ]
-
-
-def listed(values: list[float] | None) -> str:
-    """PTPP values as text."""
-    return ", ".join(f"{value:g}" for value in values or ()) or "–"
-
-
-def find_news(fit: FitRow, stored: list[FitPoint], measured: list[AdaptationPoint]) -> str:
-    """A sentence when runs were measured that the fit does not know, or runs it used are gone; else empty."""
-    known = {point.run_id for point in stored}
-    there = {point.run_id for point in measured}
-    new = {point.run_id for point in measured if point.run_id not in known and point.method in (None, "full")}
-    gone = {point.run_id for point in stored if point.split != "excluded" and point.run_id not in there}
-    parts = [
-        f"{count_runs(new, 'newer')} not in this fit" if new else "",
-        f"{count_runs(gone, 'of its')} deleted since, though {'its' if len(gone) == 1 else 'their'} points still count"
-        if gone
-        else "",
-    ]
-    told = "; ".join(part for part in parts if part)
-    return f"{told}: `odyssey fit` fits again." if told else ""
-
-
-def count_runs(runs: set[str | None], which: str) -> str:
-    """``1 newer run is``, ``3 of its runs are``."""
-    if which == "of its":
-        return "1 of its runs is" if len(runs) == 1 else f"{len(runs)} of its runs are"
-    return f"1 {which} run is" if len(runs) == 1 else f"{len(runs)} {which} runs are"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from engine.laws.errors import LawError
 from odyssey_tui.services.stored_laws import distinct
 from odyssey_tui.services.table_fits import read_form
+from store.errors import ConfigError
+from store.names import suggest
 
 if TYPE_CHECKING:
     from engine.spec.run import FitJob, RunSpec
@@ -101,6 +103,50 @@ def fit_again(
     )
 
 
+WRITTEN: dict[str, Callable[[str], Any]] = {
+    "anchors": lambda text: tuple(int(part) for part in text.split(",")),
+    "score-ptpp": lambda text: tuple(float(part) for part in text.split(",")),
+    "fit-ptpp": lambda text: tuple(float(part) for part in text.split(",")),
+    "forms": lambda text: tuple(text.split(",")),
+    "starts": int,
+    "bootstrap": int,
+    "method": str,
+    "variant": str,
+    "newlines": str,
+    "lr": float,
+    "base": str,
+}
+"""Options of a fit as they are written on a line, and what reads them."""
+OF_STATES = ("method", "variant", "newlines", "lr", "base")
+
+
+def describe_options() -> str:
+    """What may be written for ``fit_as_written``."""
+    return (
+        "Fit laws to everything measured now. Empty: as before; else key=value, such as anchors=5,20 score-ptpp=64 "
+        f"forms=dcpt,zero_shot. Keys: {', '.join(WRITTEN)}."
+    )
+
+
+def fit_as_written(workspace: Workspace, text: str, domain: str | None = None) -> Fitting:
+    """``fit_again`` with options written as ``key=value``. Raises ConfigError for what cannot be read."""
+    from odyssey_tui.services.scatter_cells import Wanted
+
+    options: dict[str, Any] = {}
+    for part in text.split():
+        key, _, value = part.partition("=")
+        if key not in WRITTEN or not value:
+            raise ConfigError(
+                f"{part!r} is no option of a fit", suggest(key, WRITTEN, f"Write key=value: {', '.join(WRITTEN)}.")
+            )
+        try:
+            options[key.replace("-", "_")] = WRITTEN[key](value)
+        except ValueError as error:
+            raise ConfigError(f"{part!r} cannot be read: {error}", "Numbers stand with commas: 5,20.") from error
+    wanted = Wanted(**{name: options.pop(name) for name in OF_STATES if name in options})
+    return fit_again(workspace, domain=domain, wanted=wanted, **options)
+
+
 def make_spec(
     workspace: Workspace,
     domain: str | None,
@@ -115,6 +161,9 @@ def make_spec(
     basis = read_basis(workspace, domain, experiment, wanted)
     points = basis.points
     chosen = {key: value for key, value in options.items() if value is not None}
+    if isinstance(chosen.get("anchors"), tuple) and len(chosen["anchors"]) < 2:
+        # A single number is written as one, so that it is the same fit however it was asked for.
+        chosen["anchors"] = sum(chosen["anchors"])
     job_fields = {**basis.settings, **chosen, "domain": points[0].domain}
     job_fields |= hold_out(points, job_fields)
     job_fields |= define(job_fields["forms"], job_fields.get("definitions", ()))

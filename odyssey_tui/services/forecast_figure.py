@@ -1,10 +1,16 @@
-"""A forecast as a figure, the same on the screen and on paper."""
+"""A forecast as a figure, the same on the screen and on paper: curves over points, or what the law gets wrong."""
 
 from __future__ import annotations
 
+import math
+
 from odyssey_tui.plots.figure import Figure
-from odyssey_tui.services.forecast import AXES, Forecast
+from odyssey_tui.services.forecast import Forecast
+from odyssey_tui.services.forecast_curves import AXES, Track
 from odyssey_tui.services.format import count
+
+MARKS = (("fit", False, "●"), ("score", True, "●"), ("anchor", False, "◆"))
+"""How points of each split look: (split, hollow, marker)."""
 
 
 def draw_forecast(found: Forecast) -> Figure:
@@ -18,17 +24,56 @@ def draw_forecast(found: Forecast) -> Figure:
     )
     for index, track in enumerate(found.tracks):
         if any(low == low for low in track.low):
-            figure.band(track.x, track.low, track.high, color=index)
+            figure.band(track.x, track.low, track.high, color=color_of(found, index))
     for index, track in enumerate(found.tracks):
-        label = f"P {track.ptpp:.3g}" + (" held out" if track.held_out else "")
-        figure.line(track.x, track.loss, label, color=index, style="solid")
-        for split, hollow, marker in (("fit", False, "●"), ("score", True, "●"), ("anchor", False, "◆")):
-            marks = [mark for mark in found.marks if mark.track == index and mark.split == split]
+        figure.line(track.x, track.loss, label_of(track), color=color_of(found, index), style="solid")
+    held_out = {track.ptpp for track in found.tracks if track.held_out}
+    for index, ptpp in enumerate(found.ptpps or (math.nan,)):
+        for split, hollow, marker in MARKS:
+            marks = [mark for mark in found.marks if mark.group == index and mark.split == split]
             if marks:
-                words = label if split != "anchor" else f"P {track.ptpp:.3g} anchors"
+                words = f"P {ptpp:.3g}" + (" anchors" if split == "anchor" else " held out" if ptpp in held_out else "")
                 x, y = [mark.x for mark in marks], [mark.loss for mark in marks]
                 figure.scatter(x, y, words, color=index, hollow=hollow, marker=marker)
     return figure
+
+
+def color_of(found: Forecast, index: int) -> int | str:
+    """A curve's colour is its PTPP's; the one along PTPP has none of theirs."""
+    return "text" if found.x == "ptpp" else index
+
+
+def label_of(track: Track) -> str:
+    """What the legend calls a curve."""
+    return "law" if math.isnan(track.ptpp) else f"P {track.ptpp:.3g}" + (" held out" if track.held_out else "")
+
+
+def draw_residuals(found: Forecast) -> Figure:
+    """Errors of all points against the axis, a colour for each PTPP; held-out ones hollow, anchors as diamonds."""
+    figure = Figure(
+        f"errors of {title_of(found)} · {found.role} loss on {found.domain}",
+        AXES[found.x],
+        "predicted / measured − 1 (%)",
+        log_x=found.x != "replay_ratio",
+    )
+    if not found.residuals:
+        return figure
+    figure.hline(0.0)
+    for index, ptpp in enumerate(found.ptpps or (math.nan,)):
+        for split, hollow, marker in MARKS:
+            ones = [one for one in found.residuals if one.split == split and group_of(found, one.ptpp) == index]
+            if ones:
+                words = f"P {ptpp:.3g}" + {"score": " held out", "anchor": " anchors"}.get(split, "")
+                x, y = [getattr(one, found.x) for one in ones], [100 * one.error for one in ones]
+                figure.scatter(x, y, words, color=index, hollow=hollow, marker=marker)
+    return figure
+
+
+def group_of(found: Forecast, ptpp: float) -> int:
+    """The place of the nearest PTPP among those told apart."""
+    if not found.ptpps or not ptpp > 0:
+        return 0
+    return min(range(len(found.ptpps)), key=lambda index: abs(math.log(found.ptpps[index] / ptpp)))
 
 
 def title_of(found: Forecast) -> str:
@@ -44,6 +89,6 @@ def describe_slice(found: Forecast) -> str:
     parts = [] if found.x == "n_params" else [f"N {label}"]
     if found.x != "replay_ratio":
         parts.append(f"ρ {found.at.replay_ratio:g}")
-    if found.x in ("replay_ratio", "n_params"):
+    if found.x in ("replay_ratio", "n_params", "ptpp"):
         parts.append(f"ATPP {found.at.atpp:.3g}")
     return ", ".join(parts)

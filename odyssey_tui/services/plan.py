@@ -18,7 +18,8 @@ from engine.laws.planner import plan as plan_grid
 from engine.laws.points import Points
 from engine.spec.experiment import Limits as Wanted
 from odyssey_tui.services.fit_words import is_pretraining
-from odyssey_tui.services.forecast import list_sizes, mean_known
+from odyssey_tui.services.forecast import list_sizes
+from odyssey_tui.services.forecast_curves import mean_known
 from odyssey_tui.services.format import count
 from odyssey_tui.services.stored_laws import (
     NO_FITS,

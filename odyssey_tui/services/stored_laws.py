@@ -35,7 +35,34 @@ class Family:
 
     def of(self, role: str) -> list[FitRow]:
         """The fits of one role, without anchors first, in the order they were made."""
-        return sorted((fit for fit in self.fits if fit.role == role), key=lambda fit: anchors_of(fit) > 0)
+        return sorted((fit for fit in self.fits if fit.role == role), key=anchors_of)
+
+    @property
+    def t(self) -> float:
+        """When the last of them was made."""
+        return max(fit.t for fit in self.fits)
+
+    @property
+    def anchors(self) -> tuple[int, ...]:
+        """The numbers of anchors there are fits with, 0 among them."""
+        return tuple(sorted({anchors_of(fit) for fit in self.fits}))
+
+    @property
+    def population(self) -> str:
+        """What the states are that are not plain: their method, variant, line ends."""
+        labels = self.fits[0].labels
+        parts = [labels.get("method"), labels.get("variant")]
+        parts += ["newlines stripped"] if labels.get("newlines") == "strip" else []
+        return ", ".join(str(part) for part in parts if part)
+
+    @property
+    def split(self) -> str:
+        """``P 5, 15 → 45``, with the numbers of anchors and the population."""
+        fit = self.fits[0]
+        words = f"P {listed(fit.fit_ptpp, 'all')} → {listed(fit.score_ptpp)}"
+        anchors = ", ".join(str(count) for count in self.anchors if count)
+        parts = [words, f"{anchors} anchors" if anchors else "", self.population]
+        return ", ".join(part for part in parts if part)
 
 
 def form_of_fit(fit: FitRow) -> Form:
@@ -46,20 +73,58 @@ def form_of_fit(fit: FitRow) -> Form:
 def read_family(con: Connection, domain: str | None, experiment: str | None) -> Family | None:
     """The newest fits of ``domain`` (of any, when None) and experiment; None when there are none at all.
 
+    Raises LawError as ``list_families`` does.
+    """
+    return next(iter(list_families(con, domain, experiment)), None)
+
+
+def list_families(con: Connection, domain: str | None, experiment: str | None) -> list[Family]:
+    """The fits of ``domain`` (without: of the one fitted last) and experiment by fit run, the newest first.
+
     Raises LawError naming the domains that have fits when the one asked for has none.
     """
     from store.queries.fits import list_fits
 
     fits = list_fits(con, experiment=experiment)
     if domain is not None and fits and all(fit.domain != domain for fit in fits):
-        known = ", ".join(sorted({fit.domain or "–" for fit in fits}))
-        raise LawError(f"No law has been fitted to {domain!r}.", f"Domains with fits: {known}.")
+        raise LawError(f"No law has been fitted to {domain!r}.", f"Domains with fits: {', '.join(list_domains(fits))}.")
     fits = [fit for fit in fits if domain is None or fit.domain == domain]
     if not fits:
-        return None
+        return []
     newest = max(fits, key=lambda fit: fit.t)
-    same_run = [fit for fit in fits if fit.run_id == newest.run_id and fit.domain == newest.domain]
-    return Family(newest.domain or "–", newest.run_id, tuple(sorted(same_run, key=lambda fit: fit.t)))
+    groups: dict[str | None, list[FitRow]] = {}
+    for fit in sorted((fit for fit in fits if fit.domain == newest.domain), key=lambda fit: fit.t):
+        groups.setdefault(fit.run_id, []).append(fit)
+    families = [Family(newest.domain or "–", run_id, tuple(members)) for run_id, members in groups.items()]
+    return sorted(families, key=lambda family: family.t, reverse=True)
+
+
+def list_domains(fits: Sequence[FitRow]) -> list[str]:
+    """The domains that have fits."""
+    return sorted({fit.domain or "–" for fit in fits})
+
+
+def choose_family(families: Sequence[Family], split: str | None) -> Family:
+    """The newest, or the one that ``split`` names: its place in the list from 1, or its run, or how that begins.
+
+    Raises LawError listing them when none is meant, or several are.
+    """
+    if split is None:
+        return families[0]
+    if split.isdecimal() and 1 <= int(split) <= len(families):
+        return families[int(split) - 1]
+    meant = [family for family in families if family.run_id == split]
+    meant = meant or [family for family in families if split and (family.run_id or "").startswith(split)]
+    if len(meant) == 1:
+        return meant[0]
+    listing = "; ".join(f"{place} {family.run_id}: {family.split}" for place, family in enumerate(families[:6], 1))
+    known = f"There are {listing}{' …' if len(families) > 6 else ''}."
+    raise LawError(f"{split!r} {'names several fits' if meant else 'is no fit'} of {families[0].domain}.", known)
+
+
+def listed(values: Sequence[float] | None, none: str = "–") -> str:
+    """PTPP values as text."""
+    return ", ".join(f"{value:g}" for value in values or ()) or none
 
 
 def anchors_of(fit: FitRow) -> int:

@@ -42,12 +42,19 @@ class FitRow:
     code_version: str | None
     definitions_json: str | None
     """Forms of the user's own that the fit run knew."""
+    labels_json: str | None
+    """What the fit run is labelled with."""
 
     @cached_property
     def definition(self) -> dict[str, Any] | None:
         """The form as its user defined it; None for a form of the registry."""
         found = json.loads(self.definitions_json) if self.definitions_json else []
         return next((one for one in found if one["name"] == self.form), None)
+
+    @cached_property
+    def labels(self) -> dict[str, Any]:
+        """Labels of the fit run: the domain, and of states that are not plain their method, variant or line ends."""
+        return json.loads(self.labels_json) if self.labels_json else {}
 
     @cached_property
     def params(self) -> dict[str, float]:
@@ -82,7 +89,7 @@ def list_fits(con: duckdb.DuckDBPyConnection, *, experiment: str | None = None) 
     """All fits, or those of one experiment: by domain, role (target first) and form, the newest first."""
     query = """
         SELECT f.*, r.experiment, f.params::VARCHAR AS params_json, f.scores::VARCHAR AS scores_json,
-               (r.spec->'$.job.definitions')::VARCHAR AS definitions_json
+               (r.spec->'$.job.definitions')::VARCHAR AS definitions_json, r.labels::VARCHAR AS labels_json
         FROM fits f LEFT JOIN runs r USING (run_id) WHERE $1 IS NULL OR r.experiment = $1
         ORDER BY r.experiment, f.domain, f.role DESC, f.form, f.t DESC, f.fit_id
     """

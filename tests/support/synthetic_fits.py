@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import pyarrow as pa
 
+from engine.code import describe_laws
+from engine.laws.forms import find_form
 from engine.spec.strict import content_key
 from tests.support import synthetic_law as law
 from tests.support.synthetic_text import Losses
@@ -51,7 +53,8 @@ def write_fit(run: RunWriter, form: str, role: str, measured: Sequence[Measured]
     """One ``fit`` event with its shards of points and draws."""
     fit_id = content_key([run.run_id, form, role])
     gated = form == TRUE_FORM
-    params = {n: value for n, value in law.PARAMETERS[role].items() if gated or n not in ("F", "phi", "kappa")}
+    # Draws stand in the order of the form's parameters.
+    params = {name: law.PARAMETERS[role][name] for name in find_form(form).names}
     if not gated:
         params["E"] += 0.3
     points = [point for point in measured if point.role == role]
@@ -79,7 +82,7 @@ def write_fit(run: RunWriter, form: str, role: str, measured: Sequence[Measured]
         scores={"n": len(errors), "anchors": 0, "saw": "nothing", "mape": 100 * float(np.mean(errors))},
         identifiability=["The data do not determine phi."] if gated else [],
         n_params_distinct=2,
-        code_version="0.1.0",
+        code_version=describe_laws(),
         shard=run.shard("fit_points", _points_table(fit_id, points, predicted)),
         shard_draws=run.shard(
             "fit_draws",

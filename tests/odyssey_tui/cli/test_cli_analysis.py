@@ -35,7 +35,8 @@ def adapted(workspace: Workspace, name: str = "adapt-docs-r0-p15-s") -> str:
     [
         ("compare", "RUN", "OTHER"),
         ("forecast",),
-        ("forecast", "--x", "replay_ratio", "--role", "base", "--anchors"),
+        ("forecast", "--x", "replay_ratio", "--role", "base", "--anchors", "3"),
+        ("forecast", "--residuals", "--form", "ptpp_gated_floor"),
         ("plan", "--forgetting", "0.2", "--target", "2.6"),
         ("plan",),
     ],
@@ -62,6 +63,26 @@ def test_forecast_json_has_curves_points_and_scores(fitted, capsys) -> None:
     assert len(found["tracks"]) == 3
     assert found["marks"]
     assert {"form", "mape", "slope", "n"} <= found["scores"][0].keys()
+
+
+def test_forecast_files_have_the_view_asked_for(fitted, capsys, tmp_path) -> None:
+    figure = tmp_path / "errors.svg"
+    out = call(capsys, fitted, "forecast", "--residuals", "--csv", "--svg", str(figure))
+    head, *rows = out.splitlines()
+    assert head == "split,n_params,ptpp,atpp,adapt_tokens,replay_ratio,loss,predicted,error,run_id"
+    assert {row.split(",")[0] for row in rows} == {"fit", "score"}
+    assert "predicted / measured" in figure.read_text()
+    assert call(capsys, fitted, "forecast", "--latex").startswith(r"\begin{tabular}")
+    found = json.loads(call(capsys, fitted, "forecast", "--split", "2", "--json"))
+    assert found["choices"]["splits"][1]["run_id"] == found["split"]
+    assert len(found["residuals"]) == 33
+
+
+def test_anchors_that_no_fit_saw_are_refused_with_those_there_are(fitted, capsys) -> None:
+    assert "There are fits with 0, 3" in refuse(capsys, fitted, "forecast", "--form", "dcpt", "--anchors", "5")
+    assert "no number of anchors" in refuse(capsys, fitted, "forecast", "--anchors", "x")
+    alone = refuse(capsys, fitted, "forecast", "--split", "2", "--anchors")
+    assert "with anchors is stored" in alone
 
 
 def test_plan_json_has_the_choice(fitted, capsys) -> None:

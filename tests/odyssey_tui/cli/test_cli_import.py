@@ -240,8 +240,8 @@ def test_laws_of_pretraining_are_fitted_where_nothing_was_adapted(
     assert bring(workspace, capsys, tmp_path / "runs.csv")["runs"][0]["points"] == 16
     monkeypatch.setattr("engine.launch.scheduler.ensure_running", lambda workspace: None)
     assert fit_again(workspace).job.forms == ("chinchilla", "gadre")
-    spec, points = make_spec(workspace, None, None, {"forms": ("chinchilla",), "starts": 60, "bootstrap": 10})
-    assert len(points) == 16
+    spec, basis = make_spec(workspace, None, None, {"forms": ("chinchilla",), "starts": 60, "bootstrap": 10})
+    assert len(basis.points) == 16
     fit_here(workspace, spec)
     fitted = ask(workspace, capsys, "SELECT params->>'E' AS e, (scores->>'mape')::DOUBLE AS mape FROM fits")[0]
     assert float(fitted["e"]) == pytest.approx(1.7, abs=0.05)

@@ -8,7 +8,6 @@ from textual.widgets import Static
 
 from odyssey_tui.app import OdysseyApp
 from odyssey_tui.screens.compare import CompareScreen
-from odyssey_tui.screens.forecast import ForecastScreen
 from odyssey_tui.screens.run import RunScreen
 from odyssey_tui.screens.tokens import TokensScreen
 from odyssey_tui.widgets.chart import Chart
@@ -83,45 +82,3 @@ class TestCompare:
             tokens = pilot.app.base_screen
             assert isinstance(tokens, TokensScreen)
             assert tokens.source.report.name.run_id == pilot.app.marked[1]
-
-
-class TestForecast:
-    async def test_keys_change_form_loss_axis_anchors_size_and_replay(self, fitted) -> None:
-        async with OdysseyApp(fitted).run_test(size=(120, 40)) as pilot:
-            screen = await open_screen(pilot, "7")
-            assert isinstance(screen, ForecastScreen)
-            first = screen._found
-            await pilot.press("f")
-            await settle(pilot)
-            assert screen._found.form != first.form
-            await pilot.press("a")
-            await settle(pilot)
-            assert screen._found.anchors == 3
-            await pilot.press("t")
-            await settle(pilot)
-            assert screen._found.role == "base"
-            await pilot.press("v")
-            await settle(pilot)
-            assert screen._found.at.replay_ratio != first.at.replay_ratio
-            await pilot.press("s")
-            await settle(pilot)
-            assert screen._found.at.n_params != first.at.n_params
-            await pilot.press("x", "x")
-            await settle(pilot)
-            assert screen._found.x == "replay_ratio"
-
-    async def test_scores_plan_and_what_is_left_open_are_there(self, fitted) -> None:
-        async with OdysseyApp(fitted).run_test(size=(120, 40)) as pilot:
-            screen = await open_screen(pilot, "7")
-            scores = text_of(screen, "#scores")
-            assert all(row.form in scores for row in screen._found.scores)
-            assert f"▸ {screen._found.form}" in scores
-            assert "forgetting" in text_of(screen, "#plan")
-            assert "Left open by the data" in text_of(screen, "#facts")
-            assert len(screen.query_one(Chart).figure.lines) == 3
-
-    async def test_without_a_law_fit_for_planning_the_reason_is_told(self, voyage) -> None:
-        async with OdysseyApp(voyage).run_test(size=(120, 40)) as pilot:
-            screen = await open_screen(pilot, "7")
-            assert "exact at D = 0" in text_of(screen, "#plan")
-            assert not screen._troubles

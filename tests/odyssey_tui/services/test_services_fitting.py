@@ -8,8 +8,9 @@ import pytest
 
 from engine.laws.errors import LawError
 from engine.spec.run import RunSpec
-from odyssey_tui.services.fitting import fit_again
+from odyssey_tui.services.fitting import fit_again, fit_as_written
 from odyssey_tui.services.forecast import forecast
+from store.errors import ConfigError
 from store.workspace import Workspace
 from tests.odyssey_tui.real_fits import fit_for_real
 
@@ -103,3 +104,49 @@ def test_newer_runs_make_a_forecast_stale(own_voyage: Workspace) -> None:
     with lease(own_voyage, write=True) as con:
         con.execute("DELETE FROM fit_points WHERE starts_with(run_id, 'adapt-docs-r0.5-p5-s')")
     assert "1 newer run is not in this fit" in forecast(own_voyage).stale
+
+
+def test_losses_measured_anew_make_a_forecast_stale(own_voyage: Workspace) -> None:
+    from store.database import lease
+
+    assert forecast(own_voyage).stale == ""
+    with lease(own_voyage, write=True) as con:
+        con.execute(
+            "UPDATE evaluations SET sum_loss = sum_loss * 1.01 WHERE role = 'target' AND model_id IN "
+            "(SELECT model_id FROM models WHERE starts_with(run_id, 'adapt-docs-r0.5-p5-s'))"
+        )
+    assert forecast(own_voyage).stale.startswith("3 of its losses were measured anew and differ: `odyssey fit`")
+
+
+def test_a_variant_measured_since_does_not_make_a_forecast_stale(own_voyage: Workspace) -> None:
+    from store.database import lease
+
+    with lease(own_voyage, write=True) as con:
+        con.execute("DELETE FROM fit_points WHERE starts_with(run_id, 'adapt-docs-r0.5-p5-s')")
+        con.execute(
+            """UPDATE runs SET labels = json_merge_patch(labels, '{"variant": "kl"}')
+            WHERE starts_with(run_id, 'adapt-docs-r0.5-p5-s')"""
+        )
+    assert forecast(own_voyage).stale == ""
+
+
+def test_a_fit_whose_runs_are_all_deleted_says_so(own_voyage: Workspace) -> None:
+    from store.database import lease
+
+    with lease(own_voyage, write=True) as con:
+        con.execute("DELETE FROM models WHERE starts_with(run_id, 'adapt-docs')")
+    found = forecast(own_voyage)
+    assert found.stale.startswith("All of its runs are deleted, though their points still count")
+    assert found.tracks
+
+
+def test_options_of_a_fit_may_be_written_on_a_line(own_voyage: Workspace) -> None:
+    fitting = fit_as_written(own_voyage, "anchors=2,4 score-ptpp=45 forms=dcpt", "docs")
+    assert fitting.job.anchors == (2, 4)
+    assert fitting.job.forms == ("dcpt",)
+    assert fit_as_written(own_voyage, "anchors=2").run_id == fit_again(own_voyage, anchors=2).run_id
+    with pytest.raises(ConfigError, match="'anchor=2' is no option of a fit") as error:
+        fit_as_written(own_voyage, "anchor=2")
+    assert "Did you mean 'anchors'" in error.value.hint
+    with pytest.raises(ConfigError, match="'anchors=x' cannot be read"):
+        fit_as_written(own_voyage, "anchors=x")

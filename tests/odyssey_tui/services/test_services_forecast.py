@@ -9,8 +9,10 @@ import pytest
 
 from engine.laws.errors import LawError
 from odyssey_tui.services.fit_words import open_lines
-from odyssey_tui.services.forecast import AXES, forecast
-from odyssey_tui.services.forecast_figure import draw_forecast
+from odyssey_tui.services.forecast import forecast
+from odyssey_tui.services.forecast_curves import AXES
+from odyssey_tui.services.forecast_figure import draw_forecast, draw_residuals
+from odyssey_tui.services.forecast_record import exportable
 from odyssey_tui.services.plan import DEFAULT_FORGETTING, cheapest, experiment_limits, tell_answer
 from odyssey_tui.services.stored_laws import read_family
 from store.database import lease
@@ -23,8 +25,8 @@ def test_curves_points_and_bands(fitted: Workspace) -> None:
     found = forecast(fitted)
     assert [round(track.ptpp) for track in found.tracks] == [5, 15, 45]
     assert [track.held_out for track in found.tracks] == [False, False, True]
-    assert {mark.split for mark in found.marks if mark.track == 2} <= {"score", "anchor"}
-    assert {mark.split for mark in found.marks if mark.track < 2} == {"fit"}
+    assert {mark.split for mark in found.marks if mark.group == 2} <= {"score", "anchor"}
+    assert {mark.split for mark in found.marks if mark.group < 2} == {"fit"}
     for track in found.tracks:
         assert all(low <= high for low, high in zip(track.low, track.high, strict=True))
         assert all(math.isfinite(loss) for loss in track.loss)
@@ -68,13 +70,93 @@ def test_every_axis_draws_or_says_why_not(fitted: Workspace, axis: str) -> None:
 
 
 def test_anchors_roles_sizes_and_replay_ratios_can_be_chosen(fitted: Workspace) -> None:
-    found = forecast(fitted, form="dcpt", anchors=True, role="base", size="xs", replay_ratio=0.4)
+    found = forecast(fitted, form="dcpt", anchors=3, role="base", size="xs", replay_ratio=0.4)
     assert found.anchors == 3
     assert found.at.n_params == 100_000
     assert found.at.replay_ratio == 0.5
     assert found.choices.roles == ("target", "base")
     assert "chinchilla" not in found.choices.forms
     assert any("chinchilla on base states" in fact for fact in found.facts)
+
+
+def test_the_number_of_anchors_is_kept_where_the_form_has_such_a_fit(fitted: Workspace) -> None:
+    found = forecast(fitted, form="dcpt", anchors="any")
+    assert (found.anchors, found.choices.anchors) == (3, (0, 3))
+    assert forecast(fitted, form="dcpt", anchors=7).anchors == 0
+
+
+def test_along_ptpp_there_is_one_curve_through_the_measured_points(fitted: Workspace) -> None:
+    found = forecast(fitted, form="ptpp_gated_floor", x="ptpp", size="s", replay_ratio=0.25, atpp=2.0)
+    (track,) = found.tracks
+    assert len(track.x) > 10
+    assert {round(mark.x) for mark in found.marks} == {5, 15, 45}
+    assert found.at.atpp == pytest.approx(2.0)
+    assert [one.label for one in draw_forecast(found).lines] == ["law"]
+
+
+def test_a_law_that_reads_the_loss_before_adaptation_is_drawn_through_the_checkpoints(fitted: Workspace) -> None:
+    from store.queries.fits import read_points
+
+    found = forecast(fitted, form="zero_shot", x="ptpp", size="s", replay_ratio=0.25, atpp=4.0)
+    (track,) = found.tracks
+    assert [round(value) for value in track.x] == [5, 15, 45]
+    with lease(fitted) as con:
+        (fit_id,) = con.execute(
+            "SELECT fit_id FROM fits WHERE form = 'zero_shot' AND role = 'target' AND run_id = 'fit-docs-real3' "
+            "AND scores->>'anchors' = '0'"
+        ).fetchone()
+        points = read_points(con, fit_id)
+    on_slice = [p for p in points if (p.n_params, p.replay_ratio, round(p.atpp)) == (400_000, 0.25, 4)]
+    stored = {round(p.ptpp): p.predicted for p in on_slice}
+    assert dict(zip(map(round, track.x), track.loss, strict=True)) == pytest.approx(stored, rel=1e-3)
+
+
+def test_splits_are_the_fit_runs_of_the_domain_the_newest_first(fitted: Workspace) -> None:
+    found = forecast(fitted)
+    first, second = found.choices.splits
+    assert (first.run_id, first.name) == ("fit-docs-real3", "P 5, 15 → 45, 3 anchors")
+    assert second.name == "P 5, 15 → 45"
+    assert found.split == first.run_id
+    for name in ("2", second.run_id, second.run_id[:-2]):
+        assert forecast(fitted, split=name).split == second.run_id
+    with pytest.raises(LawError, match="'fit-docs' names several fits of docs") as error:
+        forecast(fitted, split="fit-docs")
+    assert "1 fit-docs-real3: P 5, 15 → 45, 3 anchors" in error.value.hint
+    with pytest.raises(LawError, match="'9' is no fit of docs"):
+        forecast(fitted, split="9")
+
+
+def test_parameters_stand_with_their_intervals(fitted: Workspace) -> None:
+    rows = {row.name: row for row in forecast(fitted, form="ptpp_gated_floor").parameters}
+    assert rows["alpha"].note == "dropped"
+    assert rows["beta"].low <= rows["beta"].value <= rows["beta"].high
+    assert any(row.note == "open" for row in rows.values())
+
+
+def test_residuals_are_the_errors_at_every_point_by_axis(fitted: Workspace) -> None:
+    found = forecast(fitted, form="ptpp_gated_floor")
+    held_out = [one for one in found.residuals if one.split == "score"]
+    shown = next(row for row in found.scores if row.shown)
+    assert len(held_out) == shown.n
+    assert 100 * sum(abs(one.error) for one in held_out) / len(held_out) == pytest.approx(shown.mape)
+    rows = {(row.axis, round(row.value, 2)): row for row in found.residual_rows}
+    assert {axis for axis, _ in rows} == {"P", "N", "ρ", "A"}
+    assert rows["P", 45.0].n_held_out == len(held_out)
+    assert rows["P", 45.0].size_held_out == pytest.approx(shown.mape / 100)
+    assert rows["P", 5.0].n_held_out == 0
+    assert rows["P", 5.0].size_held_out is None
+    figure = draw_residuals(found)
+    assert sum(len(one.x) for one in figure.scatters) == len(found.residuals)
+    assert any(one.marker == "○" for one in figure.scatters)
+
+
+def test_what_is_exported_has_the_view_on_screen(fitted: Workspace) -> None:
+    found = forecast(fitted, form="dcpt", anchors=3)
+    curves, errors = exportable(found), exportable(found, residuals=True)
+    assert curves.stem == "forecast-docs-target-dcpt-3-anchors"
+    assert curves.suffixes == errors.suffixes == (".svg", ".png", ".csv", ".tex", ".json")
+    assert len(errors.rows) == len(found.residuals)
+    assert curves.record["parameters"]
 
 
 def test_what_the_data_leave_open_is_told(fitted: Workspace) -> None:
