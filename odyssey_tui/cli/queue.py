@@ -7,33 +7,26 @@ from dataclasses import asdict
 import click
 
 from odyssey_tui.cli.context import Invocation
-from odyssey_tui.cli.output import Column, emit_json, emit_table
+from odyssey_tui.cli.output import emit_json, emit_table, table_options
 from odyssey_tui.cli.printing import say_wrapped
-from odyssey_tui.services.format import duration, state_text
+from odyssey_tui.services.board import COLUMNS
 from odyssey_tui.services.queue import read_queue
 
 MOST_BAD = 5
-COLUMNS = (
-    Column("state", "state", state_text),
-    Column("name", "run"),
-    Column("attempt", "attempt", lambda attempt: str(attempt) if attempt > 1 else "", drop=3),
-    Column("slot", "on", drop=2),
-    Column("share", "done", ".0%"),
-    Column("eta_s", "left", duration),
-    Column("reason", "why", drop=1),
-)
 OPTIONAL = {"attempt": lambda row: row["attempt"] > 1, "slot": lambda row: bool(row["slot"])}
 """Columns that are there only if some row has something to say in them."""
 
 
 @click.command()
-@click.option("--json", is_flag=True, help="Print JSON.")
+@table_options
 @click.pass_obj
-def queue(invocation: Invocation, json: bool) -> None:
+def queue(invocation: Invocation, json: bool, csv: bool, latex: bool) -> None:
     """Show what runs, what waits in the order in which it will start and for what, and how long it will all take.
 
     Runs that failed or got lost within a day are listed below, until they are queued again.
     """
+    if json + csv + latex > 1:
+        raise click.UsageError("--json, --csv and --latex exclude each other")
     view = read_queue(invocation.open())
     if json:
         pulse = view.pulse
@@ -50,8 +43,12 @@ def queue(invocation: Invocation, json: bool) -> None:
             }
         )
         return
+    if csv or latex:
+        emit_table(COLUMNS, [asdict(entry) for entry in (*view.entries, *view.bad)], csv=csv, latex=latex)
+        return
     rows = [asdict(entry) for entry in (*view.entries, *view.bad[:MOST_BAD])]
-    columns = [column for column in COLUMNS if column.key not in OPTIONAL or any(map(OPTIONAL[column.key], rows))]
+    shown = [column for column in COLUMNS if column.key != "experiment"]
+    columns = [column for column in shown if column.key not in OPTIONAL or any(map(OPTIONAL[column.key], rows))]
     emit_table(columns, rows, empty="nothing runs or waits")
     for entry in view.bad[:MOST_BAD]:
         # The table cuts what is long, and the last words stand at the end.

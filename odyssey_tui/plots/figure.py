@@ -49,16 +49,25 @@ class Figure:
         return not any(len(series.x) for series in (*self.lines, *self.scatters, *self.bands))
 
     def line(
-        self, x: Values, y: Values, label: str = "", color: Color | None = None, style: str | None = None
+        self,
+        x: Values,
+        y: Values,
+        label: str = "",
+        color: Color | None = None,
+        style: str | None = None,
+        *,
+        noisy: bool = False,
     ) -> Figure:
         """Join points in the order given. ``style``: solid, dashed or dotted; by default what the colour's index says.
+
+        ``noisy``: values measured one by one, which a view may smooth.
 
         A series longer than the chart is wide is reduced to minimum, mean and maximum per pixel column when ``x``
         never falls; the title line then says how many points it stands for. A value that is not finite breaks the line.
         """
         chosen = self._color(color)
         dash = style or (SeriesStyle(chosen).dash if isinstance(chosen, int) else "solid")
-        self.lines.append(Line(*_pair(x, y), label, chosen, dash))
+        self.lines.append(Line(*_pair(x, y), label, chosen, dash, noisy))
         return self
 
     def scatter(

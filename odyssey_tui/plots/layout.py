@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from odyssey_tui.plots.axes import Axis, fit_axis
 from odyssey_tui.plots.figure import DOT, Figure
-from odyssey_tui.plots.marks import Plot, draw_marks, end_values, left_out, points_reduced
+from odyssey_tui.plots.marks import Plot, draw_cursor, draw_marks, end_values, left_out, points_reduced
 from odyssey_tui.plots.page import Ink, Page, cut, single_width
 from odyssey_tui.plots.palette import Rgb, color_of
+from odyssey_tui.plots.readout import Reading, precise, read_out
 from odyssey_tui.plots.series import View
+from odyssey_tui.plots.smoothing import smoothed
 from odyssey_tui.plots.ticks import Tick, linear_ticks, log_ticks
 
 _LINE_SAMPLES = {"solid": "━━", "dashed": "╍╍", "dotted": "┈┈"}
@@ -40,11 +43,13 @@ def draw(figure: Figure, width: int, height: int, *, dark: bool, view: View) -> 
     """Lay the chart out on a page of ``width`` x ``height`` cells."""
     page = Page(width, height)
     muted, text = Ink(color_of("muted", dark=dark)), Ink(color_of("text", dark=dark))
+    figure = smoothed(figure, view.smoothing)
     x, y = resolve_axes(figure, view)
     dropped = left_out(figure, x.log, y.log)
     titled = height >= 7 and bool(figure.title or figure.note or dropped or figure.lines)
     top = int(titled)
-    legend = _legend_rows(figure, width, height, dark=dark)
+    readings = read_out(figure, view.cursor, log_x=x.log) if view.cursor is not None else ()
+    legend = _legend_rows(figure, width, height, readings, dark=dark)
     labelled = bool(figure.y_label) and height >= 9
     top = _draw_head(page, top, legend, single_width(figure.y_label) if labelled else "", muted, text)
     framed = height - top >= 4 and width >= 8
@@ -65,8 +70,11 @@ def draw(figure: Figure, width: int, height: int, *, dark: bool, view: View) -> 
         label = cut(single_width(figure.x_label), columns)
         page.put(left + max(0, (columns - len(label)) // 2), height - 1, label, muted)
     draw_marks(plot, figure)
+    if view.cursor is not None:
+        draw_cursor(plot, view.cursor, readings)
     if titled:
-        notes = [figure.note, counted(points_reduced(figure, columns), "points"), counted(dropped, "not drawable")]
+        at = f"{figure.x_label or 'x'} = {precise(view.cursor)}" if view.cursor is not None else ""
+        notes = [at, figure.note, counted(points_reduced(figure, columns), "points"), counted(dropped, "not drawable")]
         _draw_title(page, single_width(figure.title), " · ".join(note for note in notes if note), text, muted)
     return page
 
@@ -110,11 +118,14 @@ def _row_width(row: list[Entry]) -> int:
     return sum(entry.width + 2 for entry in row) - 2 if row else 0
 
 
-def _legend_rows(figure: Figure, width: int, height: int, *, dark: bool) -> list[list[Entry]]:
+def _legend_rows(
+    figure: Figure, width: int, height: int, readings: Sequence[Reading], *, dark: bool
+) -> list[list[Entry]]:
+    """The legend; with a cross-hair also what each series reads there, in more rows."""
     if height < 8:
         return []
-    entries = _legend_entries(figure, dark=dark)
-    allowed = max(1, height // 7)
+    entries = _legend_entries(figure, readings, dark=dark)
+    allowed = max(1, height // 3 if readings else height // 7)
     rows: list[list[Entry]] = []
     for index, entry in enumerate(entries):
         short = Entry(entry.sample, cut(entry.label, max(4, width - 4)), entry.color)
@@ -138,9 +149,9 @@ def _say_more(row: list[Entry], missing: int, width: int, muted: Rgb) -> None:
         missing += 1
 
 
-def _legend_entries(figure: Figure, *, dark: bool) -> list[Entry]:
+def _legend_entries(figure: Figure, readings: Sequence[Reading], *, dark: bool) -> list[Entry]:
     marks = [
-        *((series, _LINE_SAMPLES[series.style]) for series in figure.lines),
+        *((series, _LINE_SAMPLES[series.style]) for series in figure.lines if not series.faint),
         *((series, series.marker if series.marker != DOT else "⠂") for series in figure.scatters),
         *((series, "░░") for series in figure.bands),
     ]
@@ -154,6 +165,11 @@ def _legend_entries(figure: Figure, *, dark: bool) -> list[Entry]:
             entries[(series.label, series.color)] = Entry(
                 joined or sample, single_width(series.label), color_of(series.color, dark=dark)
             )
+    for reading in readings:
+        key = (reading.label, reading.color)
+        label = " ".join(part for part in (single_width(reading.label), single_width(reading.text)) if part)
+        sample = entries[key].sample if key in entries else _LINE_SAMPLES["solid"]
+        entries[key] = Entry(sample, label, color_of(reading.color, dark=dark))
     return list(entries.values())
 
 

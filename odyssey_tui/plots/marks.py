@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,12 +13,14 @@ from odyssey_tui.plots.geometry import band_edges, band_halves, bucket_columns, 
 from odyssey_tui.plots.page import HALF_BLOCKS, Ink, Page, cut, single_width
 from odyssey_tui.plots.palette import Rgb, blend, color_of
 from odyssey_tui.plots.raster import Cells, Stroke, rasterise, rasterise_spans
+from odyssey_tui.plots.readout import Reading
 from odyssey_tui.plots.series import Band, Line, Reference, Scatter, transform
 
+_READ = "◎"
 _MANY_POINTS = 2000
 _NAME_WIDTH = 14
-_FILL = 0.16
-"""How much of its colour a band's ground has."""
+_FILL, _FAINT = 0.16, 0.5
+"""How much of its colour a band's ground has, and what is drawn beneath a line."""
 _UNDER_NAMES = frozenset(map(chr, range(0x2800, 0x2900))) | {"┈", "┊", *HALF_BLOCKS}
 """What a name may cover when no blank place is left: lines, bands and reference lines, never a point or a name."""
 
@@ -73,13 +76,14 @@ def end_values(figure: Figure, log_x: bool, log_y: bool) -> tuple[list[np.ndarra
 
 def left_out(figure: Figure, log_x: bool, log_y: bool) -> int:
     """How many points of lines and scatters the axes cannot show."""
-    lost = sum(len(line.x) - len(line.shown(log_x, log_y)[0]) for line in figure.lines)
+    lines = [line for line in figure.lines if not line.derived]
+    lost = sum(len(line.x) - len(line.shown(log_x, log_y)[0]) for line in lines)
     return lost + sum(int((~_drawable(item.x, item.y, log_x, log_y)).sum()) for item in figure.scatters)
 
 
 def points_reduced(figure: Figure, columns: int) -> int:
     """How many points stand behind the lines that ``columns`` cells draw by pixel column; 0 if none is reduced."""
-    return sum(len(line.x) for line in figure.lines if _is_reduced(line, columns))
+    return sum(len(line.x) for line in figure.lines if _is_reduced(line, columns) and not line.derived)
 
 
 def _is_reduced(line: Line, columns: int) -> bool:
@@ -92,11 +96,14 @@ def draw_marks(plot: Plot, figure: Figure) -> None:
         _draw_band(plot, band)
     for reference in figure.references:
         _draw_reference(plot, reference)
-    reduced = [line for line in figure.lines if _is_reduced(line, plot.columns)]
+    reduced = [line for line in figure.lines if _is_reduced(line, plot.columns) and not line.derived]
     if reduced:
         _stamp_cells(plot, rasterise_spans(plot.columns, plot.rows, [_envelope(plot, line) for line in reduced]))
     _erase(plot, [stroke for line in reduced if line.style != "solid" for stroke in _mean_strokes(plot, line)])
-    _stamp(plot, [stroke for line in figure.lines for stroke in _line_strokes(plot, line)])
+    beneath = [line for line in figure.lines if line.faint and not _is_reduced(line, plot.columns)]
+    _stamp(plot, [stroke for line in beneath for stroke in _line_strokes(plot, line)])
+    _erase(plot, [stroke for line in figure.lines if line.derived for stroke in _line_strokes(plot, line)])
+    _stamp(plot, [stroke for line in figure.lines if not line.faint for stroke in _line_strokes(plot, line)])
     _stamp(plot, [stroke for scatter in figure.scatters for stroke in _scatter_strokes(plot, scatter)])
     glyphs = [scatter for scatter in figure.scatters if not _as_dots(scatter)]
     for scatter in glyphs:
@@ -175,8 +182,13 @@ def _columns_of(plot: Plot, line: Line) -> np.ndarray:
     return buckets
 
 
+def _ink(plot: Plot, line: Line) -> Rgb:
+    color = color_of(line.color, dark=plot.dark)
+    return blend(color, _FAINT, dark=plot.dark) if line.faint else color
+
+
 def _envelope(plot: Plot, line: Line) -> tuple[np.ndarray, Rgb]:
-    faint = blend(color_of(line.color, dark=plot.dark), 0.5, dark=plot.dark)
+    faint = blend(color_of(line.color, dark=plot.dark), _FAINT, dark=plot.dark)
     return _columns_of(plot, line)[:, [0, 1, 3]], faint
 
 
@@ -193,7 +205,7 @@ def _line_strokes(plot: Plot, line: Line) -> list[Stroke]:
         points = plot.place(line.x, line.y)
         breaks = np.flatnonzero(~np.isfinite(points).all(axis=1))
         pieces = [piece[np.isfinite(piece).all(axis=1)] for piece in np.split(points, breaks)]
-    color = color_of(line.color, dark=plot.dark)
+    color = _ink(plot, line)
     lonely = [_visible(plot, piece) for piece in pieces if len(piece) == 1]
     paths = [path for piece in pieces for path in clip_paths(piece, plot.columns, plot.rows)]
     strokes = [Stroke(points, color, joined=False) for points in lonely if len(points)]
@@ -258,6 +270,22 @@ def _draw_names(plot: Plot, scatter: Scatter) -> None:
             if inside and plot.page.is_free(start - 1, line, span, over):
                 plot.page.put(start, line, text, ink)
                 break
+
+
+def draw_cursor(plot: Plot, at: float, readings: Sequence[Reading]) -> None:
+    """The cross-hair's line where nothing else is drawn, and a sign on what it reads."""
+    place = float(transform(np.array([at]), plot.x.log)[0])
+    column = plot.column_of(place) if np.isfinite(place) else None
+    if column is None:
+        return
+    ink = Ink(color_of("text", dark=plot.dark))
+    for row in range(plot.top, plot.top + plot.rows):
+        if plot.page.is_free(column, row, 1, frozenset("┈┊")):
+            plot.page.put(column, row, "│", ink)
+    for reading in readings:
+        cell = _cell(plot, plot.place(np.array([reading.x]), np.array([reading.y]))[0])
+        if cell is not None:
+            plot.page.put(*cell, _READ, Ink(color_of(reading.color, dark=plot.dark), bold=True))
 
 
 def _reference_cell(plot: Plot, reference: Reference) -> int | None:

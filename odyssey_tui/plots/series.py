@@ -21,6 +21,12 @@ class Line:
     label: str
     color: Color
     style: str
+    noisy: bool = False
+    """Measured value by value, so that an average says more."""
+    faint: bool = False
+    """Drawn in a weaker shade, beneath others."""
+    derived: bool = False
+    """Computed from another line of the figure: its points are counted there."""
 
     @cached_property
     def rises(self) -> bool:
@@ -45,6 +51,11 @@ class Line:
             ends = tuple(np.array([values.min(), values.max()]) if len(values) else values for values in given)
             self._by_axes[log_x, log_y] = placed, ends
         return self._by_axes[log_x, log_y]
+
+    @cached_property
+    def by_strength(self) -> dict[float, tuple[Line, Line]]:
+        """For ``smoothing``: itself beneath its average, and that; what has been computed stays."""
+        return {}
 
     @cached_property
     def _by_axes(self) -> dict[tuple[bool, bool], tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]]:
@@ -94,6 +105,10 @@ class View:
     y: tuple[float, float] | None = None
     log_x: bool | None = None
     log_y: bool | None = None
+    smoothing: float = 0.0
+    """Strength of the average that noisy lines are drawn as; 0: as they are."""
+    cursor: float | None = None
+    """x of the cross-hair in data units; None: there is none."""
 
 
 ALL = View()

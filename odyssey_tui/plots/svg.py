@@ -19,6 +19,7 @@ from odyssey_tui.plots.marks import left_out
 from odyssey_tui.plots.page import cut, single_width
 from odyssey_tui.plots.palette import color_of
 from odyssey_tui.plots.series import ALL, Band, Color, Line, Reference, Scatter, View
+from odyssey_tui.plots.smoothing import smoothed
 from odyssey_tui.plots.svg_shapes import (
     FONT,
     GENERATOR,
@@ -43,6 +44,7 @@ LEGEND_SAMPLE = 26.0
 MANY_VALUES = 4_000
 """A rising line of more values is drawn as its envelope and mean by pixel column."""
 NAME_LENGTH = 24
+FAINT = 0.4
 DASHES = {"solid": "", "dashed": "7 4", "dotted": "1.5 3.5"}
 
 
@@ -82,6 +84,7 @@ class Frame:
 
 def draw_svg(figure: Figure, *, width: int = 760, height: int = 480, dark: bool = False, view: View = ALL) -> str:
     """The figure as one SVG document of ``width`` x ``height`` pixels, all that is on it as shapes and text."""
+    figure = smoothed(figure, view.smoothing)
     x, y = resolve_axes(figure, view)
     title, legend = head(figure, x, y), legend_rows(figure, width - 24)
     top = 12 + (26 if any(title) else 0) + 20 * len(legend) + (20 if figure.y_label else 6)
@@ -225,8 +228,11 @@ def draw_line(frame: Frame, line: Line) -> Iterator[str]:
             return
         x, low, mean, high = bucket_columns(inside[:, 0] - frame.left, inside[:, 1], int(frame.width), frame.width).T
         x = x + frame.left
-        outline = np.concatenate([np.column_stack([x, low]), np.column_stack([x, high])[::-1]])
-        yield f'<polygon points="{listed(outline)}" fill="{color}" fill-opacity="0.3"/>'
+        if not line.derived:
+            outline = np.concatenate([np.column_stack([x, low]), np.column_stack([x, high])[::-1]])
+            yield f'<polygon points="{listed(outline)}" fill="{color}" fill-opacity="0.3"/>'
+        if line.faint:
+            return
         points = np.column_stack([x, mean])
     breaks = np.flatnonzero(~np.isfinite(points).all(axis=1))
     for piece in np.split(points, breaks):
@@ -236,7 +242,7 @@ def draw_line(frame: Frame, line: Line) -> Iterator[str]:
         # Far ends are cut off here: viewers have trouble with coordinates of millions.
         corner = np.array([frame.left - 50, frame.top - 50])
         for path in clip_paths(piece - corner, frame.width + 100, frame.height + 100):
-            yield polyline(path + corner, color, DASHES[line.style])
+            yield polyline(path + corner, color, DASHES[line.style], opacity=FAINT if line.faint else 1.0)
 
 
 def draw_errors(frame: Frame, scatter: Scatter) -> Iterator[str]:

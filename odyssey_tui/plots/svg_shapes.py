@@ -40,9 +40,9 @@ def segment(
     )
 
 
-def polyline(points: np.ndarray, color: str, dash: str) -> str:
+def polyline(points: np.ndarray, color: str, dash: str, *, opacity: float = 1.0) -> str:
     """Joined points."""
-    dashed = f' stroke-dasharray="{dash}"' if dash else ""
+    dashed = (f' stroke-dasharray="{dash}"' if dash else "") + (f' stroke-opacity="{opacity:g}"' if opacity < 1 else "")
     return f'<polyline points="{listed(points)}" fill="none" stroke="{color}" stroke-width="1.8"{dashed}/>'
 
 

@@ -23,7 +23,7 @@ from textual.widget import Widget
 from textual.widgets import Footer
 
 from odyssey_tui.keymap import ACTIONS, Action, bindings
-from odyssey_tui.screens.copying import Copied, copy, row_under_cursor, whole_table
+from odyssey_tui.screens.copying import Copied, copied_readings, copy, row_under_cursor, whole_table
 from odyssey_tui.widgets.banner import Banner
 from odyssey_tui.widgets.bars import StatusBar, TopBar
 from store.errors import OdysseyError
@@ -183,8 +183,8 @@ class OdysseyScreen(Screen[None]):
         return whole_table(self)
 
     def action_copy(self) -> None:
-        """``c``: what is under the cursor, to the clipboard."""
-        copy(self, self.copied())
+        """``c``: what is under the cursor, or what the cross-hair of a chart reads, to the clipboard."""
+        copy(self, copied_readings(self) or self.copied())
 
     def action_copy_table(self) -> None:
         """``C``: the table that has the focus."""

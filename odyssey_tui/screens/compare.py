@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import copy
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from rich.text import Text
@@ -13,15 +15,21 @@ from textual.widgets import Static
 
 from odyssey_tui.keymap import bindings
 from odyssey_tui.plots.palette import RUNS, SeriesStyle, color_of
-from odyssey_tui.screens.base import OdysseyScreen
+from odyssey_tui.screens.base import OdysseyScreen, following
 from odyssey_tui.screens.copying import Copied, copied_runs
+from odyssey_tui.screens.exporting import ask_export
+from odyssey_tui.services.curve_names import PER_TOKEN, X_AXES
+from odyssey_tui.services.tokenizer_fair import TOKEN_UNIT
 from odyssey_tui.widgets.chart import Chart
 from odyssey_tui.widgets.compare_rows import difference_table, outcome_table
 from odyssey_tui.widgets.keyed_table import KeyedTable
 
 if TYPE_CHECKING:
+    from odyssey_tui.plots.figure import Figure
     from odyssey_tui.services.compare import Comparison, Outcome
+    from odyssey_tui.services.curves import Curve
 
+NEED_RUNS = frozenset({"open", "tokens", "chart", "metric", "x_axis", "seeds", "export"})
 EMPTY = """\
 Nothing to compare yet.
 
@@ -31,9 +39,22 @@ Mark two runs or more on the Runs screen, then come back.
 
 
 class Request(NamedTuple):
-    """The runs to compare, in the order they were marked."""
+    """The runs to compare, in the order they were marked, and which curves of theirs."""
 
     run_ids: tuple[str, ...]
+    metric: str
+    axis: str
+    joined: bool
+    news: object
+    """The same as long as there is nothing new in the workspace: then the comparison is as before."""
+
+
+class Snapshot(NamedTuple):
+    """The comparison, and the curves as they were asked for."""
+
+    found: Comparison
+    curves: tuple[Curve, ...]
+    request: Request
 
 
 class CompareScreen(OdysseyScreen):
@@ -47,6 +68,11 @@ class CompareScreen(OdysseyScreen):
         super().__init__()
         self._found: Comparison | None = None
         self._given: tuple[str, ...] = ()
+        self._metric, self._axis = "loss", "tokens"
+        self._joined = False
+        self._shown_request: Request | None = None
+        self._compared: tuple[object, Comparison] | None = None
+        """The last comparison and what it was made of: its intervals take longer than its curves."""
 
     def compose_body(self) -> ComposeResult:
         yield Static(EMPTY, id="empty", markup=False)
@@ -77,35 +103,50 @@ class CompareScreen(OdysseyScreen):
         self.reload()
 
     def request(self) -> Request:
-        return Request(self._given or tuple(self.odyssey.marked))
+        runs = self._given or tuple(self.odyssey.marked)
+        pulse = self.odyssey.pulse
+        return Request(runs, self._metric, self._axis, self._joined, pulse.news if pulse is not None else None)
 
-    def load(self, request: Request) -> Comparison | None:
+    def load(self, request: Request) -> Snapshot | None:
         from odyssey_tui.services.compare import compare
+        from odyssey_tui.services.compare_figures import read_compared
 
-        return compare(self.odyssey.workspace, request.run_ids) if len(request.run_ids) > 1 else None
+        if len(request.run_ids) < 2:
+            return None
+        workspace, subject = self.odyssey.workspace, (request.run_ids, request.news)
+        if self._compared is None or self._compared[0] != subject or request.news is None:
+            self._compared = subject, compare(workspace, request.run_ids)
+        found = self._compared[1]
+        labels = {run.run_id: str(position) for position, run in enumerate(found.runs, 1)}
+        curves = read_compared(workspace, found, request.metric, request.axis, labels=labels, joined=request.joined)
+        return Snapshot(found, curves, request)
 
-    def show(self, snapshot: Comparison | None) -> None:
+    def show(self, snapshot: Snapshot | None) -> None:
         from odyssey_tui.services.compare_figures import draw_curves, draw_plane
 
-        same = self._found is not None and snapshot is not None and self._found.runs == snapshot.runs
-        self._found = snapshot
+        before, self._shown_request = self._shown_request, snapshot.request if snapshot is not None else None
+        same_runs = self._found is not None and snapshot is not None and self._found.runs == snapshot.found.runs
+        self._found = snapshot.found if snapshot is not None else None
         self.set_class(snapshot is None, "-empty")
         self.refresh_bindings()
         if snapshot is None:
             return
-        self.query_one("#runs", Static).update(self._legend(snapshot))
+        found, request = snapshot.found, snapshot.request
+        self.query_one("#runs", Static).update(self._legend(found))
         notes = self.query_one("#notes", Static)
-        notes.update("\n".join(snapshot.notes))
-        notes.display = bool(snapshot.notes)
-        self._draw_tables(snapshot)
-        curves_empty = "Curves of different tokenizers are not overlaid." if not snapshot.curves else "No curve yet."
-        labels = {run.run_id: str(position) for position, run in enumerate(snapshot.runs, 1)}
-        self.query_one("#curves", Chart).show(draw_curves(snapshot, labels), empty=curves_empty, keep_view=same)
-        named = {run.run_id: f"{labels[run.run_id]} {run.variant}".rstrip() for run in snapshot.runs}
-        self.query_one("#plane", Chart).show(draw_plane(snapshot, named), keep_view=same)
+        notes.update("\n".join(found.notes))
+        notes.display = bool(found.notes)
+        self._draw_tables(found)
+        same_axes = same_runs and before is not None and before[1:4] == request[1:4]
+        apart = request.metric in PER_TOKEN and found.unit != TOKEN_UNIT
+        empty = "Curves of different tokenizers are not overlaid." if apart else "No curve yet."
+        figure = draw_curves(snapshot.curves, request.metric, request.axis)
+        self.query_one("#curves", Chart).show(figure, empty=empty, keep_view=same_axes)
+        named = {run.run_id: f"{place} {run.variant}".rstrip() for place, run in enumerate(found.runs, 1)}
+        self.query_one("#plane", Chart).show(draw_plane(found, named), keep_view=same_runs)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        return self._found is not None if action in ("open", "tokens", "chart") else True
+        return self._found is not None if action in NEED_RUNS else True
 
     def action_open(self) -> None:
         """The run of the row under the cursor."""
@@ -126,6 +167,56 @@ class CompareScreen(OdysseyScreen):
     def action_chart(self) -> None:
         """On a narrow screen: the other chart."""
         self.toggle_class("-plane")
+
+    def action_metric(self) -> None:
+        """The next metric that one of the runs wrote."""
+        if self._found is not None and self._found.metrics:
+            self._metric = following(self._found.metrics, self._metric)
+            self.reload()
+
+    def action_x_axis(self) -> None:
+        """The next x axis."""
+        self._axis = following(tuple(X_AXES), self._axis)
+        self.reload()
+
+    def action_seeds(self) -> None:
+        """One curve for each run, or one with a band for those that differ in their seed alone."""
+        self._joined = not self._joined
+        self.notify("mean ± sd over seeds" if self._joined else "one curve for each run", timeout=2)
+        self.reload()
+
+    def action_export(self) -> None:
+        """The chart that has the focus, else the curves or where those are hidden the plane; the table; everything."""
+        from odyssey_tui.services.compare_tables import columns_of, record, table_rows
+        from odyssey_tui.services.figure_export import Exportable
+
+        found = self._found
+        if found is None:
+            return
+        curves, plane = self.query_one("#curves", Chart), self.query_one("#plane", Chart)
+        chart = plane if plane.has_focus or not curves.display or curves.figure is None else curves
+        rows = table_rows(found)
+        ask_export(
+            self,
+            Exportable(
+                "plane" if chart is plane else f"compare-{self._metric}",
+                self._named(chart.figure, found) if chart is curves else chart.figure,
+                columns_of(found, precise=True),
+                rows,
+                record(found, rows),
+                wide=(columns_of(found), rows),
+                view=chart.view,
+            ),
+        )
+
+    def _named(self, figure: Figure | None, found: Comparison) -> Figure | None:
+        """The figure with the runs' names in its legend: a file has no list of them beside it."""
+        if figure is None:
+            return None
+        names = {str(place): run.full_label for place, run in enumerate(found.runs, 1)}
+        named = copy(figure)
+        named.lines = [replace(line, label=names.get(line.label, line.label)) for line in figure.lines]
+        return named
 
     @on(KeyedTable.RowSelected, "#outcomes")
     def open_clicked(self) -> None:

@@ -60,6 +60,18 @@ def copied_runs(run_ids: Sequence[str]) -> Copied | None:
     return Copied("\n".join(run_ids), "the run's id" if len(run_ids) == 1 else f"the ids of {len(run_ids)} runs")
 
 
+def copied_readings(screen: OdysseyScreen) -> Copied | None:
+    """What the cross-hair of the chart that has the focus reads: of each series its label, x and y."""
+    from odyssey_tui.services.clipboard import tsv
+    from odyssey_tui.widgets.chart import Chart
+
+    chart = screen.focused
+    readings = chart.readings if isinstance(chart, Chart) else ()
+    if not readings:
+        return None
+    return Copied(tsv([(one.label, f"{one.x:.10g}", f"{one.y:.10g}") for one in readings]), "the read-out")
+
+
 def row_under_cursor(screen: OdysseyScreen) -> Copied | None:
     """What ``c`` copies where a screen has nothing better: the row, or the cell, with tabs between."""
     from odyssey_tui.services.clipboard import tsv

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from textual import on
@@ -12,6 +13,7 @@ from textual.widgets import Static
 
 from odyssey_tui.keymap import bindings
 from odyssey_tui.screens.copying import Copied, copied_runs
+from odyssey_tui.screens.exporting import ask_export
 from odyssey_tui.screens.filtered import FilteredScreen
 from odyssey_tui.screens.requests import (
     FINISHED,
@@ -40,7 +42,7 @@ LOOK_S = 2.5
 HASTY_LOOK_S, HASTY_LOOKS = 0.25, 12
 """After a request: the scheduler takes it up within a second or starts first."""
 NEEDS_RUNS = frozenset(
-    {"open", "mark", "mark_sweep", "unmark", "filter", "hold", "pause_sweep", "move", "cancel", "retry"}
+    {"open", "export", "mark", "mark_sweep", "unmark", "filter", "hold", "pause_sweep", "move", "cancel", "retry"}
 )
 EMPTY = """\
 [b]Nothing runs or waits.[/b]
@@ -88,10 +90,14 @@ class QueueScreen(FilteredScreen):
 
     def compose_body(self) -> ComposeResult:
         yield MachineStrip()
-        yield FilterLine("state=held and experiment=demo · ~text", parse)
+        yield FilterLine("state=held and experiment=demo · ~text", parse, lambda: FIELDS, self._values_of)
         yield Static(EMPTY, id="welcome")
         yield Static("No run in the queue passes the filter; Esc clears it.", id="nothing", classes="hint")
         yield LongTable(id="queue")
+
+    def _values_of(self, key: str) -> list[object]:
+        listed = self._snapshot.board.listed if self._snapshot is not None else ()
+        return [record(entry).get(key) for entry in listed]
 
     def on_mount(self) -> None:
         self._looks = self.set_interval(LOOK_S, self.reload)
@@ -260,6 +266,16 @@ class QueueScreen(FilteredScreen):
             self.notify("no run to retry here: choose a failed or lost one, or one that those hold", severity="warning")
             return
         retry_runs(self, chosen)
+
+    def action_export(self) -> None:
+        """What passes the filter as a file."""
+        from odyssey_tui.services.board import COLUMNS, board_record
+        from odyssey_tui.services.figure_export import Exportable
+
+        if self._snapshot is not None:
+            rows = [asdict(entry) for entry in self._snapshot.entries]
+            record = board_record(self._snapshot.board, self._snapshot.entries)
+            ask_export(self, Exportable("queue", None, COLUMNS, rows, record))
 
     async def action_new(self) -> None:
         """A new sweep from the experiment under the cursor."""

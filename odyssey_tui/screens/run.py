@@ -10,23 +10,26 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical, VerticalScroll
-from textual.widgets import Static
 
 from odyssey_tui.keymap import bindings
-from odyssey_tui.screens.annotate import ask_note, ask_tags, pin_runs
-from odyssey_tui.screens.base import OdysseyScreen, following
+from odyssey_tui.screens.base import following
 from odyssey_tui.screens.copying import Copied, copied_runs
-from odyssey_tui.screens.deletion import ask_delete
-from odyssey_tui.screens.requests import FINISHED, RETRIABLE, as_asked, ask_cancel, hold_or_release, retry_runs
+from odyssey_tui.screens.exporting import ask_export
+from odyssey_tui.screens.requests import FINISHED, RETRIABLE
+from odyssey_tui.screens.run_actions import RunActions
+from odyssey_tui.services.curve_names import X_AXES
 from odyssey_tui.services.format import bar, duration, number, signed, state_text
 from odyssey_tui.services.runs import TRAINED
+from odyssey_tui.widgets.calm import Calm
 from odyssey_tui.widgets.chart import Chart
 
 if TYPE_CHECKING:
     from odyssey_tui.services.curves import Curve
+    from odyssey_tui.services.gpus import GpuRow
     from odyssey_tui.services.run_detail import RunDetail
+    from odyssey_tui.services.runs import RunRow
 
-X_AXES = ("tokens", "step", "time")
+LIVE = frozenset({"starting", "running", "stopping"})
 LOG_LINES = 12
 
 
@@ -44,38 +47,47 @@ class Snapshot(NamedTuple):
     curves: tuple[Curve, ...]
     metric: str
     axis: str
+    gpus: tuple[GpuRow, ...] = ()
+    """Those it works on now."""
 
 
-class RunScreen(OdysseyScreen):
+class RunScreen(RunActions):
     """Everything about one run; stays current while it runs."""
 
     SCOPE = "run"
     CSS_PATH = "run.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("screen", "run")]
 
-    def __init__(self, run_id: str) -> None:
+    def __init__(self, run_id: str, row: RunRow | None = None) -> None:
+        """``row``: what a list knows of the run, so that keys act before its page has been read."""
         super().__init__()
-        self._run_id = run_id
+        self._run_id, self._row = run_id, row
         self._metric = "loss"
-        self._axis = X_AXES[0]
+        self._axis = "tokens"
         self._snapshot: Snapshot | None = None
 
     def compose_body(self) -> ComposeResult:
-        yield Static("reading …", id="about")
+        yield Calm("reading …", id="about")
         with VerticalScroll(id="page"):
             with Vertical(classes="column trained"):
                 with Vertical(id="curve", classes="pane"):
                     yield Chart(empty="No metrics yet.")
                 with Vertical(id="evaluations-pane", classes="pane"):
-                    yield Static("", id="evaluations")
+                    yield Calm("", id="evaluations")
             with VerticalScroll(classes="column", id="side"):
+                with Vertical(id="gpu-pane", classes="pane"):
+                    yield Calm("", id="gpu", markup=False)
                 with Vertical(id="log-pane", classes="pane"):
-                    yield Static("", id="log", markup=False)
+                    yield Calm("", id="log", markup=False)
                 with Vertical(id="facts-pane", classes="pane"):
-                    yield Static("", id="facts", markup=False)
+                    yield Calm("", id="facts", markup=False)
 
     def on_mount(self) -> None:
-        for pane, title in (("evaluations", "evaluations"), ("facts", "configuration"), ("log", "end of the log")):
+        for pane, title in (
+            ("evaluations", "evaluations"),
+            ("facts", "configuration"),
+            ("log", "end of the log · o opens it"),
+        ):
             self.query_one(f"#{pane}-pane").border_title = title
         self.query_one(Chart).focus()
 
@@ -83,35 +95,49 @@ class RunScreen(OdysseyScreen):
         return Request(self._metric, self._axis)
 
     def load(self, request: Request) -> Snapshot:
-        from odyssey_tui.services.run_detail import read_curves, read_detail
+        from odyssey_tui.services.curves import read_curves
+        from odyssey_tui.services.gpus import read_run_gpus
+        from odyssey_tui.services.run_detail import read_detail
 
         workspace = self.odyssey.workspace
         detail = read_detail(workspace, self._run_id, log_lines=LOG_LINES)
-        curves = read_curves(workspace, [self._run_id], request.metric, request.axis)
-        return Snapshot(detail, tuple(curves), request.metric, request.axis)
+        known = detail.metrics
+        metric = request.metric if request.metric in known or not known else known[0]
+        curves = read_curves(workspace, [self._run_id], metric, request.axis)
+        gpus = read_run_gpus(workspace, self._run_id) if detail.row.state in LIVE else ()
+        return Snapshot(detail, tuple(curves), metric, request.axis, gpus)
 
     def show(self, snapshot: Snapshot) -> None:
         from odyssey_tui.services.curves import curve_figure
 
         before, self._snapshot = self._snapshot, snapshot
         detail = snapshot.detail
-        self.query_one("#about", Static).update(heading(detail))
+        self.query_one("#about", Calm).update(heading(detail))
         chart = self.query_one(Chart)
-        if before is None or before[1:] != snapshot[1:]:
-            same = before is not None and before[2:] == snapshot[2:]
+        if before is None or before[1:4] != snapshot[1:4]:
+            same = before is not None and before[2:4] == snapshot[2:4]
             empty = "No metrics yet." if detail.row.state not in FINISHED else "This run wrote no such metric."
             chart.show(curve_figure(snapshot.curves, snapshot.metric, snapshot.axis), empty=empty, keep_view=same)
         trains = bool(snapshot.curves) or detail.row.kind in TRAINED
         self.query_one("#curve").display = trains
         self.set_class(not (trains or detail.evaluations), "-plain")
-        self.query_one("#evaluations", Static).update(evaluation_table(detail))
+        if before is None or before.detail.evaluations != detail.evaluations:
+            self.query_one("#evaluations", Calm).update(evaluation_table(detail))
         self.query_one("#evaluations-pane").display = bool(detail.evaluations)
-        self.query_one("#facts", Static).update(detail.facts)
-        self.query_one("#log", Static).update("\n".join(detail.log) or "the worker has written nothing")
+        self.query_one("#gpu-pane").display = bool(snapshot.gpus)
+        self.query_one("#gpu", Calm).update(self._gpu_lines(snapshot.gpus))
+        self.query_one("#facts", Calm).update(detail.facts)
+        self.query_one("#log", Calm).update("\n".join(detail.log) or "the worker has written nothing")
         self.refresh_bindings()
 
+    def _gpu_lines(self, gpus: tuple[GpuRow, ...]) -> Text:
+        from odyssey_tui.widgets.machine_strip import gpu_text
+
+        width = (self.size.width * 2 // 5 if self.has_class("-wide") else self.size.width) - 5
+        return Text("\n").join(gpu_text(row, (), width, max(len(one.name) for one in gpus)) for row in gpus)
+
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        state = self._snapshot.detail.row.state if self._snapshot is not None else ""
+        state = next((row.state for row in self._chosen()), "")
         if action in ("cancel", "hold"):
             return bool(state) and state not in FINISHED
         if action == "retry":
@@ -143,27 +169,46 @@ class RunScreen(OdysseyScreen):
 
     def action_x_axis(self) -> None:
         """The next x axis."""
-        self._axis = following(X_AXES, self._axis)
+        self._axis = following(tuple(X_AXES), self._axis)
         self.reload()
 
-    def action_cancel(self) -> None:
-        """Stop this run."""
-        if self._snapshot is not None:
-            row = self._snapshot.detail.row
-            ask_cancel(self, [(row.run_id, row.name, row.state)])
+    def action_log(self) -> None:
+        """The console as a screen of its own."""
+        from odyssey_tui.screens.run_log import LogScreen
 
-    def action_retry(self) -> None:
-        """Queue this run again."""
-        retry_runs(self, [self._run_id])
+        name = next((row.name for row in self._chosen()), self._run_id)
+        self.app.push_screen(LogScreen(self._run_id, name))
 
-    def action_hold(self) -> None:
-        """Hold this run, or let go of it."""
+    def _chosen(self) -> list[RunRow]:
         if self._snapshot is not None:
-            hold_or_release(self, [as_asked(self._snapshot.detail.row)])
+            return [self._snapshot.detail.row]
+        return [self._row] if self._row is not None else []
+
+    def _deleted(self) -> None:
+        self.action_back()
+
+    def action_export(self) -> None:
+        """The curve as it is seen, the evaluations, or everything as a file."""
+        from odyssey_tui.services.figure_export import Exportable
+        from odyssey_tui.services.run_tables import EVALUATIONS, detail_record
+
+        if self._snapshot is None:
+            return
+        chart, record = self.query_one(Chart), detail_record(self._snapshot.detail)
+        ask_export(
+            self,
+            Exportable(
+                f"{self._run_id}-{self._snapshot.metric}",
+                chart.figure,
+                EVALUATIONS,
+                record["evaluations"],
+                record,
+                view=chart.view,
+            ),
+        )
 
     def action_card(self) -> None:
         """Write the reproduction card."""
-        from odyssey_tui.screens.exporting import ask_export
         from odyssey_tui.services.card import write_card
         from odyssey_tui.services.figure_export import Exportable
 
@@ -184,31 +229,12 @@ class RunScreen(OdysseyScreen):
         rows = [asdict(line) for line in lines]
         return Copied(tsv([tuple(rows[0]), *(row.values() for row in rows)]), f"a table of {len(rows)} rows")
 
-    def action_tag(self) -> None:
-        """Edit the tags."""
-        if self._snapshot is not None:
-            ask_tags(self, [self._snapshot.detail.row])
-
-    def action_note(self) -> None:
-        """Write a note."""
-        if self._snapshot is not None:
-            ask_note(self, [self._snapshot.detail.row])
-
-    def action_pin(self) -> None:
-        """Keep at the top of the list, or no longer."""
-        if self._snapshot is not None:
-            pin_runs(self, [self._snapshot.detail.row])
-
-    def action_delete(self) -> None:
-        """Delete this run for good, after a look at what would go."""
-        ask_delete(self, [self._run_id], self.action_back)
-
 
 def heading(detail: RunDetail) -> Text:
     """Name and state; what it is doing, or why it failed and what to do."""
     row = detail.row
     text = Text(row.name, "bold").append(f"  {state_text(row.state)}", "bold reverse" if row.state == "failed" else "")
-    if row.state in ("running", "starting", "stopping") and row.share is not None:
+    if row.state in LIVE and row.share is not None:
         left = f" {duration(row.eta_s)} left" if row.eta_s is not None else ""
         text.append(f"  {row.phase} {bar(row.share, 16)} {row.share:.0%}{left}")
     text.append(f"\n{row.run_id} · attempt {detail.attempt} · {detail.where}", "dim")

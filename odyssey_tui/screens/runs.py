@@ -2,41 +2,53 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.widgets import DataTable, Static
+from textual.widgets import Static
 
 from odyssey_tui.keymap import bindings
-from odyssey_tui.screens.annotate import ask_note, ask_tags, pin_runs
 from odyssey_tui.screens.base import following
 from odyssey_tui.screens.copying import Copied, copied_runs
-from odyssey_tui.screens.deletion import ask_delete
+from odyssey_tui.screens.exporting import ask_export
 from odyssey_tui.screens.filtered import FilteredScreen
-from odyssey_tui.screens.requests import FINISHED, RETRIABLE, as_asked, ask_cancel, hold_or_release, retry_runs
-from odyssey_tui.services.runs import TRAINED, compare_losses, parse
+from odyssey_tui.screens.run_actions import RunActions
+from odyssey_tui.screens.run_folds import Folds, group_key
+from odyssey_tui.services.run_groups import UNGROUPED
+from odyssey_tui.services.runs import FIELDS, TRAINED, compare_losses, parse
 from odyssey_tui.widgets.filter_line import FilterLine
-from odyssey_tui.widgets.keyed_table import KeyedTable, TableRow
+from odyssey_tui.widgets.long_table import Cells, LongTable
 from odyssey_tui.widgets.preview import Preview
 from odyssey_tui.widgets.run_columns import (
     BYTE_COLUMNS,
     RUN_COLUMNS,
+    RunColumn,
+    Widths,
     fit_columns,
-    heading_row,
+    heading_cells,
+    join_widths,
+    measure,
+    run_cells,
     table_columns,
-    table_row,
+    unit_cells,
 )
 
 if TYPE_CHECKING:
     from odyssey_tui.services.curves import Curve
-    from odyssey_tui.services.runs import RunGroup, RunRow
+    from odyssey_tui.services.filter import Filter
+    from odyssey_tui.services.overlays import Subject
+    from odyssey_tui.services.run_groups import RunGroup
+    from odyssey_tui.services.run_list import Listing, RunLister
+    from odyssey_tui.services.run_tree import TreeLine
+    from odyssey_tui.services.runs import RunRow
+    from odyssey_tui.services.tokenizer_fair import Fairness
 
 PREVIEW_WIDTH, PREVIEW_HEIGHT, MOST_PREVIEWED = 110, 30, 8
-GROUP_PREFIX = "group:"
 SORTS = ("plan", "state", "loss", "target", "base")
-GROUPS = ("experiment", "kind", "domain", "replay", "ptpp", "size", "none")
+GROUPS = ("experiment", "kind", "domain", "replay", "ptpp", "size", UNGROUPED)
 NEEDS_RUNS = frozenset(
     {
         "open",
@@ -44,6 +56,8 @@ NEEDS_RUNS = frozenset(
         "unmark",
         "sort",
         "group",
+        "choose_group",
+        "fold",
         "filter",
         "cancel",
         "retry",
@@ -53,6 +67,7 @@ NEEDS_RUNS = frozenset(
         "note",
         "pin",
         "delete",
+        "export",
     }
 )
 WELCOME = """\
@@ -72,27 +87,28 @@ class Request(NamedTuple):
     filter: str
     sort: str
     group: str
-    preview: tuple[str, ...]
-    """Runs whose training curves are drawn below the table; none where there is no room."""
+    preview: tuple[Subject, ...]
+    """Whose training curves are drawn below the table; none where there is no room."""
     note: str
     """What the preview leaves out."""
 
 
 class Snapshot(NamedTuple):
-    """Runs as listed: in groups, how many there are, how many pass the filter."""
+    """Runs as listed, what their columns need, and the curves below them."""
 
-    groups: tuple[RunGroup, ...]
-    total: int
-    shown: int
+    listing: Listing
+    widths: tuple[Widths, ...]
+    """By group."""
+    fair: Fairness
     curves: tuple[Curve, ...]
     note: str
 
 
-class RunsScreen(FilteredScreen):
-    """Runs by group; marks, filter, sort; cancelling and retrying."""
+class RunsScreen(FilteredScreen, RunActions):
+    """Runs by group, seeds joined; marks, filter, sort; cancelling and retrying."""
 
     SCOPE = "runs"
-    TABLE = KeyedTable
+    TABLE = LongTable
     AUTO_FOCUS = "#runs"
     CSS_PATH = "runs.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("screen", "runs")]
@@ -101,23 +117,50 @@ class RunsScreen(FilteredScreen):
         super().__init__()
         self._sort = SORTS[0]
         self._group = GROUPS[0]
-        self._folds: dict[tuple[bool, str], bool] = {}
-        """Which groups are folded, with a filter and without; set when a group is first seen, then by the user."""
+        self._folds = Folds()
+        self._lines: list[TreeLine] = []
+        """What the table shows, from the top."""
         self._snapshot: Snapshot | None = None
-        self._asked_preview: tuple[str, ...] = ()
+        self._lister: RunLister | None = None
+        self._further: Mapping[str, type] = {}
+        """Keys that a filter may name besides the columns."""
+        self._asked_preview: tuple[Subject, ...] = ()
         self._sought = ""
         """A run to put the cursor on as soon as it is listed."""
 
     def compose_body(self) -> ComposeResult:
-        yield FilterLine("domain=tests and replay>=0.1 · tag:x · ~text", parse)
+        example = "domain=tests and replay>=0.1 · tag:x · ~text"
+        yield FilterLine(example, self._judge, lambda: {**FIELDS, **self._further}, self._values_of)
         yield Static(WELCOME, id="welcome")
         yield Static("No run passes the filter; Esc clears it.", id="nothing", classes="hint")
         yield Static("", id="fair", classes="hint", markup=False)
-        yield KeyedTable(id="runs")
+        yield LongTable(id="runs")
         yield Preview()
 
     def on_mount(self) -> None:
-        self.query_one(KeyedTable).focus()
+        self.query_one(LongTable).focus()
+
+    def _judge(self, text: str) -> Filter:
+        """A filter over the columns, and the keys of configurations as far as they have been read."""
+        return parse(text, self._further)
+
+    def action_filter(self) -> None:
+        """Open the filter line; which keys the configurations have is read meanwhile."""
+        super().action_filter()
+        self.perform(self._reader.fields, self._offer)
+
+    def _values_of(self, key: str) -> Sequence[object]:
+        """The values that the runs have of a key, those of the filter's last good result."""
+        rows = [row for group in self._groups for row in group.rows]
+        if key == "tag":
+            return [tag for row in rows for tag in row.tags]
+        if key in FIELDS:
+            return [row.value(key) for row in rows]
+        return [self._reader.values(row.run_id).get(key) for row in rows]
+
+    def _offer(self, fields: Mapping[str, type]) -> None:
+        self._further = fields
+        self.query_one(FilterLine).judge_again()
 
     def on_resize(self) -> None:
         self._redraw()
@@ -127,104 +170,134 @@ class RunsScreen(FilteredScreen):
         self._sought = str(context)
         self.reload()
 
+    @property
+    def _reader(self) -> RunLister:
+        from odyssey_tui.services.run_list import RunLister
+
+        self._lister = self._lister or RunLister(self.odyssey.workspace)
+        return self._lister
+
     def request(self) -> Request:
         chosen = self._previewed()
         self._asked_preview = chosen[:MOST_PREVIEWED]
-        left_out = f"first {MOST_PREVIEWED} of {len(chosen)} runs" if len(chosen) > MOST_PREVIEWED else ""
+        left_out = f"first {MOST_PREVIEWED} of {len(chosen)} curves" if len(chosen) > MOST_PREVIEWED else ""
         return Request(self._filter, self._sort, self._group, self._asked_preview, left_out)
 
     def load(self, request: Request) -> Snapshot:
         from odyssey_tui.services.overlays import read_overlay
-        from odyssey_tui.services.runs import arrange, list_runs
 
-        workspace = self.odyssey.workspace
-        chosen = parse(request.filter)
-        rows = list_runs(workspace)
-        shown = [row for row in rows if chosen.accepts(row.record())]
-        groups = arrange(shown, sort=request.sort, group=request.group)
-        curves, left_out = read_overlay(workspace, request.preview, "loss", "tokens")
+        listing = self._reader.read(request.filter, sort=request.sort, group=request.group)
+        fair = compare_losses([row for group in listing.groups for row in group.rows])
+        columns = RUN_COLUMNS if fair.per_token else BYTE_COLUMNS
+        widths = tuple(measure(group.units, columns) for group in listing.groups)
+        curves, left_out = read_overlay(self.odyssey.workspace, request.preview, "loss", "tokens")
         note = ", ".join(part for part in (request.note, left_out) if part)
-        return Snapshot(groups, len(rows), len(shown), curves, note)
+        return Snapshot(listing, widths, fair, curves, note)
 
     def show(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
         self._draw(snapshot)
 
     def _draw(self, snapshot: Snapshot) -> None:
-        self.set_class(snapshot.total == 0, "-empty")
-        grouped = self._group != "none"
-        open_groups = [group for group in snapshot.groups if not (grouped and self._is_folded(group))]
-        rows = [row for group in open_groups or snapshot.groups for row in group.rows]
-        fair = compare_losses([row for group in snapshot.groups for row in group.rows])
+        groups, fair = snapshot.listing.groups, snapshot.fair
+        grouped, filtered = self._group != UNGROUPED, bool(self._filter)
+        self.set_class(snapshot.listing.total == 0, "-empty")
         self.query_one("#fair", Static).update("" if fair.per_token else fair.sentence)
         self.query_one("#fair").display = not fair.per_token
-        name_width, columns = fit_columns(self.size.width - 1, rows, RUN_COLUMNS if fair.per_token else BYTE_COLUMNS)
-        lines: list[TableRow] = []
-        for group in snapshot.groups:
-            if grouped:
-                lines.append(heading_row(GROUP_PREFIX, group, columns, name_width, folded=self._is_folded(group)))
-            if group in open_groups:
-                marked = self.odyssey.marked
-                lines += [table_row(row, columns, name_width, marked=row.run_id in marked) for row in group.rows]
-        table = self.query_one(KeyedTable)
-        fresh = not table.row_count
-        table.show(table_columns(name_width, columns), lines)
-        if fresh and grouped and open_groups:
-            table.move_cursor(row=table.get_row_index(GROUP_PREFIX + open_groups[0].name))
-        if any(line.key == self._sought for line in lines):
-            table.move_cursor(row=table.get_row_index(self._sought))
+        opened = [
+            index
+            for index, group in enumerate(groups)
+            if not (grouped and self._folds.is_group_folded(group, filtered=filtered))
+        ]
+        needed = join_widths([snapshot.widths[index] for index in opened or range(len(groups))])
+        columns = RUN_COLUMNS if fair.per_token else BYTE_COLUMNS
+        name_width, columns = fit_columns(self.size.width - 1, needed, columns)
+        table = self.query_one(LongTable)
+        fresh = not table.keys
+        self._lines = lines = self._folds.lines(groups, grouped=grouped, filtered=filtered)
+        keys = [line.key for line in lines]
+        table.show(table_columns(name_width, columns), keys, lambda index: self._cells(lines[index], groups, columns))
+        if fresh and grouped and opened and not table.anchored:
+            table.move_cursor(keys.index(group_key(groups[opened[0]])), lasting=False)
+        if self._sought in keys:
+            table.move_cursor(keys.index(self._sought))
             self._sought = ""
-        self.query_one("#nothing", Static).display = bool(snapshot.total) and not snapshot.shown
-        if self.focused is None and snapshot.total:
+        self.query_one("#nothing", Static).display = bool(snapshot.listing.total) and not snapshot.listing.shown
+        if self.focused is None and snapshot.listing.total:
             table.focus()
         self._draw_preview(snapshot)
         self.refresh_bindings()
 
+    def _cells(self, line: TreeLine, groups: Sequence[RunGroup], columns: Sequence[RunColumn]) -> Cells:
+        filtered, marked = bool(self._filter), self.odyssey.marked
+        if line.unit is None:
+            group = groups[line.group]
+            folded = self._folds.is_group_folded(group, filtered=filtered)
+            return heading_cells(group, columns, folded=folded)
+        if line.row is None:
+            folded = self._folds.is_unit_folded(line.unit, filtered=filtered)
+            all_marked = all(row.run_id in marked for row in line.unit.rows)
+            return unit_cells(line.unit, columns, marked=all_marked, folded=folded)
+        return run_cells(line.row, columns, marked=line.row.run_id in marked, unit=line.unit)
+
     def _draw_preview(self, snapshot: Snapshot) -> None:
         roomy = self.size.width >= PREVIEW_WIDTH and self.size.height >= PREVIEW_HEIGHT
-        self.set_class(roomy and bool(snapshot.total), "-roomy")
+        self.set_class(roomy and bool(snapshot.listing.total), "-roomy")
         if roomy:
-            self.query_one(Preview).show(snapshot.curves, snapshot.note)
+            self.query_one(Preview).show(snapshot.curves, snapshot.note, lasting=bool(self.odyssey.marked))
 
-    def _previewed(self) -> tuple[str, ...]:
-        """Runs to draw where there is room: the marked ones, else those of the group, or the one, under the cursor."""
+    def _previewed(self) -> tuple[Subject, ...]:
+        """What to draw where there is room: the marked runs, else what is under the cursor, joined seeds as one."""
+        from odyssey_tui.services.overlays import Subject
+
         if not self.has_class("-roomy"):
             return ()
-        return tuple(row.run_id for row in self._chosen() if row.kind in TRAINED and row.loss is not None)
+        line = self._line()
+        if self._marked_rows() or line is None or line.row is not None:
+            parts = [(row.name, (row,)) for row in self._chosen()]
+        elif line.unit is not None:
+            parts = [(line.unit.row.name, line.unit.rows)]
+        else:
+            parts = [(unit.row.name, unit.rows) for unit in self._groups[line.group].units]
+        drawn = [
+            (name, tuple(row.run_id for row in rows if row.kind in TRAINED and row.loss is not None))
+            for name, rows in parts
+        ]
+        return tuple(Subject(name, run_ids) for name, run_ids in drawn if run_ids)
 
-    @on(DataTable.RowHighlighted)
+    @on(LongTable.Moved)
     def preview_moved(self) -> None:
         """The curves of what is under the cursor, unless runs are marked."""
         if self._previewed()[:MOST_PREVIEWED] != self._asked_preview:
             self.reload()
 
-    def _is_folded(self, group: RunGroup) -> bool:
-        """Supporting runs are folded away once all are done, unless they are all there is or were asked for."""
-        settled = group.supporting and all(row.state == "done" for row in group.rows)
-        return self._folds.setdefault((bool(self._filter), group.name), settled and not self._filter)
+    @property
+    def _groups(self) -> tuple[RunGroup, ...]:
+        return self._snapshot.listing.groups if self._snapshot is not None else ()
 
-    def _group_under_cursor(self) -> RunGroup | None:
-        """The group whose heading is under the cursor."""
-        key = self.query_one(KeyedTable).current or ""
-        groups = self._snapshot.groups if self._snapshot is not None else ()
-        return next((group for group in groups if key == GROUP_PREFIX + group.name), None)
+    def _line(self) -> TreeLine | None:
+        """What is under the cursor."""
+        place = self.query_one(LongTable).cursor_row
+        return self._lines[place] if 0 <= place < len(self._lines) else None
 
-    def _row(self) -> RunRow | None:
-        """The run under the cursor."""
-        key = self.query_one(KeyedTable).current
-        groups = self._snapshot.groups if self._snapshot is not None else ()
-        return next((row for group in groups for row in group.rows if row.run_id == key), None)
+    def _rows_under_cursor(self) -> list[RunRow]:
+        """The run, the seeds or the group under the cursor."""
+        line = self._line()
+        if line is None:
+            return []
+        if line.row is not None:
+            return [line.row]
+        return list(line.unit.rows if line.unit is not None else self._groups[line.group].rows)
+
+    def _marked_rows(self) -> list[RunRow]:
+        marked = set(self.odyssey.marked)
+        return [row for group in self._groups for row in group.rows if row.run_id in marked] if marked else []
 
     def _chosen(self) -> list[RunRow]:
-        """The marked runs, else the one under the cursor, or those of the group whose heading is."""
-        marked = set(self.odyssey.marked)
-        groups = self._snapshot.groups if self._snapshot is not None else ()
-        rows = [row for group in groups for row in group.rows if row.run_id in marked]
-        group, current = self._group_under_cursor(), self._row()
-        return rows or list(group.rows if group is not None else ()) or ([current] if current is not None else [])
+        return self._marked_rows() or self._rows_under_cursor()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        empty = self._snapshot is not None and self._snapshot.total == 0
+        empty = self._snapshot is not None and self._snapshot.listing.total == 0
         if action in ("demo",):
             return empty
         if action in NEEDS_RUNS:
@@ -233,32 +306,39 @@ class RunsScreen(FilteredScreen):
             return self.filtering
         return True
 
-    @on(DataTable.RowSelected)
+    @on(LongTable.Selected)
     def open_clicked(self) -> None:
         """A click on the row under the cursor opens it, as Enter does."""
         self.action_open()
 
     def action_open(self) -> None:
-        """The run under the cursor; a group folds or unfolds."""
-        key = self.query_one(KeyedTable).current or ""
-        group = self._group_under_cursor()
-        if group is not None:
-            self._folds[bool(self._filter), group.name] = not self._is_folded(group)
+        """The run under the cursor; groups and joined seeds fold or unfold."""
+        line = self._line()
+        if line is None:
+            return
+        if line.row is None:
+            self._folds.turn(line.key, filtered=bool(self._filter))
             self._redraw()
-        elif key:
-            from odyssey_tui.screens.run import RunScreen
+            return
+        from odyssey_tui.screens.run import RunScreen
 
-            self.app.push_screen(RunScreen(key))
+        self.app.push_screen(RunScreen(line.row.run_id, line.row))
+
+    def action_fold(self) -> None:
+        """Fold every group, or unfold them all."""
+        self._folds.fold_all(self._groups, filtered=bool(self._filter))
+        self._redraw()
 
     def action_mark(self) -> None:
-        """Mark or unmark and go to the next row."""
-        row = self._row()
-        table = self.query_one(KeyedTable)
-        if row is not None:
-            marked = self.odyssey.marked
-            marked.remove(row.run_id) if row.run_id in marked else marked.append(row.run_id)
-            self._redraw()
-        table.action_cursor_down()
+        """Mark or unmark what is under the cursor, of a group or of joined seeds every run, and go to the next line."""
+        run_ids = [row.run_id for row in self._rows_under_cursor()]
+        marked = self.odyssey.marked
+        if all(run_id in marked for run_id in run_ids):
+            self.odyssey.marked[:] = [run_id for run_id in marked if run_id not in set(run_ids)]
+        else:
+            marked += [run_id for run_id in run_ids if run_id not in marked]
+        self._redraw()
+        self.query_one(LongTable).action_cursor_down()
 
     def action_unmark(self) -> None:
         """Forget every mark."""
@@ -277,62 +357,49 @@ class RunsScreen(FilteredScreen):
 
     def action_group(self) -> None:
         """Group by the next key."""
-        self._group = following(GROUPS, self._group)
-        self.notify(f"grouped by {self._group}", timeout=2)
+        self._group_by(following(GROUPS, self._group))
+
+    def _group_by(self, key: str) -> None:
+        self._group = key
+        self.notify(f"grouped by {key}" if key != UNGROUPED else "not grouped", timeout=2, markup=False)
         self.reload()
 
-    def action_cancel(self) -> None:
-        """Cancel runs; a live one asks for the word."""
-        rows = [row for row in self._chosen() if row.state not in FINISHED]
-        if not rows:
-            self.notify("no run to cancel here: choose one that waits or runs", severity="warning")
-            return
-        ask_cancel(self, [(row.run_id, row.name, row.state) for row in rows])
+    def action_choose_group(self) -> None:
+        """Group by a key from a list: those of the table, then those of the configurations that differ."""
+        self.perform(self._reader.group_keys, self._choose_group)
 
-    def action_retry(self) -> None:
-        """Queue failed, cancelled or lost runs again."""
-        rows = [row for row in self._chosen() if row.state in RETRIABLE]
-        if not rows:
-            self.notify("no run to retry here: choose a failed, cancelled or lost one", severity="warning")
-            return
-        retry_runs(self, [row.run_id for row in rows])
+    def _choose_group(self, found: Sequence[tuple[str, int]]) -> None:
+        from odyssey_tui.screens.choose import ChooseScreen
 
-    def action_hold(self) -> None:
-        """Hold runs that wait or run; let go of those that a person holds."""
-        rows = [row for row in self._chosen() if row.state not in FINISHED]
-        if not rows:
-            self.notify("no run to hold here: choose one that waits or runs", severity="warning")
-            return
-        hold_or_release(self, [as_asked(row) for row in rows])
+        keys = [*GROUPS, *(key for key, _ in found)]
+        options = [*GROUPS, *(f"{key}  ({count} values)" for key, count in found)]
+
+        def answer(index: int | None) -> None:
+            if index is not None:
+                self._group_by(keys[index])
+
+        self.app.push_screen(ChooseScreen("Group by", options), answer)
 
     def copied(self) -> Copied | None:
-        """Ids: of the marked runs, else of the run or group under the cursor."""
+        """Ids: of the marked runs, else of what is under the cursor."""
         return copied_runs([row.run_id for row in self._chosen()])
 
-    def action_tag(self) -> None:
-        """Edit tags."""
-        if rows := self._chosen():
-            ask_tags(self, rows)
+    def action_export(self) -> None:
+        """The runs that pass the filter, or the curves below them, as a file."""
+        from odyssey_tui.services.figure_export import Exportable
+        from odyssey_tui.services.run_tables import group_records, run_columns
 
-    def action_note(self) -> None:
-        """Write a note."""
-        if rows := self._chosen():
-            ask_note(self, rows)
-
-    def action_pin(self) -> None:
-        """Pin, or let go."""
-        if rows := self._chosen():
-            pin_runs(self, rows)
-
-    def action_delete(self) -> None:
-        """Delete runs for good, after a look at what would go."""
-        if rows := self._chosen():
-            ask_delete(self, [row.run_id for row in rows], self.reload)
+        rows = [row for group in self._groups for row in group.rows]
+        figure, view = self.query_one(Preview).seen if self.has_class("-roomy") else (None, None)
+        columns, records = run_columns(rows, whole=True), [row.record() for row in rows]
+        paper = (run_columns(rows), records)
+        record = group_records(self._groups)
+        ask_export(self, Exportable("runs", figure, columns, records, record, wide=paper, view=view))
 
     async def action_new(self) -> None:
         """A new sweep from the experiment of the run under the cursor."""
-        row = self._row()
-        await self.odyssey.go("launch", row.experiment if row is not None else None)
+        rows = self._rows_under_cursor()
+        await self.odyssey.go("launch", rows[0].experiment if rows else None)
 
     def action_demo(self) -> None:
         """Start the demo in this empty workspace."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from odyssey_tui.services.format import duration, state_text
 from odyssey_tui.services.queue_view import QueueEntry, QueueLine, read_line
 from odyssey_tui.services.states import StateReader
+from odyssey_tui.services.tables import Column
 
 if TYPE_CHECKING:
     from engine.launch.queue_state import SlotState
@@ -28,6 +30,17 @@ FIELDS: Mapping[str, type] = {
 }
 """What a filter of the queue may name, and as what its values are compared."""
 
+COLUMNS = (
+    Column("state", "state", state_text),
+    Column("name", "run"),
+    Column("experiment", "sweep", drop=4),
+    Column("attempt", "attempt", lambda attempt: str(attempt) if attempt > 1 else "", drop=3),
+    Column("slot", "on", drop=2),
+    Column("share", "done", ".0%"),
+    Column("eta_s", "left", duration),
+    Column("reason", "why", drop=1),
+)
+"""Of the queue as a table."""
 DRIVER_S = 2.0
 """Asking the driver of eight GPUs takes tenths of a second: not after every key."""
 
@@ -117,6 +130,17 @@ class BoardReader:
             phase=run.phase or run.state,
             busy=slot.busy,
         )
+
+
+def board_record(board: Board, entries: Sequence[QueueEntry]) -> dict[str, Any]:
+    """The board with these runs as plain values."""
+    return {
+        "scheduler": board.works,
+        "paused": board.paused,
+        "paused_experiments": dict(board.queue.paused_experiments),
+        "slots": [asdict(slot) for slot in board.slots],
+        "runs": [asdict(entry) for entry in entries],
+    }
 
 
 def record(entry: QueueEntry) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Runs side by side: what differs in their configurations, what they did to the losses, their curves."""
+"""Runs side by side: what differs in their configurations, what they did to the losses."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from odyssey_tui.services.curves import axis_of
+from odyssey_tui.services.curve_names import PER_TOKEN, order_metrics
 from odyssey_tui.services.evaluations import bootstrap_changes, of_last_state, reached
 from odyssey_tui.services.tokenizer_fair import Fairness, text_of, weigh
 
@@ -81,17 +79,6 @@ class Step:
     base_delta: float
 
 
-@dataclass(frozen=True, eq=False)
-class Curve:
-    """Training loss of one run's trunk."""
-
-    run_id: str
-    x: np.ndarray
-    loss: np.ndarray
-    axis: str
-    """tokens, or step where one of the runs recorded no tokens."""
-
-
 @dataclass(frozen=True)
 class Subject:
     """One of the compared runs; ``label`` is its name, or its identifier where names repeat."""
@@ -116,7 +103,8 @@ class Comparison:
     runs: tuple[Subject, ...]
     differences: tuple[Difference, ...]
     outcomes: tuple[Outcome, ...]
-    curves: tuple[Curve, ...]
+    metrics: tuple[str, ...]
+    """Of their training curves; losses per token are not among them where those cannot be overlaid."""
     planes: Mapping[str, tuple[Step, ...]]
     unit: str
     notes: tuple[str, ...]
@@ -129,7 +117,7 @@ def compare(workspace: Workspace, wanted: Sequence[str]) -> Comparison:
     shown side by side, and changes are given in bits per byte. Raises OdysseyError for a run that does not exist.
     """
     from store.database import lease
-    from store.queries.curves import read_curves
+    from store.queries.curves import list_measured, list_metrics
     from store.queries.evaluations import list_evaluations
     from store.queries.runs import find_runs, read_spec
     from store.queries.tokenizers import find_tokenizers, list_texts, name_tokenizers
@@ -140,20 +128,17 @@ def compare(workspace: Workspace, wanted: Sequence[str]) -> Comparison:
         specs = [read_spec(con, run_id) for run_id in run_ids]
         evaluations = list_evaluations(con, run_ids)
         outcomes = tuple(read_outcomes(con, run_ids, evaluations))
-        series = read_curves(con, run_ids, "loss", branch="trunk")
-        shown = {one.run_id for one in series}
-        curve_tokenizers = find_tokenizers(con, [run_id for run_id in run_ids if run_id in shown])
+        metrics = list_metrics(con, run_ids)
+        curve_tokenizers = find_tokenizers(con, list_measured(con, run_ids, "loss"))
         tokenizers = [*(outcome.tokenizer_id for outcome in outcomes), *curve_tokenizers.values()]
         fair = weigh(tokenizers, name_tokenizers(con))
         texts = {text.eval_set_id: text_of(text) for text in list_texts(con)}
     comparable = fair.per_token
-    axis = axis_of(series, "tokens")
-    curves = tuple(Curve(one.run_id, {"tokens": one.tokens, "step": one.step}[axis], one.value, axis) for one in series)
     return Comparison(
         tuple(name_runs(rows)),
         tuple(find_differences(specs)),
         outcomes,
-        curves if comparable else (),
+        order_metrics(name for name in metrics if comparable or name not in PER_TOKEN),
         {run_id: trace_plane(run_id, evaluations, comparable) for run_id in run_ids},
         fair.unit,
         tuple(tell_notes(rows, outcomes, fair, texts)),

@@ -1,23 +1,54 @@
-"""The comparison's figures: loss curves over tokens, and the learning–forgetting plane."""
+"""The comparison's figures: training curves, and the learning–forgetting plane."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from odyssey_tui.plots.figure import Figure
 from odyssey_tui.plots.palette import RUNS
 from odyssey_tui.services.compare import Comparison
-from odyssey_tui.services.curves import X_AXES
+from odyssey_tui.services.curves import Curve, curve_figure
+
+if TYPE_CHECKING:
+    from store.workspace import Workspace
+
+TITLES = {
+    "loss": "Training loss",
+    "tokens_per_s": "Speed",
+    "lr": "Learning rate",
+    "memory_bytes": "Memory",
+    "valid_loss": "Held-out loss",
+    "grad_norm": "Gradient norm",
+}
 
 
-def draw_curves(found: Comparison, labels: Mapping[str, str] | None = None) -> Figure:
-    """Training loss of every run; empty where losses cannot be compared. ``labels``: by run."""
-    axis = found.curves[0].axis if found.curves else "tokens"
-    figure = Figure("Training loss", X_AXES[axis], "loss (nats/token)")
-    colors = RUNS.indices([run.run_id for run in found.runs])
+def read_compared(
+    workspace: Workspace,
+    found: Comparison,
+    metric: str = "loss",
+    axis: str = "tokens",
+    *,
+    labels: Mapping[str, str] | None = None,
+    joined: bool = False,
+) -> tuple[Curve, ...]:
+    """The training curves of the compared runs; none where the metric cannot be overlaid. ``labels``: by run.
+
+    ``joined``: the mean of runs that differ in their seed alone.
+    """
+    from odyssey_tui.services.overlays import Subject, join_seeds, read_overlay
+
+    if metric not in found.metrics:
+        return ()
     labels = labels or {run.run_id: run.label for run in found.runs}
-    for curve in found.curves:
-        figure.line(curve.x, curve.loss, labels[curve.run_id], color=colors[curve.run_id])
+    subjects = tuple(Subject(labels[run.run_id], (run.run_id,)) for run in found.runs)
+    return read_overlay(workspace, join_seeds(workspace, subjects) if joined else subjects, metric, axis)[0]
+
+
+def draw_curves(curves: Sequence[Curve], metric: str = "loss", axis: str = "tokens") -> Figure:
+    """Curves of the compared runs; colours as on every screen."""
+    figure = curve_figure(curves, metric, axis)
+    figure.title = TITLES.get(metric, metric)
     return figure
 
 

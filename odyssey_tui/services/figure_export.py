@@ -20,6 +20,7 @@ from store.files import write_atomic
 
 if TYPE_CHECKING:
     from odyssey_tui.plots.figure import Figure
+    from odyssey_tui.plots.series import View
 
 SUFFIXES = (".svg", ".png", ".csv", ".tex", ".json", ".md")
 FIGURES = (".svg", ".png")
@@ -36,7 +37,8 @@ CONVERSION_S = 60
 class Exportable:
     """What can be written: a figure, a table, a record of everything, a page; ``stem`` is the file's name as proposed.
 
-    ``drawing`` is an SVG document instead of a figure, ``wide`` another table for LaTeX.
+    ``view`` is what of the figure is seen: scales, limits, smoothing. ``drawing`` is an SVG document instead of a
+    figure, ``wide`` another table for LaTeX.
     """
 
     stem: str
@@ -48,6 +50,7 @@ class Exportable:
     wide: tuple[Sequence[Column], Sequence[Row]] | None = None
     document: Callable[[], str] | None = None
     """Makes a page of Markdown."""
+    view: View | None = None
 
     @property
     def suffixes(self) -> tuple[str, ...]:
@@ -96,13 +99,14 @@ def save_figure(figure: Figure, target: Path) -> Path:
 
 def svg_text(exportable: Exportable) -> str:
     """The figure as SVG, on white."""
+    from odyssey_tui.plots.series import View
     from odyssey_tui.plots.svg import draw_svg
 
     if exportable.drawing:
         return exportable.drawing
     if exportable.figure is None:
         raise DataError("there is nothing to draw, so no figure was written")
-    return draw_svg(exportable.figure)
+    return draw_svg(exportable.figure, view=exportable.view or View())
 
 
 def refuse_other(target: Path) -> None:

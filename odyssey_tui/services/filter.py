@@ -24,6 +24,7 @@ COMPARISON = re.compile(rf"(?P<key>[\w.]+)\s*(?P<op>!=|>=|<=|=|>|<)\s*(?P<value>
 TAG = re.compile(rf"tag:(?P<value>{WORD})")
 TEXT = re.compile(rf"~(?P<value>{WORD})")
 AND = re.compile(r"and\b|,", re.IGNORECASE)
+MOST_KEYS = 32
 SPACE = re.compile(r"\s*")
 
 Fields = Mapping[str, type]
@@ -38,6 +39,10 @@ class FilterError(ConfigError):
         super().__init__(f"filter, column {position + 1}: {problem}", hint)
         self.text = text
         self.position = position
+
+
+class UnknownKeyError(FilterError):
+    """A filter that names a key which the records do not have."""
 
 
 @dataclass(frozen=True)
@@ -88,16 +93,22 @@ def _condition(text: str, position: int, fields: Fields) -> tuple[Test, int]:
         return (lambda record: any(part in str(record.get(name) or "").lower() for name in names)), match.end()
     match = COMPARISON.match(text, position)
     if match is None:
-        hint = "Write key=value, tag:NAME or ~text. Keys: " + ", ".join(fields)
+        hint = "Write key=value, tag:NAME or ~text. " + list_keys(fields)
         raise FilterError(text, position, f"cannot read '{text[position : position + 20]}'", hint)
     return _comparison(text, match, fields), match.end()
+
+
+def list_keys(fields: Fields) -> str:
+    """The keys in a sentence; of very many the first."""
+    more = f", … ({len(fields)} in all)" if len(fields) > MOST_KEYS else ""
+    return f"Keys: {', '.join(list(fields)[:MOST_KEYS])}{more}"
 
 
 def _comparison(text: str, match: re.Match[str], fields: Fields) -> Test:
     key, symbol, raw = match["key"], match["op"], match["value"]
     if key not in fields:
-        hint = suggest(key, fields, "Keys: " + ", ".join(fields))
-        raise FilterError(text, match.start("key"), f"there is no key '{key}'", hint)
+        hint = suggest(key, fields, list_keys(fields))
+        raise UnknownKeyError(text, match.start("key"), f"there is no key '{key}'", hint)
     if raw is None:
         raise FilterError(text, match.end(), f"'{key}{symbol}' needs a value")
     compare, value = COMPARISONS[symbol], raw.strip('"')

@@ -60,6 +60,12 @@ def signed(value: float | None, digits: int = 3) -> str:
     return f"{value:+.{digits}f}".replace("-", "−")
 
 
+def spread_text(spread: float) -> str:
+    """A standard deviation behind its mean: ``±.012``, ``±1.2``."""
+    text = f"{spread:.3f}" if spread < 0.9995 else f"{spread:.3g}"
+    return f"±{text.removeprefix('0')}"
+
+
 def number(value: float | None, digits: int = 3) -> str:
     """A fixed number of decimals, ``–`` where there is no value."""
     return "–" if value is None or math.isnan(value) else f"{value:.{digits}f}"

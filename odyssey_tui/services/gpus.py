@@ -51,6 +51,23 @@ def read_gpu_rows(workspace: Workspace | None) -> tuple[GpuRow, ...]:
     return tuple(rows)
 
 
+def read_run_gpus(workspace: Workspace, run_id: str) -> tuple[GpuRow, ...]:
+    """The GPUs that a run of this workspace works on now, by the scheduler's account, else by the driver's."""
+    from engine.launch.queue_state import queue_state
+
+    rows = read_gpu_rows(workspace)
+    if not rows:
+        return ()
+    slots = [slot for slot in queue_state(workspace).slots if slot.run_id == run_id]
+    cards = {uuid for slot in slots for uuid in (slot.gpu or "").split(",")}
+    name = f"run {workspace.run(run_id).name()} ("
+    return tuple(
+        row
+        for row in rows
+        if row.gpu.uuid in cards or any(user.own and user.who.startswith(name) for user in row.users or ())
+    )
+
+
 def count_hidden() -> int:
     """GPUs that there are, whatever CUDA_VISIBLE_DEVICES says."""
     from engine.launch.gpus import read_gpus

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from odyssey_tui.services.attempts import read_history
-from odyssey_tui.services.curves import Curve, axis_of
+from odyssey_tui.services.curve_names import order_metrics
 from odyssey_tui.services.format import count, duration
+from odyssey_tui.services.logs import tail
 from odyssey_tui.services.runs import RunRow, as_row
+from odyssey_tui.services.token_text import neutral
 
 if TYPE_CHECKING:
-    from store.queries.curves import Series
     from store.queries.evaluations import StateEvaluation
     from store.queries.runs import RunRow as StoredRun
     from store.workspace import Workspace
-
-TAIL_BYTES = 64_000
 
 
 @dataclass(frozen=True)
@@ -76,11 +74,11 @@ def read_detail(workspace: Workspace, run_id: str, *, log_lines: int) -> RunDeta
         parents = [found[-1].parent] if found and found[-1].parent else []
         lineage = [model.model_id for parent in parents for model in runs.trace_lineage(con, parent)]
         metrics = curves.list_metrics(con, [run_id])
-        warnings = [warning.message for warning in runs.list_warnings(con, run_id)]
-        notes = [note.text for note in runs.list_notes(con, run_id)]
+        warnings = [neutral(warning.message) for warning in runs.list_warnings(con, run_id)]
+        notes = [neutral(note.text) for note in runs.list_notes(con, run_id)]
         mixture = runs.find_mixture(con, run_id)
         spec = runs.read_spec(con, run_id)
-    facts = list(describe_spec(_essence(spec)))
+    facts = [neutral(line) for line in describe_spec(_essence(spec))]
     if mixture is not None and mixture.replay_realised is not None:
         facts.insert(0, f"replay realised: {mixture.replay_realised:.4f} of {mixture.sequences} sequences")
     if mixture is not None and mixture.target_epochs:
@@ -90,15 +88,15 @@ def read_detail(workspace: Workspace, run_id: str, *, log_lines: int) -> RunDeta
     return RunDetail(
         row=as_row(run),
         attempt=run.attempt,
-        hint=run.hint,
-        where=_where(run),
-        lineage=tuple(lineage),
+        hint=neutral(run.hint),
+        where=neutral(_where(run)),
+        lineage=tuple(map(neutral, lineage)),
         evaluations=tuple(_line(evaluation) for evaluation in found),
-        metrics=tuple(metrics),
+        metrics=order_metrics(metrics),
         warnings=tuple(warnings),
         facts="\n".join(facts),
         log=tuple(tail(attempt.console, log_lines)) if attempt is not None and log_lines else (),
-        history=read_history(workspace.run(run_id)),
+        history=tuple(map(neutral, read_history(workspace.run(run_id)))),
         notes=tuple(notes),
     )
 
@@ -163,39 +161,3 @@ def describe_spec(value: Any, prefix: str = "") -> Iterator[str]:
             yield from describe_spec(item, f"{prefix}[{name}]")
     elif value not in (None, [], {}, ""):
         yield f"{prefix}: {', '.join(map(str, value)) if isinstance(value, list) else value}"
-
-
-def tail(path: Path, lines: int) -> list[str]:
-    """The last lines of a log, read from its last ``TAIL_BYTES``; none when it does not exist yet."""
-    try:
-        with path.open("rb") as file:
-            size = file.seek(0, 2)
-            file.seek(max(0, size - TAIL_BYTES))
-            content = file.read()
-    except FileNotFoundError:
-        return []
-    return content.decode("utf-8", "replace").replace("\r", "\n").splitlines()[-lines:]
-
-
-def read_curves(workspace: Workspace, run_ids: Sequence[str], metric: str, axis: str) -> list[Curve]:
-    """One metric over ``axis`` (tokens, step or time): of one run every branch, of several their trunks.
-
-    Where a run recorded no tokens all are over steps, and say so.
-    """
-    from store.database import lease
-    from store.queries import curves, runs
-
-    with lease(workspace) as con:
-        series = curves.read_curves(con, run_ids, metric, branch="trunk" if len(run_ids) > 1 else None)
-        names = {run.run_id: run.name for run in runs.find_runs(con, list(run_ids))} if len(run_ids) > 1 else {}
-    begun: dict[str, float] = {}
-    for found in series:
-        begun[found.run_id] = min(begun.get(found.run_id, float("inf")), float(found.t[0]))
-    axis = axis_of(series, axis)
-    return [_curve(found, axis, names.get(found.run_id, ""), begun[found.run_id]) for found in series]
-
-
-def _curve(found: Series, axis: str, name: str, begun: float) -> Curve:
-    x = {"tokens": found.tokens, "step": found.step, "time": found.t - begun}[axis]
-    label = name if found.branch == "trunk" and name else " ".join(part for part in (name, found.branch) if part)
-    return Curve(label, found.name, found.branch, tuple(map(float, x)), tuple(map(float, found.value)), axis)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from odyssey_tui.services.filter import Filter, parse_filter
 from odyssey_tui.services.format import perplexity
+from odyssey_tui.services.token_text import neutral
 from odyssey_tui.services.tokenizer_fair import Fairness, weigh
 
 if TYPE_CHECKING:
+    from odyssey_tui.services.run_configs import ConfigReader
     from store.queries.runs import RunRow as StoredRun
     from store.workspace import Workspace
 
@@ -43,7 +45,12 @@ FIELDS: Mapping[str, type] = {
     "reason": str,
 }
 """What a filter may name, and as what its values are compared."""
-ADAPTATION, SUPPORTING, PINNED = "adapt", "supporting runs", "★ pinned"
+ATTRIBUTES: Mapping[str, str] = {
+    "run": "run_id",
+    "progress": "share",
+    "delta": "delta_target",
+}
+"""Where a field is called otherwise in ``RunRow``."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +93,10 @@ class RunRow:
         """Perplexity of ``loss``."""
         return None if self.loss is None else perplexity(self.loss)
 
+    def value(self, key: str) -> Any:
+        """What ``record`` has under one of FIELDS."""
+        return getattr(self, ATTRIBUTES.get(key, key))
+
     def record(self) -> dict[str, Any]:
         """The row under the names of FIELDS, for filters and for JSON."""
         return {
@@ -120,69 +131,9 @@ class RunRow:
         }
 
 
-@dataclass(frozen=True)
-class RunGroup:
-    """Rows that share a key; ``name`` is what they share. ``supporting``: what an experiment's adaptations rest on."""
-
-    name: str
-    rows: tuple[RunRow, ...]
-    supporting: bool = False
-
-
-def parse(text: str) -> Filter:
-    """A filter over runs. Raises FilterError."""
-    return parse_filter(text, FIELDS)
-
-
-SORT_KEYS: Mapping[str, Callable[[RunRow], Any]] = {
-    "state": lambda row: row.state,
-    "name": lambda row: row.name,
-    "loss": lambda row: _last(row.loss),
-    "target": lambda row: _last(row.delta_target),
-    "base": lambda row: _last(row.delta_base),
-}
-BYTE_SORT_KEYS: Mapping[str, Callable[[RunRow], Any]] = {
-    **SORT_KEYS,
-    "loss": lambda row: _last(row.bits),
-    "target": lambda row: _last(row.delta_bits),
-    "base": lambda row: _last(row.delta_base_bits),
-}
-"""Where tokenizers differ."""
-
-
-def _last(value: float | None) -> tuple[bool, float]:
-    return value is None, value or 0.0
-
-
-def arrange(rows: Sequence[RunRow], *, sort: str = "plan", group: str = "experiment") -> tuple[RunGroup, ...]:
-    """Rows in groups, groups in the order in which they first appear; ``plan`` keeps the order given.
-
-    Runs of different tokenizers are sorted by bits per byte. An experiment that adapts has two groups: its adaptations,
-    and all that they rest on. Pinned runs are a group of their own, which comes first.
-    """
-    keys = SORT_KEYS if compare_losses(rows).per_token else BYTE_SORT_KEYS
-    ordered = sorted(rows, key=keys[sort]) if sort in keys else list(rows)
-    adapting = {row.experiment for row in rows if row.kind == ADAPTATION} if group == "experiment" else set()
-    pinned = [row for row in ordered if row.pinned]
-    groups: dict[tuple[str, bool], list[RunRow]] = {(PINNED, False): pinned} if pinned else {}
-    for row in ordered:
-        if row.pinned:
-            continue
-        supporting = row.experiment in adapting and row.kind != ADAPTATION
-        groups.setdefault((_group_name(row, group), supporting), []).append(row)
-    return tuple(
-        RunGroup(f"{name} · {SUPPORTING}" if supporting else name, tuple(members), supporting)
-        for (name, supporting), members in groups.items()
-    )
-
-
-def _group_name(row: RunRow, group: str) -> str:
-    if group == "none":
-        return ""
-    value = row.record()[group]
-    if value is None:
-        return f"no {group}"
-    return value if group in ("experiment", "kind") else f"{group} {value:g}" if FIELDS[group] is float else f"{value}"
+def parse(text: str, further: Mapping[str, type] | None = None) -> Filter:
+    """A filter over runs; ``further`` keys of their configurations beside ``FIELDS``. Raises FilterError."""
+    return parse_filter(text, {**FIELDS, **{key: kind for key, kind in (further or {}).items() if key not in FIELDS}})
 
 
 def compare_losses(rows: Sequence[RunRow]) -> Fairness:
@@ -190,8 +141,11 @@ def compare_losses(rows: Sequence[RunRow]) -> Fairness:
     return weigh(row.tokenizer for row in rows if row.loss is not None)
 
 
-def list_runs(workspace: Workspace) -> list[RunRow]:
-    """All runs in the order of their experiments' plans, oldest launch first; as current as the files are."""
+def list_runs(workspace: Workspace, configs: ConfigReader | None = None) -> list[RunRow]:
+    """All runs in the order of their experiments' plans, oldest launch first; as current as the files are.
+
+    ``configs`` learns the specifications that it has not seen.
+    """
     from engine.launch.experiments import read_launches
     from store.database import lease
     from store.ingest import ingest
@@ -203,6 +157,8 @@ def list_runs(workspace: Workspace) -> list[RunRow]:
         found = runs.list_runs(con)
         unsaid = [run.run_id for run in found if run.tokenizer_id is None and run.train_loss is not None]
         tokenizers = find_tokenizers(con, unsaid) if unsaid else {}
+        if configs is not None:
+            configs.update(con, [run.run_id for run in found])
     planned = [run_id for launched in reversed(read_launches(workspace)) for run_id in launched.runs]
     place = {run_id: index for index, run_id in reversed(list(enumerate(planned)))}
     found.sort(key=lambda run: place.get(run.run_id, len(place)))
@@ -210,15 +166,18 @@ def list_runs(workspace: Workspace) -> list[RunRow]:
 
 
 def as_row(run: StoredRun, tokenizer: str | None = None) -> RunRow:
-    """A stored run as lists show it; ``tokenizer`` where no state of its own names one."""
+    """A stored run as lists show it; ``tokenizer`` where no state of its own names one.
+
+    What others have written (names, tags, reasons) moves no cursor: control characters are spelled out.
+    """
     labels = run.labels
     return RunRow(
         run_id=run.run_id,
-        name=run.name,
-        experiment=run.experiment or "",
+        name=neutral(run.name),
+        experiment=neutral(run.experiment or ""),
         kind=run.kind or "",
         state=run.state,
-        domain=run.domain,
+        domain=run.domain and neutral(run.domain),
         replay=run.replay_ratio,
         ptpp=run.ptpp,
         atpp=run.atpp,
@@ -237,8 +196,8 @@ def as_row(run: StoredRun, tokenizer: str | None = None) -> RunRow:
         delta_bits=run.target_delta_bits,
         delta_base_bits=run.base_delta_bits,
         tokenizer=run.tokenizer_id or tokenizer,
-        reason=run.reason,
-        tags=tuple(run.tags),
+        reason=neutral(run.reason),
+        tags=tuple(map(neutral, run.tags)),
         pinned=run.pinned,
         n_notes=run.n_notes,
     )

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from odyssey_tui.services.token_text import neutral
 from store.errors import DataError
 from store.run_state import RunState
 
@@ -73,11 +74,11 @@ class StateReader:
 
     def name(self, run_id: str) -> str:
         """The run's name; its identifier where the specification cannot be read."""
-        return str(self._spec(run_id).get("name") or run_id)
+        return neutral(str(self._spec(run_id).get("name") or run_id))
 
     def experiment(self, run_id: str) -> str:
         """The experiment that asked for the run first; empty where the specification cannot be read."""
-        return str(self._spec(run_id).get("experiment") or "")
+        return neutral(str(self._spec(run_id).get("experiment") or ""))
 
     def needs(self, run_id: str) -> tuple[str, ...]:
         """Runs that it needs; none where the specification cannot be read."""

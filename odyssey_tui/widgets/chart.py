@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from dataclasses import replace
 
+import numpy as np
 from rich.color import Color
 from rich.segment import Segment
 from rich.style import Style
@@ -17,14 +18,21 @@ from odyssey_tui.plots.figure import Figure
 from odyssey_tui.plots.layout import resolve_axes
 from odyssey_tui.plots.page import Ink
 from odyssey_tui.plots.palette import color_of
-from odyssey_tui.plots.series import View
+from odyssey_tui.plots.readout import Reading, extent, read_out
+from odyssey_tui.plots.series import View, transform
+from odyssey_tui.plots.smoothing import smoothed, stronger
 
 _ZOOM = 0.7
 _PAN = 0.25
+_FAR = 0.1
+"""Share of the axis that the cross-hair moves by with the keys for going far."""
 
 
 class Chart(Widget, can_focus=True):
-    """Shows one ``Figure``; a calm sentence when there is nothing to show."""
+    """Shows one ``Figure``; a calm sentence when there is nothing to show.
+
+    Keys that mean nothing for the figure (smoothing where no line is noisy) are left to the screen.
+    """
 
     BINDINGS = bindings("chart")
     DEFAULT_CSS = """
@@ -58,11 +66,13 @@ class Chart(Widget, can_focus=True):
 
     def show(self, figure: Figure | None, *, empty: str | None = None, keep_view: bool = False) -> None:
         """Show ``figure`` (None: the ``empty`` text). ``keep_view``: newer data on the same subject, keep the zoom."""
+        before = self._figure, self._empty, self._view
         self._figure = figure
         self._empty = self._empty if empty is None else empty
         if not keep_view:
-            self._view = replace(self._view, x=None, y=None)
-        self._redraw()
+            self._view = replace(self._view, x=None, y=None, cursor=None)
+        if before != (self._figure, self._empty, self._view):
+            self._redraw()
 
     def action_zoom_in(self) -> None:
         self._look(_ZOOM, 0.0)
@@ -93,6 +103,74 @@ class Chart(Widget, can_focus=True):
             now = self._figure.log_x if self._view.log_x is None else self._view.log_x
             self._view = replace(self._view, log_x=not now, x=None)
             self._redraw()
+
+    def action_smoother(self) -> None:
+        """Average noisy lines more; the values stay in sight beneath."""
+        self._smooth(1)
+
+    def action_rougher(self) -> None:
+        """Average less, at last not at all."""
+        self._smooth(-1)
+
+    def _smooth(self, steps: int) -> None:
+        self._view = replace(self._view, smoothing=stronger(self._view.smoothing, steps))
+        self._redraw()
+
+    def action_cursor_left(self) -> None:
+        """The cross-hair one column to the left; the first time it appears in the middle."""
+        self._point(-1 / max(1, self.content_size.width))
+
+    def action_cursor_right(self) -> None:
+        """One column to the right."""
+        self._point(1 / max(1, self.content_size.width))
+
+    def action_cursor_far_left(self) -> None:
+        """A tenth of the axis to the left."""
+        self._point(-_FAR)
+
+    def action_cursor_far_right(self) -> None:
+        """A tenth of the axis to the right."""
+        self._point(_FAR)
+
+    def action_cursor_off(self) -> None:
+        """Escape: no cross-hair."""
+        self._view = replace(self._view, cursor=None)
+        self._redraw()
+        self.refresh_bindings()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action in ("smoother", "rougher"):
+            return self._figure is not None and any(line.noisy for line in self._figure.lines)
+        return self._view.cursor is not None if action == "cursor_off" else True
+
+    @property
+    def readings(self) -> tuple[Reading, ...]:
+        """What the series read at the cross-hair; nothing without one."""
+        if self._figure is None or self._view.cursor is None:
+            return ()
+        x, _ = resolve_axes(self._figure, self._view)
+        return read_out(smoothed(self._figure, self._view.smoothing), self._view.cursor, log_x=x.log)
+
+    def _point(self, share: float) -> None:
+        """Move the cross-hair by a share of the axis in sight; it stays in sight and among the data."""
+        if self._figure is None or self._figure.is_empty:
+            return
+        x, _ = resolve_axes(self._figure, self._view)
+        ends = extent(self._figure, log_x=x.log)
+        if ends is None:
+            return
+        low, high = (float(end) for end in transform(np.array(ends), x.log))
+        low, high = max(low, x.low), min(high, x.high)
+        if low > high:
+            return
+        if self._view.cursor is None:
+            at = (low + high) / 2
+        else:
+            at = float(transform(np.array([self._view.cursor]), x.log)[0]) + share * (x.high - x.low)
+        at = min(high, max(low, at))
+        self._view = replace(self._view, cursor=10.0**at if x.log else at)
+        self._redraw()
+        self.refresh_bindings()
 
     def render_line(self, y: int) -> Strip:
         width, height = self.content_size

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from rich.text import Text
@@ -18,6 +18,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from odyssey_tui.keymap import bindings
+from odyssey_tui.services.token_text import neutral, settled
 from odyssey_tui.widgets.keyed_table import TableColumn
 
 Cells = Sequence[Text | str]
@@ -31,6 +32,12 @@ class LongTable(ScrollView, can_focus=True):
     COMPONENT_CLASSES: ClassVar[set[str]] = {"longtable--header", "longtable--cursor"}
 
     @dataclass
+    class Moved(Message):
+        """The cursor is on another row: it was moved, or its row has gone."""
+
+        key: str | None
+
+    @dataclass
     class Selected(Message):
         """The row under the cursor was clicked."""
 
@@ -42,6 +49,13 @@ class LongTable(ScrollView, can_focus=True):
         self._keys: tuple[str, ...] = ()
         self._draw_row: Callable[[int], Cells] = lambda index: ()
         self.cursor_row = 0
+        self._anchor: str | None = None
+        """The row that was gone to last: the cursor is on it again when it comes back, as after a filter."""
+
+    @property
+    def anchored(self) -> bool:
+        """Whether the row that was gone to last is here."""
+        return self._anchor is not None and self._anchor == self.current
 
     @property
     def current(self) -> str | None:
@@ -60,19 +74,41 @@ class LongTable(ScrollView, can_focus=True):
         self._columns, self._draw_row = tuple(columns), draw
         if keys != self._keys:
             self._keys = keys
-            place = keys.index(before) if before in keys else self.cursor_row
+            found = next((key for key in (self._anchor, before) if key in keys), None)
+            place = keys.index(found) if found is not None else self.cursor_row
             self.cursor_row = max(0, min(place, len(keys) - 1))
         self.virtual_size = Size(sum(column.width + 1 for column in self._columns), len(keys) + HEADER_LINES)
         self.refresh()
         if followed:
             self._follow_cursor()
+        if self.current != before:
+            self.post_message(self.Moved(self.current))
 
-    def move_cursor(self, row: int) -> None:
-        """Put the cursor on a row, the first or last where there is none, and that row in sight."""
+    def retitle(self, title: str) -> None:
+        """Another title of the only column."""
+        (column,) = self._columns
+        if column.title != title:
+            self._columns = (replace(column, title=title),)
+            self.refresh_line(0)
+
+    def move_cursor(self, row: int, *, lasting: bool = True) -> None:
+        """Put the cursor on a row, the first or last where there is none, and that row in sight.
+
+        ``lasting``: it comes back to this row when the row has gone meanwhile.
+        """
         before, self.cursor_row = self.cursor_row, max(0, min(row, len(self._keys) - 1))
         self._follow_cursor()
+        self._anchor = self.current if lasting else self._anchor
+        if before == self.cursor_row:
+            return
+        self.post_message(self.Moved(self.current))
         for changed in {before, self.cursor_row}:
             self.refresh_line(changed + HEADER_LINES)
+
+    @property
+    def columns(self) -> tuple[TableColumn, ...]:
+        """What is shown, from the left."""
+        return self._columns
 
     def cells(self, key: str) -> tuple[str, ...]:
         """What stands in a row, column by column."""
@@ -108,7 +144,7 @@ class LongTable(ScrollView, can_focus=True):
     def _line(self, cells: Cells) -> Text:
         line = Text(no_wrap=True)
         for column, cell in zip(self._columns, cells, strict=True):
-            text = cell.copy() if isinstance(cell, Text) else Text(cell)
+            text = cell.copy() if isinstance(cell, Text) else Text(settled(neutral(cell)))
             text.truncate(column.width, overflow="ellipsis", pad=True)
             line.append_text(text).append(" ")
         return line

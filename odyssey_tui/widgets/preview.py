@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from textual.containers import Vertical
 
 if TYPE_CHECKING:
+    from odyssey_tui.plots.figure import Figure
+    from odyssey_tui.plots.series import View
     from odyssey_tui.services.curves import Curve
     from odyssey_tui.widgets.chart import Chart
 
@@ -19,10 +21,16 @@ class Preview(Vertical):
         self._drawn: tuple[tuple[Curve, ...], str] | None = None
         self._chart: Chart | None = None
 
-    def show(self, curves: tuple[Curve, ...], note: str) -> None:
-        """Draw loss over tokens; ``note`` says what is left out."""
+    @property
+    def seen(self) -> tuple[Figure | None, View | None]:
+        """What is drawn, and what of it is in sight."""
+        return (self._chart.figure, self._chart.view) if self._chart is not None else (None, None)
+
+    def show(self, curves: tuple[Curve, ...], note: str, *, lasting: bool) -> None:
+        """Draw loss over tokens; ``note`` says what is left out. ``lasting``: of marked runs, whose colours stay."""
         if (curves, note) == self._drawn:
             return
+        from odyssey_tui.plots.palette import RUNS, Palette
         from odyssey_tui.services.curves import curve_figure
         from odyssey_tui.widgets.chart import Chart
 
@@ -30,4 +38,5 @@ class Preview(Vertical):
         if self._chart is None:
             self._chart = Chart(empty="The training curves of what is under the cursor, or of the marked runs.")
             self.mount(self._chart)
-        self._chart.show(curve_figure(curves, "loss", "tokens", note=note) if curves else None)
+        palette = RUNS if lasting else Palette()
+        self._chart.show(curve_figure(curves, "loss", "tokens", note=note, palette=palette) if curves else None)

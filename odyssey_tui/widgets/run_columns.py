@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len
 from rich.text import Text
 
-from odyssey_tui.services.format import STATE_GLYPHS, bar, cut, duration, number, signed, state_text
-from odyssey_tui.widgets.keyed_table import TableColumn, TableRow
+from odyssey_tui.services.format import STATE_GLYPHS, bar, duration, number, signed, spread_text, state_text
+from odyssey_tui.services.run_tree import MIXED, count_states, name_seed
+from odyssey_tui.widgets.keyed_table import TableColumn
 
 if TYPE_CHECKING:
-    from odyssey_tui.services.runs import RunGroup, RunRow
+    from odyssey_tui.services.run_groups import RunGroup
+    from odyssey_tui.services.run_tree import RunUnit
+    from odyssey_tui.services.runs import RunRow
+    from odyssey_tui.widgets.long_table import Cells
 
 SHORTEST_NAME, READABLE_NAME, LONGEST_NAME = 12, 20, 44
+SPREAD_CELLS = 5
+"""What ± and a standard deviation take."""
 COUNT_CELLS = 8
 """What the number of runs of a group takes, which stands under the states."""
 LEAST_NUMBER = 3
 BAR_CELLS = 10
+INDENT = "  "
+"""Before the name of one of several seeds."""
 MOVING = frozenset({"running", "starting", "stopping"})
 STATE_STYLES = {
     "done": "",
@@ -42,6 +51,8 @@ class RunColumn:
     keep: int
     draw: Callable[[RunRow], Text | str]
     right: bool = False
+    averaged: str = ""
+    """The field whose mean and spread stand there for several seeds."""
 
 
 def state(row: RunRow) -> Text:
@@ -83,39 +94,67 @@ RUN_COLUMNS: tuple[RunColumn, ...] = (
     RunColumn("method", "method", 6, 10, lambda row: row.method or ""),
     RunColumn("progress", "progress", BAR_CELLS, 8, progress),
     RunColumn("tags", "tags", 16, 11, tags),
-    RunColumn("loss", "loss", 6, 7, lambda row: "" if row.loss is None else number(row.loss), right=True),
-    RunColumn("delta_target", "ΔL tgt", 7, 1, lambda row: change(row.delta_target), right=True),
-    RunColumn("delta_base", "ΔL base", 7, 2, lambda row: change(row.delta_base), right=True),
+    RunColumn("loss", "loss", 6, 7, lambda row: "" if row.loss is None else number(row.loss), True, "loss"),
+    RunColumn("delta_target", "ΔL tgt", 7, 1, lambda row: change(row.delta_target), True, "delta_target"),
+    RunColumn("delta_base", "ΔL base", 7, 2, lambda row: change(row.delta_base), True, "delta_base"),
 )
 BYTE_COLUMNS: tuple[RunColumn, ...] = (
     *RUN_COLUMNS[:-3],
-    RunColumn("bits", "bits/B", 6, 7, lambda row: "" if row.bits is None else number(row.bits), right=True),
-    RunColumn("delta_bits", "Δb tgt", 7, 1, lambda row: change(row.delta_bits), right=True),
-    RunColumn("delta_base_bits", "Δb base", 7, 2, lambda row: change(row.delta_base_bits), right=True),
+    RunColumn("bits", "bits/B", 6, 7, lambda row: "" if row.bits is None else number(row.bits), True, "bits"),
+    RunColumn("delta_bits", "Δb tgt", 7, 1, lambda row: change(row.delta_bits), True, "delta_bits"),
+    RunColumn("delta_base_bits", "Δb base", 7, 2, lambda row: change(row.delta_base_bits), True, "delta_base_bits"),
 )
 """Where tokenizers differ: losses in bits per byte."""
 ESSENTIAL = 6
 """Columns kept at the price of a longer name, down to READABLE_NAME cells; for ΔL down to SHORTEST_NAME."""
 
 
+@dataclass(frozen=True)
+class Widths:
+    """How many cells the content of some lines takes: their longest name, and by column."""
+
+    name: int
+    columns: Mapping[str, int]
+
+
+def measure(units: Iterable[RunUnit], columns: Sequence[RunColumn]) -> Widths:
+    """What the units need; of several seeds their means and every run."""
+    name = 0
+    filled = {column.key: 0 for column in columns}
+    for unit in units:
+        rows = unit.rows if unit.repeated else ()
+        heading = cell_len(unit.row.name) + (len(f" ×{len(rows)}") if rows else 0)
+        name = max(name, heading, *(cell_len(name_seed(unit, row)) + len(INDENT) for row in rows))
+        for column in columns:
+            drawn = [column.draw(row) for row in rows] + [unit_text(column, unit)]
+            filled[column.key] = max(filled[column.key], *(cell_len(str(text)) for text in drawn))
+    return Widths(name, filled)
+
+
+def join_widths(widths: Sequence[Widths]) -> Widths:
+    """The greatest of each."""
+    keys = dict.fromkeys(key for one in widths for key in one.columns)
+    columns = {key: max(one.columns.get(key, 0) for one in widths) for key in keys}
+    return Widths(max((one.name for one in widths), default=0), columns)
+
+
 def fit_columns(
-    width: int, rows: Sequence[RunRow], columns: Sequence[RunColumn] = RUN_COLUMNS
+    width: int, needed: Widths, columns: Sequence[RunColumn] = RUN_COLUMNS
 ) -> tuple[int, tuple[RunColumn, ...]]:
     """The width of the name column and those of ``columns`` that fit ``width`` cells beside the mark.
 
     Columns are as wide as what is in them; those with nothing in them are left out.
     """
-    longest = min(LONGEST_NAME, max((len(row.name) for row in rows), default=SHORTEST_NAME))
-    wanted_name = max(SHORTEST_NAME, longest)
+    wanted_name = max(SHORTEST_NAME, min(LONGEST_NAME, needed.name))
     least_names = {1: SHORTEST_NAME, 2: SHORTEST_NAME}
     kept: dict[str, RunColumn] = {}
     room = width - 2
     for column in sorted(columns, key=lambda column: column.keep):
-        filled = max((len(str(column.draw(row))) for row in rows), default=0)
+        filled = needed.columns.get(column.key, 0)
         if not filled and column.key != "state":
             continue
         least = COUNT_CELLS if column.key == "state" else max(LEAST_NUMBER, len(column.title))
-        cells = min(column.width, max(filled, least))
+        cells = min(column.width + (SPREAD_CELLS if column.averaged else 0), max(filled, least))
         name = wanted_name if column.keep > ESSENTIAL else min(wanted_name, least_names.get(column.keep, READABLE_NAME))
         if column.keep and room - (cells + 1) < name + 1:
             continue
@@ -131,27 +170,48 @@ def table_columns(name_width: int, columns: Sequence[RunColumn]) -> list[TableCo
     return [TableColumn("mark", "", 1), shown[0], TableColumn("name", "name", name_width), *shown[1:]]
 
 
-def table_row(row: RunRow, columns: Sequence[RunColumn], name_width: int, *, marked: bool) -> TableRow:
-    """A run as a row of cells."""
-    cells = [_cell(column, row) for column in columns]
-    name = Text(cut(row.name, name_width))
-    return TableRow(row.run_id, (Text("●" if marked else " ", "bold"), cells[0], name, *cells[1:]))
+def run_cells(row: RunRow, columns: Sequence[RunColumn], *, marked: bool, unit: RunUnit | None = None) -> Cells:
+    """A run as a row of cells; ``unit``: the seeds that it is one of."""
+    first, *rest = (_cell(column.draw(row), column) for column in columns)
+    name = INDENT + name_seed(unit, row) if unit is not None and unit.repeated else row.name
+    return (_mark(marked), first, name, *rest)
 
 
-def heading_row(
-    prefix: str, group: RunGroup, columns: Sequence[RunColumn], name_width: int, *, folded: bool
-) -> TableRow:
-    """The heading of a group, under ``prefix`` and its name: how many runs it has."""
+def unit_cells(unit: RunUnit, columns: Sequence[RunColumn], *, marked: bool, folded: bool) -> Cells:
+    """Several seeds as a row of cells: how many, and the means over them."""
+    first, *rest = (_cell(unit_text(column, unit), column) for column in columns)
+    sign = _mark(marked) if marked else Text("▸" if folded else "▾", "dim")
+    return (sign, first, Text(unit.row.name).append(f" ×{len(unit.rows)}", "dim"), *rest)
+
+
+def heading_cells(group: RunGroup, columns: Sequence[RunColumn], *, folded: bool) -> Cells:
+    """The heading of a group: how many runs it has, and of those that are not done in which state they are."""
     counts = "1 run" if len(group.rows) == 1 else f"{len(group.rows)} runs"
-    title = Text(group.name, "bold", overflow="ellipsis")
-    title.truncate(name_width, overflow="ellipsis")
-    fold = Text("▸" if folded else "▾")
-    return TableRow(prefix + group.name, (fold, Text(counts, "bold"), title, *[""] * (len(columns) - 1)))
+    title = Text(group.name, "bold")
+    if unfinished := count_states(group.rows, done=False):
+        title.append(f"  {unfinished}", "not bold")
+    return (Text("▸" if folded else "▾"), Text(counts, "bold"), title, *[""] * (len(columns) - 1))
 
 
-def _cell(column: RunColumn, row: RunRow) -> Text | str:
-    drawn = column.draw(row)
-    if isinstance(drawn, str):
-        text = cut(drawn, column.width)
-        return Text(text.rjust(column.width) if column.right else text)
+def unit_text(column: RunColumn, unit: RunUnit) -> Text | str:
+    """What a column says of a unit: of several seeds the mean ± its standard deviation, and the states by number."""
+    if not unit.repeated:
+        return column.draw(unit.row)
+    if column.key == "state" and (unit.row.state == MIXED or unit.row.state not in MOVING):
+        return Text(count_states(unit.rows), "" if unit.row.state == "done" else "bold")
+    if column.key == "progress":
+        moving = any(row.state in MOVING for row in unit.rows)
+        return bar(unit.row.share or 0.0, BAR_CELLS) if moving else ""
+    drawn = str(column.draw(unit.row))
+    spread = unit.spread.get(column.averaged)
+    return drawn + spread_text(spread) if drawn and spread is not None else drawn
+
+
+def _mark(marked: bool) -> Text:
+    return Text("●" if marked else " ", "bold")
+
+
+def _cell(drawn: Text | str, column: RunColumn) -> Text | str:
+    if column.right and isinstance(drawn, str):
+        return " " * max(0, column.width - cell_len(drawn)) + drawn
     return drawn

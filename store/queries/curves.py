@@ -36,6 +36,15 @@ def list_metrics(con: duckdb.DuckDBPyConnection, run_ids: Sequence[str]) -> list
     return [name for (name,) in found]
 
 
+def list_measured(con: duckdb.DuckDBPyConnection, run_ids: Sequence[str], name: str) -> list[str]:
+    """Those of the runs that have the metric, in the order given."""
+    found = con.execute(
+        "SELECT DISTINCT run_id FROM metrics WHERE name = ? AND run_id IN (SELECT unnest(?))", [name, list(run_ids)]
+    ).fetchall()
+    measured = {run_id for (run_id,) in found}
+    return [run_id for run_id in run_ids if run_id in measured]
+
+
 def read_curves(
     con: duckdb.DuckDBPyConnection, run_ids: Sequence[str], name: str, *, branch: str | None = None
 ) -> list[Series]:

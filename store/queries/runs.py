@@ -198,6 +198,17 @@ def read_spec(con: duckdb.DuckDBPyConnection, run_id: str) -> dict[str, Any]:
     return json.loads(found[0][0]) if found else {}
 
 
+def read_specs(con: duckdb.DuckDBPyConnection, run_ids: Sequence[str]) -> dict[str, str]:
+    """The specifications of several runs as JSON texts, by run; runs without one are left out."""
+    if not run_ids:
+        return {}
+    found = con.execute(
+        "SELECT run_id, spec::VARCHAR FROM runs WHERE spec IS NOT NULL AND run_id IN (SELECT unnest(?))",
+        [list(run_ids)],
+    ).fetchall()
+    return dict(found)
+
+
 @dataclass(frozen=True)
 class RunWarning:
     """Something the reader of a run's results should know; ``file`` is the journal or shard it comes from."""

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+from typing import Any
+
+from textual.app import App
 from textual.pilot import Pilot
+from textual.screen import Screen
+from textual.worker import WorkerCancelled
 
 
 async def settle(pilot: Pilot) -> None:
     """Wait until nothing is being read or written: what a thread brings may ask for more."""
     for _ in range(5):
         await pilot.pause()
-        await pilot.app.workers.wait_for_complete()
+        # A screen that closes takes its reads with it.
+        with contextlib.suppress(WorkerCancelled):
+            await pilot.app.workers.wait_for_complete()
     await pilot.pause()
 
 
@@ -17,3 +25,17 @@ async def press(pilot: Pilot, *keys: str) -> None:
     """Press keys and wait for what comes of them."""
     await pilot.press(*keys)
     await settle(pilot)
+
+
+def record_painting(app: App[Any]) -> list[object]:
+    """What the application sends to the terminal from now on; a list that grows. Nothing is sent twice for nothing."""
+    painted: list[object] = []
+    display = app._display
+
+    def record(screen: Screen[Any], renderable: Any) -> None:
+        if renderable is not None:
+            painted.append(renderable)
+        display(screen, renderable)
+
+    app._display = record  # type: ignore[method-assign]
+    return painted

@@ -323,6 +323,8 @@ class _Author:
                     "lr": TRAINING.lr * min(1.0, step / 6),
                     "grad_norm": 1.0 + float(rng.normal(0, 0.1)),
                     "tokens_per_s": 15_000.0 + float(rng.normal(0, 500)),
+                    "flops": 6.0 * law.SIZES[str(run.spec.labels["size"])] * done,
+                    "memory_bytes": 1.2e9,
                 },
             )
         run.emit("progress", done=tokens, total=total, phase="training", eta_s=eta_s)

@@ -12,7 +12,7 @@ from textual.widgets import Input, Static
 from odyssey_tui.app import OdysseyApp
 from odyssey_tui.screens.prompt import PromptScreen
 from odyssey_tui.screens.run import RunScreen
-from odyssey_tui.widgets.keyed_table import KeyedTable
+from odyssey_tui.widgets.long_table import LongTable
 from store.workspace import Workspace
 from tests.support.piloting import press, settle
 
@@ -24,16 +24,17 @@ async def on_run(workspace: Workspace, name: str = RUN, size: tuple[int, int] = 
     """The Runs screen with the cursor on a run."""
     async with OdysseyApp(workspace).run_test(size=size) as pilot:
         await settle(pilot)
-        table = pilot.app.screen.query_one(KeyedTable)
-        table.move_cursor(row=next(i for i, row in enumerate(table._rows) if row.key.startswith(f"{name}-")))
+        table = pilot.app.screen.query_one(LongTable)
+        table.move_cursor(next(i for i, key in enumerate(table.keys) if key.startswith(f"{name}-")))
         await settle(pilot)
         yield pilot
 
 
 def shown(pilot: Pilot, column: str) -> str:
     """A cell of the run under the cursor."""
-    table = pilot.app.screen.query_one(KeyedTable)
-    return str(table.get_cell(table.current, column)).strip()
+    table = pilot.app.screen.query_one(LongTable)
+    columns = [shown.key for shown in table.columns]
+    return table.cells(table.current)[columns.index(column)].strip()
 
 
 def journal(workspace: Workspace) -> list[tuple[str, str, int]]:
@@ -47,12 +48,12 @@ async def test_tags_are_given_shown_found_and_taken(own_voyage) -> None:
         await press(pilot, "t", *"paper", "space", *"keep", "enter")
         assert shown(pilot, "tags") == "keep paper"
         await press(pilot, "slash", *"tag:paper", "enter")
-        assert pilot.app.screen._snapshot.shown == 1
+        assert pilot.app.screen._snapshot.listing.shown == 1
         await press(pilot, "j", "t")
         assert pilot.app.screen.query_one(Input).value == "keep paper"
         pilot.app.screen.query_one(Input).value = "keep"
         await press(pilot, "enter")
-        assert pilot.app.screen._snapshot.shown == 0
+        assert pilot.app.screen._snapshot.listing.shown == 0
         await press(pilot, "escape", "slash", *"tag:keep", "enter", "j")
         assert shown(pilot, "tags") == "keep"
     assert journal(own_voyage) == [("tag", "paper", 1), ("tag", "keep", 1), ("untag", "paper", 1)]
@@ -87,14 +88,14 @@ async def test_a_note_is_counted_in_the_table_and_stands_on_the_page(own_voyage)
 
 async def test_pinned_runs_stay_on_top_until_let_go(own_voyage) -> None:
     async with on_run(own_voyage) as pilot:
-        table = pilot.app.screen.query_one(KeyedTable)
+        table = pilot.app.screen.query_one(LongTable)
         current = table.current
         await press(pilot, "p")
-        assert [row.key for row in table._rows[:2]] == ["group:★ pinned", current]
+        assert list(table.keys[:2]) == ["group:★ pinned", current]
         await press(pilot, "o", "b")
-        assert [row.key for row in table._rows[:2]] == ["group:★ pinned", current]
+        assert list(table.keys[:2]) == ["group:★ pinned", current]
         await press(pilot, "p")
-        assert table._rows[0].key != "group:★ pinned"
+        assert table.keys[0] != "group:★ pinned"
         assert table.current == current
     assert [event for event, _, _ in journal(own_voyage)] == ["pin", "unpin"]
 
@@ -111,6 +112,8 @@ async def test_the_page_of_a_run_has_the_same_keys(own_voyage) -> None:
 async def test_a_heading_stands_for_all_its_runs(own_voyage) -> None:
     async with on_run(own_voyage) as pilot:
         await press(pilot, "g", "j", "t", *"sweep", "enter")
-        table = pilot.app.screen.query_one(KeyedTable)
-        (group,) = [group for group in pilot.app.screen._snapshot.groups if f"group:{group.name}" == table.current]
+        table = pilot.app.screen.query_one(LongTable)
+        (group,) = [
+            group for group in pilot.app.screen._snapshot.listing.groups if f"group:{group.name}" == table.current
+        ]
     assert journal(own_voyage) == [("tag", "sweep", len(group.rows))]

@@ -12,7 +12,7 @@ from odyssey_tui.app import OdysseyApp
 from odyssey_tui.screens.confirm import TypedConfirmScreen
 from odyssey_tui.screens.run import RunScreen
 from odyssey_tui.screens.runs import RunsScreen
-from odyssey_tui.widgets.keyed_table import KeyedTable
+from odyssey_tui.widgets.long_table import LongTable
 from store.workspace import Workspace
 from tests.support.piloting import press, settle
 
@@ -22,9 +22,9 @@ async def on_run(workspace: Workspace, name: str) -> AsyncIterator[Pilot]:
     """The Runs screen with the cursor on a run, supporting runs unfolded."""
     async with OdysseyApp(workspace).run_test(size=(80, 24)) as pilot:
         await settle(pilot)
-        table = pilot.app.screen.query_one(KeyedTable)
+        table = pilot.app.screen.query_one(LongTable)
         await press(pilot, "g", "enter")
-        table.move_cursor(row=next(i for i, row in enumerate(table._rows) if row.key.startswith(f"{name}-")))
+        table.move_cursor(next(i for i, key in enumerate(table.keys) if key.startswith(f"{name}-")))
         await settle(pilot)
         yield pilot
 
@@ -51,7 +51,7 @@ async def test_a_run_goes_once_the_word_is_typed(own_voyage) -> None:
         pilot.app.screen.query_one(Input).value = "DELETE"
         await press(pilot, "enter")
         assert isinstance(pilot.app.screen, RunsScreen)
-        keys = [row.key for row in pilot.app.screen.query_one(KeyedTable)._rows]
+        keys = pilot.app.screen.query_one(LongTable).keys
         assert not any(key.startswith("adapt-headers-r0-p5-xs") for key in keys)
     assert count_runs(own_voyage) == before - 1
 

@@ -58,11 +58,11 @@ async def test_metric_and_axis_step_through_what_there_is(voyage) -> None:
         assert set(seen) == set(screen._snapshot.detail.metrics)
         assert seen[0] == seen[-1] == "loss"
         axes = []
-        for _ in range(3):
+        for _ in range(4):
             axes.append(screen._snapshot.axis)
             await pilot.press("x")
             await settle(pilot)
-        assert axes == ["tokens", "step", "time"]
+        assert axes == ["tokens", "step", "flops", "time"]
 
 
 async def test_a_failed_run_tells_why_and_can_be_retried(voyage) -> None:

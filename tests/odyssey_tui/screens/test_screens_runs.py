@@ -15,13 +15,15 @@ from odyssey_tui.app import OdysseyApp
 from odyssey_tui.screens.confirm import ConfirmScreen, TypedConfirmScreen
 from odyssey_tui.screens.help import HelpScreen
 from odyssey_tui.screens.run import RunScreen
+from odyssey_tui.screens.run_folds import Folds
 from odyssey_tui.screens.runs import RunsScreen
-from odyssey_tui.services.runs import RunGroup, RunRow
+from odyssey_tui.services.run_groups import RunGroup
+from odyssey_tui.services.runs import RunRow
 from odyssey_tui.settings import Settings
 from odyssey_tui.widgets.banner import Banner
 from odyssey_tui.widgets.bars import StatusBar
 from odyssey_tui.widgets.chart import Chart
-from odyssey_tui.widgets.keyed_table import KeyedTable
+from odyssey_tui.widgets.long_table import LongTable
 from store.workspace import Workspace
 from tests.support.piloting import press, settle
 
@@ -41,25 +43,27 @@ async def opened(
         yield pilot
 
 
-def table(pilot: Pilot) -> KeyedTable:
-    return pilot.app.screen.query_one(KeyedTable)
+def table(pilot: Pilot) -> LongTable:
+    return pilot.app.screen.query_one(LongTable)
+
+
+def columns(pilot: Pilot) -> list[str]:
+    return [column.key for column in table(pilot).columns]
+
+
+def cell(pilot: Pilot, key: str, column: str) -> str:
+    return table(pilot).cells(key)[columns(pilot).index(column)]
 
 
 def names(pilot: Pilot) -> list[str]:
     """Names in the table, headings left out."""
-    rows = table(pilot)
-    return [str(rows.get_cell(row.key, "name")) for row in rows._rows if not row.key.startswith("group:")]
-
-
-def columns(pilot: Pilot) -> list[str]:
-    return [str(column.key.value) for column in table(pilot).ordered_columns]
+    return [cell(pilot, key, "name") for key in table(pilot).keys if not key.startswith("group:")]
 
 
 async def to_row(pilot: Pilot, name: str) -> None:
     """Put the cursor on a run."""
-    rows = table(pilot)
-    index = next(i for i, row in enumerate(rows._rows) if str(rows.get_cell(row.key, "name")) == name)
-    rows.move_cursor(row=index)
+    keys = table(pilot).keys
+    table(pilot).move_cursor(next(i for i, key in enumerate(keys) if cell(pilot, key, "name").strip() == name))
     await settle(pilot)
 
 
@@ -71,7 +75,7 @@ async def test_runs_are_listed_under_their_experiment(voyage, size) -> None:
         assert table(pilot).current == "group:demo"
         assert ("method" in columns(pilot)) == (size == LARGE)
         assert set(columns(pilot)) >= ESSENTIAL
-        width = sum(column.get_render_width(table(pilot)) for column in table(pilot).ordered_columns)
+        width = sum(column.width + 1 for column in table(pilot).columns)
         assert width <= size[0]
         assert "22 done" in str(pilot.app.screen.query_one(StatusBar).render())
 
@@ -121,8 +125,7 @@ async def test_marks_survive_refresh_and_grouping(voyage) -> None:
     async with opened(voyage) as pilot:
         await press(pilot, "j", "space", "space", "r", "b")
         assert len(pilot.app.marked) == 2
-        rows = table(pilot)
-        marked = [row.key for row in rows._rows if str(rows.get_cell(row.key, "mark")) == "●"]
+        marked = [key for key in table(pilot).keys if cell(pilot, key, "mark") == "●"]
         assert sorted(marked) == sorted(pilot.app.marked)
         await press(pilot, "U")
         assert pilot.app.marked == []
@@ -147,7 +150,7 @@ async def test_supporting_runs_are_folded_when_done_and_shown_by_a_filter(voyage
 @pytest.mark.parametrize(("state", "folded"), [("done", True), ("running", False), ("failed", False)])
 def test_supporting_runs_stay_in_sight_until_all_are_done(state, folded) -> None:
     rows = (RunRow("a-1", "a", "demo", "prepare", "done"), RunRow("b-1", "b", "demo", "pretrain", state))
-    assert RunsScreen()._is_folded(RunGroup("demo", rows, supporting=True)) == folded
+    assert Folds().is_group_folded(RunGroup("demo", rows, supporting=True), filtered=False) == folded
 
 
 async def test_a_group_previews_its_first_curves_and_says_how_many(voyage) -> None:
@@ -298,7 +301,7 @@ async def test_a_change_in_the_files_reaches_the_table(own_voyage) -> None:
         pilot.app.look_now()
         await settle(pilot)
         await settle(pilot)
-        assert str(table(pilot).get_cell(run_id, "state")) == "✓ done"
+        assert cell(pilot, run_id, "state") == "✓ done"
 
 
 async def test_marked_curves_are_drawn_where_there_is_room(voyage) -> None:
@@ -306,7 +309,7 @@ async def test_marked_curves_are_drawn_where_there_is_room(voyage) -> None:
         await to_row(pilot, "adapt-docs-r0-p5-s")
         screen = pilot.app.screen
         assert screen.query_one("#preview").display
-        assert {curve.label for curve in screen._snapshot.curves} >= {"trunk"}
+        assert {curve.label for curve in screen._snapshot.curves} >= {"adapt-docs-r0-p5-s"}
         await pilot.resize_terminal(80, 24)
         await settle(pilot)
         assert not screen.query_one("#preview").display
@@ -323,7 +326,7 @@ async def test_q_leaves_and_ctrl_c_says_that_it_interrupted(voyage) -> None:
 
 async def test_an_action_of_the_palette_is_done(voyage) -> None:
     async with opened(voyage) as pilot:
-        table = pilot.app.screen.query_one(KeyedTable)
+        table = pilot.app.screen.query_one(LongTable)
         before = table.cursor_row
         commands = {command.title: command.callback for command in pilot.app.get_system_commands(pilot.app.screen)}
         await commands["Down"]()

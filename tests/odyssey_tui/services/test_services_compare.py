@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from odyssey_tui.services.compare import compare, find_differences
-from odyssey_tui.services.compare_figures import draw_curves, draw_plane
+from odyssey_tui.services.compare_figures import draw_curves, draw_plane, read_compared
 from odyssey_tui.services.evaluations import bootstrap_change
 from odyssey_tui.services.tokenizer_fair import BYTE_UNIT, TOKEN_UNIT
 from store.database import lease
@@ -64,7 +64,8 @@ def test_losses_intervals_and_curves_of_adapted_runs(voyage: Workspace) -> None:
     first, second = found.outcomes[0], found.outcomes[1]
     assert first.against_first is None
     assert second.against_first.mean == pytest.approx(second.loss - first.loss, abs=1e-6)
-    assert len(found.curves) == 2
+    assert len(read_compared(voyage, found)) == 2
+    assert {"loss", "lr", "tokens_per_s", "memory_bytes"} <= set(found.metrics)
     assert all(len(steps) == 3 for steps in found.planes.values())
     assert found.unit == TOKEN_UNIT
     assert found.notes == ()
@@ -72,7 +73,7 @@ def test_losses_intervals_and_curves_of_adapted_runs(voyage: Workspace) -> None:
 
 def test_figures_hold_every_run(voyage: Workspace) -> None:
     found = compare(voyage, named(voyage, "adapt-docs-r0-p15-s", "adapt-docs-r0.25-p15-s"))
-    curves, plane = draw_curves(found), draw_plane(found)
+    curves, plane = draw_curves(read_compared(voyage, found)), draw_plane(found)
     assert [line.label for line in curves.lines] == [run.label for run in found.runs]
     assert [scatter.label for scatter in plane.scatters if scatter.label] == [run.label for run in found.runs]
     assert {line.color for line in curves.lines} == {scatter.color for scatter in plane.scatters}
@@ -84,7 +85,9 @@ def test_other_tokenizers_are_not_overlaid(own_voyage: Workspace) -> None:
     runs = named(own_voyage, "adapt-docs-r0-p15-s", "adapt-headers-r0-p15-s")
     found = compare(own_voyage, runs)
     assert found.unit == BYTE_UNIT
-    assert found.curves == ()
+    assert read_compared(own_voyage, found) == ()
+    assert "loss" not in found.metrics
+    assert len(read_compared(own_voyage, found, "lr", "step")) == 2
     assert "different tokenizers" in found.notes[0]
     last = found.planes[runs[0]][-1]
     outcome = next(o for o in found.outcomes if o.run_id == runs[0] and o.role == "target")

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 
-from odyssey_tui.services.run_detail import describe_spec, read_curves, read_detail, tail
-from odyssey_tui.services.runs import arrange, find_run_ids, list_runs
+from odyssey_tui.services.curves import read_curves
+from odyssey_tui.services.logs import tail
+from odyssey_tui.services.run_detail import describe_spec, read_detail
+from odyssey_tui.services.run_groups import arrange
+from odyssey_tui.services.runs import find_run_ids, list_runs
 
 
 def test_rows_carry_the_last_state_of_each_run(voyage) -> None:
@@ -53,7 +56,7 @@ def test_curves_start_at_zero_seconds_and_follow_the_axis(voyage) -> None:
     by_time = read_curves(voyage, [run_id], "loss", "time")
     by_tokens = read_curves(voyage, [run_id], "loss", "tokens")
     assert min(curve.x[0] for curve in by_time) == 0.0
-    assert [curve.y for curve in by_time] == [curve.y for curve in by_tokens]
+    assert [list(curve.y) for curve in by_time] == [list(curve.y) for curve in by_tokens]
     assert all(list(curve.x) == sorted(curve.x) for curve in (*by_time, *by_tokens))
     assert by_tokens[0].branch == "trunk"
 

@@ -15,10 +15,12 @@ from textual.widgets import Static
 from odyssey_tui.app import OdysseyApp
 from odyssey_tui.cli.main import run
 from odyssey_tui.services.compare import compare
-from odyssey_tui.services.overlays import read_overlay
-from odyssey_tui.services.runs import arrange, compare_losses, list_runs
+from odyssey_tui.services.compare_figures import read_compared
+from odyssey_tui.services.overlays import Subject, read_overlay
+from odyssey_tui.services.run_groups import arrange
+from odyssey_tui.services.runs import compare_losses, list_runs
 from odyssey_tui.services.tokenizer_fair import BYTE_UNIT, TOKEN_UNIT, bits_per_byte, judge, judge_sets, weigh
-from odyssey_tui.widgets.keyed_table import KeyedTable
+from odyssey_tui.widgets.long_table import LongTable
 from store.database import lease
 from store.ingest import ingest
 from store.workspace import Workspace
@@ -97,7 +99,7 @@ def test_a_comparison_is_in_bits_and_of_one_text(both: Workspace, capsys) -> Non
     runs = find(both, *LAW)
     found = compare(both, runs)
     assert found.unit == BYTE_UNIT
-    assert found.curves == ()
+    assert read_compared(both, found) == ()
     assert len(found.notes) == 1  # the sets are the same text
     first, second = (outcome for outcome in found.outcomes if outcome.role == "target")
     predicted = len([i for i in range(SET_TOKENS) if i % 256])
@@ -122,8 +124,8 @@ def test_a_comparison_is_in_bits_and_of_one_text(both: Workspace, capsys) -> Non
 
 def test_training_curves_of_a_run_without_evaluations_are_not_overlaid_either(both: Workspace) -> None:
     runs = find(both, "pretrain-s-seed0", "pretrain-s-second")
-    assert compare(both, runs).curves == ()
-    assert len(compare(both, [runs[0], find(both, LAW[0])[0]]).curves) == 2
+    assert read_compared(both, compare(both, runs)) == ()
+    assert len(read_compared(both, compare(both, [runs[0], find(both, LAW[0])[0]]))) == 2
 
 
 def test_runs_of_two_tokenizers_are_listed_in_bits(both: Workspace, capsys) -> None:
@@ -151,10 +153,10 @@ def test_runs_of_two_tokenizers_are_listed_in_bits(both: Workspace, capsys) -> N
 
 def test_the_preview_draws_curves_of_one_tokenizer_and_counts_the_others(both: Workspace) -> None:
     runs = find(both, *LAW, "adapt-web")
-    curves, note = read_overlay(both, runs, "loss", "tokens")
+    curves, note = read_overlay(both, [Subject(run, (run,)) for run in runs], "loss", "tokens")
     assert len(curves) == 2
     assert note == "without 1 of another tokenizer"
-    curves, note = read_overlay(both, runs[::2], "loss", "tokens")
+    curves, note = read_overlay(both, [Subject(run, (run,)) for run in runs[::2]], "loss", "tokens")
     assert (len(curves), note) == (2, "")
     assert read_overlay(both, (), "loss", "tokens") == ((), "")
 
@@ -163,13 +165,13 @@ async def test_the_runs_screen_says_why_it_shows_bits(both: Workspace) -> None:
     async with OdysseyApp(both).run_test(size=(80, 24)) as pilot:
         await settle(pilot)
         screen = pilot.app.base_screen
-        titles = [str(column.label).strip() for column in screen.query_one(KeyedTable).columns.values()]
+        titles = [column.title.strip() for column in screen.query_one(LongTable).columns]
         assert "Δb tgt" in titles
         assert "ΔL tgt" not in titles
         assert "2 different tokenizers" in str(screen.query_one("#fair", Static).render())
         await pilot.press("slash", *"experiment=study", "enter")
         await settle(pilot)
-        titles = [str(column.label).strip() for column in screen.query_one(KeyedTable).columns.values()]
+        titles = [column.title.strip() for column in screen.query_one(LongTable).columns]
         assert "ΔL tgt" in titles
         assert not screen.query_one("#fair").display
 

@@ -7,6 +7,7 @@ from textual.app import App, ComposeResult
 
 from odyssey_tui.plots.figure import Figure
 from odyssey_tui.widgets.chart import Chart
+from tests.support.piloting import record_painting
 
 
 class Host(App[None]):
@@ -103,3 +104,73 @@ async def test_light_and_dark_themes_have_their_own_colours() -> None:
             if segment.style and segment.style.color
         }
         assert (0, 114, 178) in light
+
+
+def noisy() -> Figure:
+    return Figure("Loss", "tokens", "nats").line([1, 2, 3, 4], [4, 2, 3, 1], "run", noisy=True)
+
+
+async def test_keys_smooth_only_what_is_noisy() -> None:
+    app = Host(Chart(noisy()))
+    async with app.run_test(size=(60, 20)) as pilot:
+        app.chart.focus()
+        await pilot.press("s", "s")
+        assert app.chart.view.smoothing == 0.8
+        assert "smoothed 0.8" in app.text()
+        await pilot.press("S", "S", "S")
+        assert app.chart.view.smoothing == 0.0
+        app.chart.show(figure())
+        await pilot.press("s")
+        assert app.chart.view.smoothing == 0.0
+
+
+async def test_the_cross_hair_moves_reads_and_goes() -> None:
+    app = Host(Chart(noisy()))
+    async with app.run_test(size=(60, 20)) as pilot:
+        app.chart.focus()
+        assert not app.chart.check_action("cursor_off", ())
+        await pilot.press("l")
+        assert app.chart.view.cursor == pytest.approx(2.5)
+        await pilot.press("l", "right")
+        assert app.chart.view.cursor > 2.5
+        assert app.chart.readings[0].y == 3
+        await pilot.press(*["shift+right"] * 12)
+        assert app.chart.view.cursor == pytest.approx(4)
+        assert "run 1" in app.text()
+        await pilot.press(*["shift+left"] * 12, "h")
+        assert app.chart.view.cursor == pytest.approx(1)
+        await pilot.press("escape")
+        assert app.chart.view.cursor is None
+        assert app.chart.readings == ()
+
+
+async def test_the_cross_hair_stays_in_sight_of_a_zoomed_logarithmic_axis() -> None:
+    app = Host(Chart(figure()))
+    async with app.run_test(size=(60, 20)) as pilot:
+        app.chart.focus()
+        await pilot.press("Y", "plus", "plus", *["shift+right"] * 15)
+        low, high = app.chart.view.x
+        assert low <= app.chart.view.cursor <= high * (1 + 1e-9)
+
+
+async def test_an_empty_chart_has_no_cross_hair() -> None:
+    app = Host(Chart(None))
+    async with app.run_test(size=(60, 20)) as pilot:
+        app.chart.focus()
+        await pilot.press("l", "s", "h")
+        assert app.chart.view.cursor is None
+
+
+async def test_what_did_not_change_is_not_sent_again() -> None:
+    app = Host(Chart(noisy()))
+    async with app.run_test(size=(60, 20)) as pilot:
+        await pilot.pause()
+        app.chart.focus()
+        await pilot.pause()
+        painted = record_painting(app)
+        app.chart.show(app.chart.figure, keep_view=True)
+        await pilot.pause()
+        assert painted == []
+        await pilot.press("plus")
+        await pilot.pause()
+        assert painted

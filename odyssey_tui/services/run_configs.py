@@ -1,0 +1,111 @@
+"""Configurations of runs beyond the columns of the list: keys to group and filter by, and which runs differ in their
+seed alone.
+
+A specification never changes, so each is read once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from store.database import Connection
+
+Value = str | float
+REFERENCE = re.compile(r'"run": "([^"]+)"')
+"""A run that another one rests on, as specifications name it."""
+MOST_TEXT = 80
+"""Characters of a value: what is longer is no axis."""
+
+
+class ConfigReader:
+    """Remembers what it has read of one workspace."""
+
+    def __init__(self) -> None:
+        self._specs: dict[str, str] = {}
+        self._seed_keys: dict[str, str] = {}
+        self._values: dict[str, Mapping[str, Value]] = {}
+
+    def update(self, con: Connection, run_ids: Iterable[str]) -> None:
+        """Read what is new; forget runs that are not among ``run_ids`` any more."""
+        from store.queries.runs import read_specs
+
+        wanted = set(run_ids)
+        for known in (self._specs, self._seed_keys, self._values):
+            for gone in known.keys() - wanted:
+                del known[gone]
+        self._specs.update(read_specs(con, sorted(wanted - self._specs.keys())))
+
+    def seed_key(self, run_id: str) -> str:
+        """The same for runs that differ in nothing but their seed and the seeds of what they rest on."""
+        if run_id not in self._seed_keys:
+            self._seed_keys[run_id] = run_id  # what rests on itself is damaged; it is like no other
+            self._seed_keys[run_id] = self._find_seed_key(run_id)
+        return self._seed_keys[run_id]
+
+    def _find_seed_key(self, run_id: str) -> str:
+        spec = _read(self._specs.get(run_id, ""))
+        if not isinstance(spec.get("job"), Mapping):
+            return run_id
+        labels = {key: value for key, value in (spec.get("labels") or {}).items() if key != "seed"}
+        text = json.dumps([labels, spec["job"]], sort_keys=True)
+        text = REFERENCE.sub(lambda found: f'"run": "{self.seed_key(found[1])}"', text)
+        return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+    def values(self, run_id: str) -> Mapping[str, Value]:
+        """Labels and the keys of what the run does, nested ones joined by dots: ``training.lr``, ``target``."""
+        if run_id not in self._values:
+            spec = _read(self._specs.get(run_id, ""))
+            job = {key: value for key, value in (spec.get("job") or {}).items() if key != "kind"}
+            self._values[run_id] = dict([*flatten(job), *flatten(spec.get("labels") or {})])
+        return self._values[run_id]
+
+    def fields(self, run_ids: Sequence[str]) -> dict[str, type]:
+        """Keys that any of the runs has, by name, and as what their values are compared."""
+        kinds: dict[str, set[type]] = {}
+        for run_id in run_ids:
+            for key, value in self.values(run_id).items():
+                kinds.setdefault(key, set()).add(type(value))
+        return {key: float if found == {float} else str for key, found in sorted(kinds.items())}
+
+
+def flatten(value: Any, key: str = "") -> Iterator[tuple[str, Value]]:
+    """A configuration as pairs of key and scalar; what has a name is also its name, a list its items in one text."""
+    if isinstance(value, Mapping):
+        if key and "name" in value:
+            yield key, str(value["name"])
+        for inner, item in value.items():
+            if inner != "name" or not key:
+                yield from flatten(item, f"{key}.{inner}" if key else str(inner))
+    elif isinstance(value, (list, tuple)):
+        items = [str(item.get("name", "…")) if isinstance(item, Mapping) else f"{item}" for item in value]
+        if items and len(text := ", ".join(items)) <= MOST_TEXT:
+            yield key, text
+    elif isinstance(value, bool):
+        yield key, "yes" if value else "no"
+    elif isinstance(value, (int, float)):
+        yield key, float(value)
+    elif isinstance(value, str) and value and len(value) <= MOST_TEXT:
+        yield key, value
+
+
+def differing_keys(configs: Sequence[Mapping[str, Value]]) -> list[tuple[str, int]]:
+    """Keys to group by, with how many values they have: several, and fewer than there are runs."""
+    values: dict[str, set[Value]] = {}
+    for config in configs:
+        for key, value in config.items():
+            values.setdefault(key, set()).add(value)
+    found = [(key, len(there)) for key, there in values.items() if 1 < len(there) < max(3, len(configs))]
+    return sorted(found, key=lambda pair: (pair[0].count("."), pair[0]))
+
+
+def _read(text: str) -> dict[str, Any]:
+    try:
+        spec = json.loads(text) if text else {}
+    except ValueError:
+        return {}
+    return spec if isinstance(spec, dict) else {}

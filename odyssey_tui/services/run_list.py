@@ -1,0 +1,81 @@
+"""What the Runs screen and ``odyssey runs`` list: read, filtered, grouped, seeds joined."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from odyssey_tui.services.filter import UnknownKeyError
+from odyssey_tui.services.run_configs import ConfigReader, differing_keys
+from odyssey_tui.services.run_groups import UNGROUPED, RunGroup, arrange
+from odyssey_tui.services.runs import FIELDS, RunRow, list_runs, parse
+from store.errors import ConfigError
+from store.names import suggest
+
+if TYPE_CHECKING:
+    from odyssey_tui.services.filter import Filter
+    from store.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Runs in groups; how many there are, and how many pass the filter."""
+
+    groups: tuple[RunGroup, ...]
+    total: int
+    shown: int
+
+
+class RunLister:
+    """Lists the runs of one workspace again and again. Threads may share one."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._configs = ConfigReader()
+        self._lock = threading.RLock()
+
+    def read(self, text: str = "", *, sort: str = "plan", group: str = "experiment") -> Listing:
+        """The runs that pass the filter ``text``. Raises ConfigError (FilterError for the filter)."""
+        with self._lock:
+            rows = list_runs(self._workspace, self._configs)
+            if group not in FIELDS and group != UNGROUPED:
+                self._check_key(group, rows)
+            chosen, configured = self._parse(text, rows)
+            shown = [row for row in rows if chosen.accepts(self._record(row, configured))]
+            groups = arrange(shown, sort=sort, group=group, configs=self._configs)
+        return Listing(groups, len(rows), len(shown))
+
+    def _check_key(self, key: str, rows: list[RunRow]) -> None:
+        known = {**FIELDS, **self._configs.fields([row.run_id for row in rows])}
+        if key not in known:
+            raise ConfigError(f"no run has a key '{key}'", suggest(key, known, f"Keys: {', '.join(FIELDS)}, …"))
+
+    def _parse(self, text: str, rows: list[RunRow]) -> tuple[Filter, bool]:
+        """The filter, and whether it looks at keys of configurations: those cost a look at every specification."""
+        try:
+            return parse(text), False
+        except UnknownKeyError:
+            return parse(text, self._configs.fields([row.run_id for row in rows])), True
+
+    def _record(self, row: RunRow, configured: bool) -> Mapping[str, object]:
+        return {**self._configs.values(row.run_id), **row.record()} if configured else row.record()
+
+    def fields(self) -> dict[str, type]:
+        """Every key that a filter may name: columns, then keys of configurations."""
+        with self._lock:
+            run_ids = [row.run_id for row in list_runs(self._workspace, self._configs)]
+            return {**FIELDS, **{key: kind for key, kind in self._configs.fields(run_ids).items() if key not in FIELDS}}
+
+    def group_keys(self) -> list[tuple[str, int]]:
+        """Keys of the configurations that differ between runs, with how many values each has."""
+        with self._lock:
+            rows = list_runs(self._workspace, self._configs)
+            found = differing_keys([self._configs.values(row.run_id) for row in rows])
+        return [(key, count) for key, count in found if key not in FIELDS]
+
+    def values(self, run_id: str) -> Mapping[str, str | float]:
+        """The configuration of a run, flattened."""
+        with self._lock:
+            return self._configs.values(run_id)
