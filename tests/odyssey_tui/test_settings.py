@@ -23,8 +23,8 @@ def test_no_file_means_the_defaults(tmp_path: Path) -> None:
 
 
 def test_keys_and_theme_are_read(tmp_path: Path) -> None:
-    path = written(tmp_path, "theme: odyssey-light\nkeys:\n  runs.mark: v\n  runs.sort: [s, S]\nbell: false\n")
-    assert load_settings(path) == Settings("odyssey-light", {"runs.mark": "v", "runs.sort": "s,S"}, bell=False)
+    path = written(tmp_path, "theme: odyssey-light\nkeys:\n  runs.mark: v\n  runs.sort: [i, I]\nbell: false\n")
+    assert load_settings(path) == Settings("odyssey-light", {"runs.mark": "v", "runs.sort": "i,I"}, bell=False)
 
 
 @pytest.mark.parametrize(
