@@ -54,6 +54,8 @@ OPTIONS = {
     "isoflop": {
         *("isoflop", "points", "mapped", "where", "by", "bootstrap", "seed", "level", "svg", "json", "csv", "latex"),
     },
+    "list": {"list", "domain", "experiment", "json", "csv", "latex"},
+    "diff": {"diff", "form", "forms", "role", "anchors", "domain", "json", "csv", "latex"},
 }
 """What each way of calling the command takes."""
 
@@ -99,6 +101,8 @@ OPTIONS = {
     help="Compare laws by leaving out each PTPP (or N, or both) in turn.",
 )
 @click.option("--level", type=click.FloatRange(0, 1, min_open=True, max_open=True), help="Of intervals [0.9].")
+@click.option("--list", is_flag=True, help="The fits stored here: what each is of, how good, whether it is old.")
+@click.option("--diff", nargs=2, metavar="A B", help="What changed between two of them (numbers of --list, or names).")
 @click.option("--isoflop", is_flag=True, help="Of --points: the best size at each budget of FLOPs, and its power law.")
 @click.option("--by", type=Items(str), help="With --isoflop: columns whose values are fitted apart.")
 @click.option("--svg", type=click.Path(path_type=Path), help="With --isoflop: also write the figure, .svg or .png.")
@@ -116,13 +120,20 @@ def fit(context: click.Context, **options: Any) -> None:
       (D), replay_ratio (ρ) or share (r), zero_shot_loss (L0), quality (Q),
       corpus, role (target or base), group (for the bootstrap), weight, seed
     With --isoflop also flops (C; without: 6·N·D).
+
+    --list and --diff look at the fits that are stored already.
     """
-    mode = "isoflop" if options["isoflop"] else "table" if options["points"] else "workspace"
+    mode = next((name for name in ("list", "diff", "isoflop") if options[name]), "")
+    mode = mode or ("table" if options["points"] else "workspace")
     refuse_of_mode(options, mode)
     forms = (*options.pop("form"), *(options.pop("forms") or ()))
     chosen = {name: value for name, value in options.items() if name in OPTIONS[mode]}
     if mode == "isoflop":
         fit_isoflop_here(**chosen)
+    elif mode == "list":
+        list_fits_here(context, **chosen)
+    elif mode == "diff":
+        diff_fits_here(context, forms=forms, **chosen)
     elif mode == "table":
         fit_table_here(forms=forms, **chosen)
     else:
@@ -156,6 +167,35 @@ def tell_given(given: Sequence[str]) -> str:
     """``--seed, --where are``."""
     names = ", ".join("--" + {"mapped": "map"}.get(name, name).replace("_", "-") for name in given)
     return f"{names} {'is' if len(given) == 1 else 'are'}"
+
+
+def list_fits_here(context: click.Context, list: bool, **options: Any) -> None:
+    """``--list``."""
+    from odyssey_tui.cli.fit_stored import print_stored
+
+    invocation: Invocation = context.obj
+    print_stored(invocation.open(), **options)
+
+
+def diff_fits_here(
+    context: click.Context,
+    forms: tuple[str, ...],
+    diff: tuple[str, str],
+    domain: str | None,
+    role: str | None,
+    anchors: tuple[int, ...] | None,
+    **options: bool,
+) -> None:
+    """``--diff``."""
+    from odyssey_tui.cli.fit_stored import print_diff
+    from odyssey_tui.services.fit_diff import diff_fits
+
+    if sum(options.values()) > 1:
+        raise click.UsageError("--json, --csv and --latex exclude each other")
+    invocation: Invocation = context.obj
+    roles = (role,) if role else ()
+    found = diff_fits(invocation.open(), *diff, domain=domain, roles=roles, forms=forms, anchors=anchors or ())
+    print_diff(found, **options)
 
 
 def fit_isoflop_here(isoflop: bool, points: tuple[Path, ...], **options: Any) -> None:

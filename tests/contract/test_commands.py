@@ -45,6 +45,7 @@ PRINTING = [
     ("matrix",),
     ("repairs",),
     ("tokens", "RUN"),
+    ("fit", "--list"),
     ("forecast",),
     ("sql", "SELECT run_id, state FROM runs"),
     ("doctor",),
@@ -54,7 +55,7 @@ PRINTING = [
     ("store", "gc"),
 ]
 """What prints data of a workspace that has results, without computing anything."""
-NOT_TRIED = {"fetch", "audit", "adapt", "evaluate", "drift", "fit", "import", "delete", "plan", "store export"}
+NOT_TRIED = {"fetch", "audit", "adapt", "evaluate", "drift", "import", "delete", "plan", "store export"}
 """Have --json too, and compute, download, need real fits or change something: their own tests read what they print."""
 
 
