@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
+from textual.events import Click
 from textual.widgets import Static
 
 from odyssey_tui.screens.registry import SCREENS
@@ -15,13 +16,22 @@ if TYPE_CHECKING:
 
 
 class TopBar(Static):
-    """The screens with their number keys; the current one stands out. On the right the workspace, if it fits."""
+    """The screens with their number keys, which a click opens too; the current one stands out. On the right the
+    workspace, if it fits."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"topbar--current"}
 
     def __init__(self, current: str) -> None:
         super().__init__()
         self.current = current
+        self._places: list[tuple[range, str]] = []
+        """The columns of each title, and its screen."""
+
+    async def on_click(self, event: Click) -> None:
+        """Open the screen whose title was clicked."""
+        for columns, name in self._places:
+            if event.x in columns and name != self.current:
+                await self.app.run_action(f"app.go({name!r})")
 
     def render(self) -> Text:
         standing_out = self.get_component_rich_style("topbar--current")
@@ -30,11 +40,14 @@ class TopBar(Static):
         titled = letters + 2 * len(SCREENS) < self.size.width
         space = " " if not titled or letters + 3 * len(SCREENS) < self.size.width else ""
         line = Text(" ")
+        self._places = []
         for entry in SCREENS:
+            begins = len(line)
             if entry.name == self.current:
                 line.append(f"{space}{entry.key} {entry.title} ", style=standing_out)
             else:
                 line.append(f"{space}{entry.key} ", style="dim").append(f"{entry.title} " if titled else "")
+            self._places.append((range(begins, len(line)), entry.name))
         name = self.app.workspace.root.name
         room = self.size.width - line.cell_len - len(name) - 1
         return line.append(" " * room + name, style="dim") if room > 0 else line
