@@ -97,7 +97,10 @@ def read_meanings(model: type[BaseModel]) -> dict[str, str]:
     """What each field of a model says of itself, its parents' fields included."""
     meanings: dict[str, str] = {}
     for parent in reversed([one for one in model.__mro__ if issubclass(one, BaseModel) and one is not BaseModel]):
-        (defined,) = ast.parse(textwrap.dedent(inspect.getsource(parent))).body
+        try:
+            (defined,) = ast.parse(textwrap.dedent(inspect.getsource(parent))).body
+        except OSError:  # installed without sources: keys without meanings
+            continue
         if isinstance(defined, ast.ClassDef):
             meanings |= {
                 field.target.id: " ".join(text.value.value.split())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,11 @@ if TYPE_CHECKING:
 
 DEFAULT_WORKSPACE = "odyssey-workspace"
 WORKSPACE_VARIABLE = "ODYSSEY_WORKSPACE"
+
+
+def usual_workspace() -> Path:
+    """Where commands look without ``--workspace``."""
+    return Path(os.environ.get(WORKSPACE_VARIABLE) or DEFAULT_WORKSPACE).expanduser().absolute()
 
 
 @dataclass

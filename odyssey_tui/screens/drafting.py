@@ -343,11 +343,16 @@ class DraftingScreen(OdysseyScreen):
 
     def copied(self) -> Copied | None:
         """The command that does the same."""
-        return Copied(self.draft.command, "the command") if self.draft is not None else None
+        if self.draft is None:
+            return None
+        from odyssey_tui.cli.context import usual_workspace
+
+        root = self.odyssey.workspace.root
+        return Copied(self.draft.command(None if root == usual_workspace() else root), "the command")
 
     def action_copy(self) -> None:
         """``c``: the command, once there is a file that it can name."""
-        if self.draft is not None and not self.draft.command:
+        if self.draft is not None and not self.draft.source:
             self.notify("write the experiment into a file first (w): then a command can name it", severity="warning")
             return
         super().action_copy()

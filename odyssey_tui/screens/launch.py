@@ -207,15 +207,17 @@ class LaunchScreen(DraftingScreen):
         self.toggle_class("-details")
 
     def leave_axes(self) -> None:
-        self.planned.focus()
+        (self.planned if self.planned.region else self.query_one(FieldTable)).focus()
 
     def action_leave(self) -> None:
-        """Escape, one step at a time: out of the line of a key, the search, the keys; out of the axes."""
+        """Escape, one step at a time: out of the line of a key, the search, the axes; from the keys to the runs."""
         if self.leave_editor() or self.leave_search():
             return
-        if self.has_class("-fields"):
+        if self.query_one(AxesForm).query("Input:focus"):
+            self.leave_axes()
+        else:
             self.remove_class("-fields")
-        self.planned.focus()
+            self.planned.focus()
 
     def action_fields(self) -> None:
         """To every key of the experiment, or back to its runs."""

@@ -1,4 +1,4 @@
-"""The axes that sweeps are usually made of: fields of one adaptation block, and the seeds."""
+"""The axes that sweeps are usually made of: fields of one adaptation block, the seeds, and the name of the whole."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ LABELS = {
     "rank": "rank",
     "lr": "lr",
     "seeds": "seeds",
+    "name": "name",
 }
+OF_THE_EXPERIMENT = ("seeds", "name")
 OF_TRAINED_BASES = ("ptpp", "size")
 
 
@@ -50,7 +52,7 @@ def list_axes(draft: Draft, block: int) -> tuple[Axis, ...]:
     found = []
     for name, label in LABELS.items():
         field = "adapt_tokens" if name == "atpp" and in_tokens else name
-        path: KeyPath = ("seeds",) if name == "seeds" else ("adapt", block, field)
+        path: KeyPath = (name,) if name in OF_THE_EXPERIMENT else ("adapt", block, field)
         key = _key(field)
         found.append(
             Axis(
@@ -67,5 +69,5 @@ def list_axes(draft: Draft, block: int) -> tuple[Axis, ...]:
 
 
 def _key(name: str) -> Key:
-    model = Experiment if name == "seeds" else AdaptBlock
+    model = Experiment if name in OF_THE_EXPERIMENT else AdaptBlock
     return next(key for key in read_keys(model) if key.name == name)

@@ -98,12 +98,13 @@ class Draft:
 
         return examine(self.located, self.folder)
 
-    @property
-    def command(self) -> str:
-        """The command that does the same; empty where the experiment is no file yet."""
+    def command(self, workspace: Path | None = None) -> str:
+        """The command that does the same, in a workspace that is not the usual one; empty where it is no file yet."""
         if not self.source:
             return ""
         words = ["odyssey", "launch", self.source]
+        if workspace is not None:
+            words += ["--workspace", str(workspace)]
         for change in self.changes:
             words += ["--set", change]
         if self.block is not None:

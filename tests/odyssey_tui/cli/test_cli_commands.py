@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import json
+import shlex
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from odyssey_tui.cli.main import COMMANDS, LazyGroup, odyssey, run
+from odyssey_tui.services.launch import compose
+from odyssey_tui.services.starts import open_start
 from store.workspace import Workspace
 
 
@@ -107,6 +113,49 @@ def test_launch_dry_run_changes_nothing(tmp_path: Path, capsys) -> None:
     assert plan["queued"] is False
     assert plan["new"] == len(plan["runs"]) > 20
     assert plan["flops"] == sum(row["flops"] for row in plan["runs"]) > 0
+
+
+def test_a_block_is_planned_by_itself_and_written_into_a_file(tmp_path: Path, capsys, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    changes = [
+        "--set",
+        "adapt.0.replay_ratio=[0.3]",
+        "--set",
+        "adapt.0.size=s",
+        "--set",
+        "adapt.3={domain: docs, atpp: 1}",
+    ]
+    asked = ["launch", "demo", *changes, "--block", "0", "--dry-run", "--json", "-w", "none"]
+    assert run(asked) == 0
+    found = json.loads(capsys.readouterr().out)["runs"]
+    assert [row["name"] for row in found if row["kind"] == "adapt"] == [f"adapt-tests-r0.3-p{p}-s" for p in (8, 16, 64)]
+    assert all(row["mixture"]["realised"] == pytest.approx(0.3, abs=1e-3) for row in found if row["kind"] == "adapt")
+    assert run(["launch", "demo", *changes, "--save", "mine.yaml", "-w", "none"]) == 0
+    assert capsys.readouterr() == ("", "wrote mine.yaml\n")
+    assert run(["launch", "mine.yaml", "--block", "0", "--dry-run", "--json", "-w", "none"]) == 0
+    assert json.loads(capsys.readouterr().out)["runs"] == found
+    assert run(["launch", "demo", "--save", "mine.yaml", "-w", "none"]) == 2
+    assert "mine.yaml: is there already" in capsys.readouterr().err
+    assert run(["launch", "demo", "--block", "9", "--dry-run", "-w", "none"]) == 2
+    assert "Blocks are numbered 0 to 2." in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
+
+
+def test_what_the_form_says_the_command_does(empty: Workspace, capsys) -> None:
+    """Keys of every kind, added, changed and taken away; from a ready experiment and from a past run."""
+    draft = replace(open_start(empty, "demo"), block=2)
+    draft = draft.set(("adapt", 2, "method"), ["full", "lora"]).set(("adapt", 2, "newlines"), ["keep", "strip"])
+    draft = draft.set(("adapt_training", "masks", 0, "classes"), ["newline"]).set(("evaluate", "max_bytes"), "20kB")
+    draft = (
+        draft.unset(("evaluate", "max_tokens")).unset(("adapt", 1)).set(("corpora", "cs.CL"), {"source": "m2d2:cs.CL"})
+    )
+    draft = replace(draft, block=1).set(("adapt", 1, "variant"), "masked")
+    for block in (None, 1):
+        planned = compose(empty, replace(draft, block=block))
+        words = shlex.split(replace(draft, block=block).command())
+        found = json.loads(call(capsys, empty, *words[1:], "--dry-run", "--json")[0])
+        assert [row["run"] for row in found["runs"]] == [planned_run.run_id for planned_run in planned.runs]
+    assert sum(planned_run.kind == "adapt" for planned_run in planned.runs) == 4
 
 
 def test_a_refused_experiment_makes_no_workspace(tmp_path: Path, capsys) -> None:

@@ -83,7 +83,7 @@ def test_values_in_one_line_are_read_back(value: Any) -> None:
 def test_a_changed_key_is_one_assignment(demo) -> None:
     draft = demo.set(("adapt", 0, "replay_ratio"), [0.3, 0.4]).set(("evaluate", "window"), 32)
     assert draft.changes == ("adapt.0.replay_ratio=[0.3, 0.4]", "evaluate.window=32")
-    assert shlex.split(draft.command)[2:] == ["demo", "--set", draft.changes[0], "--set", draft.changes[1]]
+    assert shlex.split(draft.command())[2:] == ["demo", "--set", draft.changes[0], "--set", draft.changes[1]]
     assert draft.set(("adapt", 0, "replay_ratio"), [0, 0.1, 0.25, 0.5]).changes == ("evaluate.window=32",)
 
 
