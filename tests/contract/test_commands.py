@@ -39,6 +39,7 @@ PRINTING = [
     ("show", "RUN"),
     ("queue",),
     ("gpus",),
+    ("keys",),
     ("compare", "RUN", "OTHER"),
     ("data",),
     ("similarity",),
