@@ -12,6 +12,14 @@ if TYPE_CHECKING:
     from odyssey_tui.screens.base import OdysseyScreen
 
 
+def ask_card(screen: OdysseyScreen, run_id: str) -> None:
+    """Ask for the file of a run's or a fit's reproduction card, and write it."""
+    from odyssey_tui.services.card import write_card
+
+    workspace = screen.odyssey.workspace
+    ask_export(screen, Exportable(f"{run_id}-card", document=lambda: write_card(workspace, run_id)))
+
+
 def ask_export(screen: OdysseyScreen, exportable: Exportable) -> None:
     """Ask for the file and write it; a screen with nothing to write says so."""
     suffixes = exportable.suffixes

@@ -203,6 +203,13 @@ class ForecastScreen(OdysseyScreen):
         if self._found is not None:
             ask_export(self, exportable(self._found, residuals=self._errors))
 
+    def action_card(self) -> None:
+        """How to make the fit that is shown again."""
+        from odyssey_tui.screens.exporting import ask_card
+
+        if self._found is not None and self._found.split:
+            ask_card(self, self._found.split)
+
     def action_fit(self) -> None:
         """Queue another fit of the domain."""
         from odyssey_tui.screens.prompt import PromptScreen

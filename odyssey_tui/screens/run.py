@@ -14,7 +14,7 @@ from textual.containers import Vertical, VerticalScroll
 from odyssey_tui.keymap import bindings
 from odyssey_tui.screens.base import following
 from odyssey_tui.screens.copying import Copied, copied_runs
-from odyssey_tui.screens.exporting import ask_export
+from odyssey_tui.screens.exporting import ask_card, ask_export
 from odyssey_tui.screens.requests import FINISHED, RETRIABLE
 from odyssey_tui.screens.run_actions import RunActions
 from odyssey_tui.services.curve_names import X_AXES
@@ -209,11 +209,7 @@ class RunScreen(RunActions):
 
     def action_card(self) -> None:
         """Write the reproduction card."""
-        from odyssey_tui.services.card import write_card
-        from odyssey_tui.services.figure_export import Exportable
-
-        workspace, run_id = self.odyssey.workspace, self._run_id
-        ask_export(self, Exportable(f"{run_id}-card", document=lambda: write_card(workspace, run_id)))
+        ask_card(self, self._run_id)
 
     def copied(self) -> Copied | None:
         """The run's id."""

@@ -60,6 +60,18 @@ async def test_the_card_is_written(own_voyage: Workspace, tmp_path: Path, monkey
     assert "## Make it again" in written.read_text()
 
 
+async def test_the_card_of_the_fit_that_is_shown(own_voyage: Workspace, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    app = OdysseyApp(own_voyage)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(pilot)
+        await press(pilot, "7")
+        await press(pilot, "M", "enter")
+        await settle(pilot)
+    (written,) = tmp_path.glob("fit-*-card.md")
+    assert "## Fits" in written.read_text()
+
+
 @pytest.mark.parametrize("key", ["2", "3", "4", "5", "6", "7", "9"])
 async def test_no_screen_fails_for_want_of_something_to_copy(empty: Workspace, key: str) -> None:
     app = OdysseyApp(empty)
