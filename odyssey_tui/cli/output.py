@@ -9,8 +9,9 @@ from typing import Any, TypeVar
 import click
 
 from odyssey_tui.cli.printing import say_wrapped, terminal_width
-from odyssey_tui.services.format import cut
+from odyssey_tui.services.format import pad, width_of
 from odyssey_tui.services.tables import Column, Row, csv_text, find_numeric, json_text, latex_text, values_of
+from odyssey_tui.services.token_text import neutral
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 GAP = 2
@@ -66,12 +67,12 @@ def _emit_text(columns: Sequence[Column], rows: Sequence[Sequence[Any]], title: 
         print(empty)
         return
     numeric = find_numeric(columns, rows)
-    cells = [[column.text(value) for column, value in zip(columns, row, strict=True)] for row in rows]
+    cells = [[neutral(column.text(value)) for column, value in zip(columns, row, strict=True)] for row in rows]
     titles = [column.title or column.key for column in columns]
-    widths = [max(len(titles[i]), *(len(row[i]) for row in cells)) for i in range(len(columns))]
+    widths = [max(len(titles[i]), *(width_of(row[i]) for row in cells)) for i in range(len(columns))]
     kept = _fit(columns, titles, widths, numeric)
     for row in (titles, *cells):
-        line = (_cell(row[i], widths[i], right=numeric[i]) for i in kept)
+        line = (pad(row[i], widths[i], right=numeric[i]) for i in kept)
         print((" " * GAP).join(line).rstrip())
     if len(kept) < len(columns):
         hidden = ", ".join(titles[i] for i in range(len(columns)) if i not in kept)
@@ -98,8 +99,3 @@ def _fit(columns: Sequence[Column], titles: Sequence[str], widths: list[int], nu
         else:
             break
     return kept
-
-
-def _cell(text: str, width: int, *, right: bool) -> str:
-    shown = cut(text, width)
-    return shown.rjust(width) if right else shown.ljust(width)

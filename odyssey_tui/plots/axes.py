@@ -54,8 +54,13 @@ def fit_axis(values: Iterable[np.ndarray], *, log: bool, limits: tuple[float, fl
 
 
 def zoom(view: View, x: Axis, y: Axis, factor: float) -> View:
-    """``view`` with both ranges multiplied by ``factor`` about their centres."""
-    return replace(view, x=_scaled(x, factor, 0.0), y=_scaled(y, factor, 0.0))
+    """``view`` with both ranges multiplied by ``factor`` about their centres; along x about the cross-hair in sight."""
+    shift = 0.0
+    if view.cursor is not None:
+        at = (float(transform(np.array([view.cursor]), x.log)[0]) - x.low) / (x.high - x.low)
+        # What is at the cross-hair stays there: the centre moves towards it by what the range loses.
+        shift = (at - 0.5) * (1 - factor) if 0 <= at <= 1 else 0.0
+    return replace(view, x=_scaled(x, factor, shift), y=_scaled(y, factor, 0.0))
 
 
 def pan(view: View, x: Axis, y: Axis, share: float) -> View:

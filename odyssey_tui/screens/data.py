@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from textual import on
@@ -61,11 +62,20 @@ class DataScreen(FilteredScreen):
         self._snapshot: Snapshot | None = None
 
     def compose_body(self) -> ComposeResult:
-        yield FilterLine("kind=corpus and audit=serious · newline<1 · ~text", parse)
+        example = "kind=corpus and audit=serious · newline<1 · ~text"
+        yield FilterLine(example, parse, self._fields, self._values_of)
         yield Static(EMPTY, id="welcome")
         yield Static(READING, id="nothing", classes="hint")
         yield KeyedTable(id="texts")
         yield Static("", id="details", markup=False)
+
+    def _fields(self) -> Mapping[str, type]:
+        from odyssey_tui.services.data import FIELDS
+
+        return FIELDS
+
+    def _values_of(self, key: str) -> list[object]:
+        return [row.record().get(key) for row in self._snapshot.rows] if self._snapshot is not None else []
 
     def on_resize(self) -> None:
         self._redraw()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from odyssey_tui.services.curve_names import PER_TOKEN, order_metrics
 from odyssey_tui.services.evaluations import bootstrap_changes, of_last_state, reached
+from odyssey_tui.services.token_text import neutral
 from odyssey_tui.services.tokenizer_fair import Fairness, text_of, weigh
 
 if TYPE_CHECKING:
@@ -147,16 +148,16 @@ def compare(workspace: Workspace, wanted: Sequence[str]) -> Comparison:
 
 def name_runs(rows: Sequence[RunRow]) -> list[Subject]:
     """Runs with labels that tell them apart."""
-    names = [row.name for row in rows]
+    names = [neutral(row.name) for row in rows]
     return [
         Subject(
             row.run_id,
-            row.name if names.count(row.name) == 1 else row.run_id,
+            name if names.count(name) == 1 else row.run_id,
             row.kind or "–",
             row.state,
             name_variant(row.labels),
         )
-        for row in rows
+        for row, name in zip(rows, names, strict=True)
     ]
 
 
@@ -185,7 +186,7 @@ def find_differences(specs: Sequence[Mapping[str, Any]]) -> list[Difference]:
 
 def tell_apart(key: str, values: Sequence[Any]) -> Iterator[Difference]:
     """Differences between the values that ``key`` has in each run."""
-    texts = tuple(plain(value) for value in values)
+    texts = tuple(neutral(plain(value)) for value in values)
     if all(isinstance(value, Mapping) for value in values):
         if len({value.get("name") for value in values}) > 1:
             yield Difference(key, texts)
@@ -320,7 +321,7 @@ def tell_notes(
         if len({texts.get(one, one) for one in sets}) > 1:
             names = ", ".join(sorted(set(sets.values())))
             notes.append(f"The {role} sets differ ({names}): compare changes, not levels.")
-    unfinished = [row.name for row in rows if row.state != "done"]
+    unfinished = [neutral(row.name) for row in rows if row.state != "done"]
     if unfinished:
         notes.append(f"Not done yet: {', '.join(unfinished)}.")
     return notes

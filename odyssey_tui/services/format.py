@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from unicodedata import combining, east_asian_width
 
 BLOCKS = " ▏▎▍▌▋▊▉█"
 SUFFIXES = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
@@ -76,9 +77,28 @@ def perplexity(loss: float) -> float:
     return math.exp(loss) if loss < 700 else math.inf
 
 
+def width_of(text: str) -> int:
+    """Cells that a terminal gives a text: two to wide characters, none to those that stand on others."""
+    if text.isascii():
+        return len(text)
+    return sum(0 if combining(char) else 1 + (east_asian_width(char) in "WF") for char in text)
+
+
 def cut(text: str, width: int) -> str:
-    """At most ``width`` characters, ending in ``…`` where something was cut."""
-    return text if len(text) <= width else text[: width - 1] + "…"
+    """At most ``width`` cells, ending in ``…`` where something was cut."""
+    if width_of(text) <= width:
+        return text
+    room, end = width - 1, 0
+    while end < len(text) and (taken := width_of(text[end])) <= room:
+        room, end = room - taken, end + 1
+    return text[:end] + "…"
+
+
+def pad(text: str, width: int, *, right: bool = False) -> str:
+    """A text of ``width`` cells, cut or filled with blanks at its end; ``right``: at its beginning."""
+    shown = cut(text, width)
+    blanks = " " * (width - width_of(shown))
+    return blanks + shown if right else shown + blanks
 
 
 def bar(share: float, width: int) -> str:

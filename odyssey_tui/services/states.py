@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from odyssey_tui.services.token_text import neutral
@@ -68,7 +69,7 @@ class StateReader:
                 # Another file: the run was deleted and queued anew, and what was read of it counts no more.
                 self._forget(run_id)
                 run = self._run(run_id)
-            state = run.state()
+            state = shown(run.state())
             self._seen[run_id] = signature, state
             return state
 
@@ -111,6 +112,15 @@ class StateReader:
     def _forget(self, run_id: str) -> None:
         for known in (self._runs, self._seen, self._specs):
             known.pop(run_id, None)
+
+
+def shown(state: RunState) -> RunState:
+    """The state with what others have written (why it failed, what it does) as it may be shown."""
+    words = (state.reason, state.hint, state.phase)
+    if all(map(str.isprintable, words)):
+        return state
+    reason, hint, phase = map(neutral, words)
+    return replace(state, reason=reason, hint=hint, phase=phase)
 
 
 def _sign(run: RunDir) -> Signature:

@@ -10,7 +10,8 @@ import unicodedata
 _LINE_ENDS = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 TAB = "⇥   "
 _MARK_CARRIER = "◌"
-_LEFT_TO_RIGHT = "\u200e"
+LEFT_TO_RIGHT = "\u200e"
+"""Ends a run of text that is written from right to left."""
 _RIGHT_TO_LEFT = frozenset({"R", "AL"})
 
 
@@ -44,7 +45,7 @@ def flowing(text: str, token_class: str) -> str:
 def settled(text: str) -> str:
     """``text`` as a cell between others: what is written from right to left draws no neighbour into its run."""
     turned = any(unicodedata.bidirectional(character) in _RIGHT_TO_LEFT for character in text)
-    return text + _LEFT_TO_RIGHT if turned else text
+    return text + LEFT_TO_RIGHT if turned else text
 
 
 def escape_line_ends(text: str) -> str:

@@ -12,6 +12,7 @@ from textual.widgets import DataTable
 from textual.widgets.data_table import RowDoesNotExist
 
 from odyssey_tui.keymap import bindings
+from odyssey_tui.services.token_text import LEFT_TO_RIGHT, neutral, settled
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,13 @@ class TableRow:
 
     key: str
     cells: tuple[Text | str, ...]
+
+
+def calm(cell: Text | str) -> Text:
+    """A cell of its own in which nothing moves a cursor or turns the direction of what is beside it."""
+    text = cell.copy() if isinstance(cell, Text) else Text(cell)
+    plain = settled(neutral(text.plain.removesuffix(LEFT_TO_RIGHT)))
+    return text if plain == text.plain else Text(plain, text.style)
 
 
 def right(text: str, width: int, style: str = "") -> Text:
@@ -70,7 +78,7 @@ class KeyedTable(DataTable[Any], inherit_bindings=False):
 
     def show(self, columns: Sequence[TableColumn], rows: Sequence[TableRow]) -> None:
         """Bring the table to ``rows``: cells are diffed by row key; another order of rows or columns refills it."""
-        columns, rows = tuple(columns), tuple(rows)
+        columns, rows = tuple(columns), tuple(TableRow(row.key, tuple(map(calm, row.cells))) for row in rows)
         same_order = columns == self._columns and [row.key for row in rows] == [row.key for row in self._rows]
         if same_order:
             self._update(rows)

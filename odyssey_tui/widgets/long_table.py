@@ -18,8 +18,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from odyssey_tui.keymap import bindings
-from odyssey_tui.services.token_text import neutral, settled
-from odyssey_tui.widgets.keyed_table import TableColumn
+from odyssey_tui.widgets.keyed_table import TableColumn, calm
 
 Cells = Sequence[Text | str]
 HEADER_LINES = 1
@@ -144,7 +143,7 @@ class LongTable(ScrollView, can_focus=True):
     def _line(self, cells: Cells) -> Text:
         line = Text(no_wrap=True)
         for column, cell in zip(self._columns, cells, strict=True):
-            text = cell.copy() if isinstance(cell, Text) else Text(settled(neutral(cell)))
+            text = calm(cell)
             text.truncate(column.width, overflow="ellipsis", pad=True)
             line.append_text(text).append(" ")
         return line

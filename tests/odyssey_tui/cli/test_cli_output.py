@@ -10,6 +10,7 @@ import click
 import pytest
 
 from odyssey_tui.cli.output import Column, emit_json, emit_table
+from odyssey_tui.services.format import cut, pad, width_of
 
 COLUMNS = (
     Column("name", "name"),
@@ -88,3 +89,21 @@ def test_forms_exclude_each_other() -> None:
 def test_a_row_of_the_wrong_length_is_a_bug() -> None:
     with pytest.raises(ValueError, match="2 values under 3 columns"):
         emit_table(COLUMNS, [["a", 1.0]])
+
+
+def test_wide_characters_take_two_cells_and_controls_are_spelled_out(capsys) -> None:
+    rows = [("数字" * 20, 1), ("plain\x1b[2J", 22)]
+    emit_table(["name", "count"], rows)
+    out = capsys.readouterr().out
+    assert "\x1b" not in out
+    lines = out.splitlines()
+    assert [width_of(line) for line in lines] == [width_of(lines[0])] * 3
+    assert max(map(width_of, lines)) <= 80
+    assert "\\x1b[2J" in out
+
+
+def test_texts_are_cut_and_filled_by_cells() -> None:
+    assert cut("数字数字", 5) == "数字…"
+    assert cut("数字数字", 4) == "数…"
+    assert (pad("数", 4), pad("e\u0301x", 4, right=True)) == ("数  ", "  e\u0301x")
+    assert width_of("🙂 שלום") == 7

@@ -6,6 +6,7 @@ import pytest
 from textual.app import App, ComposeResult
 
 from odyssey_tui.plots.figure import Figure
+from odyssey_tui.plots.layout import resolve_axes
 from odyssey_tui.widgets.chart import Chart
 from tests.support.piloting import record_painting
 
@@ -151,6 +152,19 @@ async def test_the_cross_hair_stays_in_sight_of_a_zoomed_logarithmic_axis() -> N
         await pilot.press("Y", "plus", "plus", *["shift+right"] * 15)
         low, high = app.chart.view.x
         assert low <= app.chart.view.cursor <= high * (1 + 1e-9)
+
+
+async def test_zooming_leaves_the_cross_hair_where_it_is() -> None:
+    app = Host(Chart(noisy()))
+    async with app.run_test(size=(60, 20)) as pilot:
+        app.chart.focus()
+        await pilot.press("l", *["shift+right"] * 3)
+        low, high = resolve_axes(app.chart.figure, app.chart.view)[0].data_limits()
+        share = (app.chart.view.cursor - low) / (high - low)
+        await pilot.press("plus", "plus")
+        low, high = app.chart.view.x
+        assert (app.chart.view.cursor - low) / (high - low) == pytest.approx(share)
+        assert high - low < 3
 
 
 async def test_an_empty_chart_has_no_cross_hair() -> None:
