@@ -117,6 +117,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("run.down", ("j", "down"), "Down", "further down the page", footer=False),
     Action("run.up", ("k", "up"), "Up", "up the page", footer=False),
     Action("run.metric", ("m",), "Metric", "the curve's next metric"),
+    Action("run.several", ("v",), "Several", "loss, speed, learning rate and memory at once", footer=False),
     Action("run.x_axis", ("x",), "X axis", "tokens, steps, FLOPs or time"),
     Action("run.log", ("o",), "Log", "the whole console: follow, search"),
     Action("run.cancel", ("X",), "Cancel run", "stop this run", footer=False),

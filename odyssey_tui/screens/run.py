@@ -22,6 +22,7 @@ from odyssey_tui.services.format import bar, duration, number, signed, state_tex
 from odyssey_tui.services.runs import TRAINED
 from odyssey_tui.widgets.calm import Calm
 from odyssey_tui.widgets.chart import Chart
+from odyssey_tui.widgets.metric_grid import PANELS, MetricGrid
 
 if TYPE_CHECKING:
     from odyssey_tui.services.curves import Curve
@@ -34,10 +35,11 @@ LOG_LINES = 12
 
 
 class Request(NamedTuple):
-    """Which curve to read."""
+    """Which curve to read, or the first few at once."""
 
     metric: str
     axis: str
+    several: bool
 
 
 class Snapshot(NamedTuple):
@@ -47,6 +49,8 @@ class Snapshot(NamedTuple):
     curves: tuple[Curve, ...]
     metric: str
     axis: str
+    panels: tuple[tuple[str, tuple[Curve, ...]], ...] = ()
+    """Metrics that are shown at once, with their curves; empty where one is shown alone."""
     gpus: tuple[GpuRow, ...] = ()
     """Those it works on now."""
 
@@ -64,6 +68,7 @@ class RunScreen(RunActions):
         self._run_id, self._row = run_id, row
         self._metric = "loss"
         self._axis = "tokens"
+        self._several = False
         self._snapshot: Snapshot | None = None
 
     def compose_body(self) -> ComposeResult:
@@ -71,7 +76,9 @@ class RunScreen(RunActions):
         with VerticalScroll(id="page"):
             with Vertical(classes="column trained"):
                 with Vertical(id="curve", classes="pane"):
-                    yield Chart(empty="No metrics yet.")
+                    yield Chart(empty="No metrics yet.", id="one")
+                with Vertical(id="several", classes="pane"):
+                    yield MetricGrid()
                 with Vertical(id="evaluations-pane", classes="pane"):
                     yield Calm("", id="evaluations")
             with VerticalScroll(classes="column", id="side"):
@@ -89,10 +96,16 @@ class RunScreen(RunActions):
             ("log", "end of the log · o opens it"),
         ):
             self.query_one(f"#{pane}-pane").border_title = title
-        self.query_one(Chart).focus()
+        for pane in ("several", "gpu-pane", "evaluations-pane"):
+            self.query_one(f"#{pane}").display = False
+        if self._row is not None:
+            self.query_one("#about", Calm).update(
+                Text(f"{self._row.name}  {state_text(self._row.state)}\nreading …", "bold")
+            )
+        self.query_one("#one").focus()
 
     def request(self) -> Request:
-        return Request(self._metric, self._axis)
+        return Request(self._metric, self._axis, self._several)
 
     def load(self, request: Request) -> Snapshot:
         from odyssey_tui.services.curves import read_curves
@@ -104,8 +117,10 @@ class RunScreen(RunActions):
         known = detail.metrics
         metric = request.metric if request.metric in known or not known else known[0]
         curves = read_curves(workspace, [self._run_id], metric, request.axis)
+        shown = known[:PANELS] if request.several else ()
+        panels = tuple((name, tuple(read_curves(workspace, [self._run_id], name, request.axis))) for name in shown)
         gpus = read_run_gpus(workspace, self._run_id) if detail.row.state in LIVE else ()
-        return Snapshot(detail, tuple(curves), metric, request.axis, gpus)
+        return Snapshot(detail, tuple(curves), metric, request.axis, panels, gpus)
 
     def show(self, snapshot: Snapshot) -> None:
         from odyssey_tui.services.curves import curve_figure
@@ -113,13 +128,17 @@ class RunScreen(RunActions):
         before, self._snapshot = self._snapshot, snapshot
         detail = snapshot.detail
         self.query_one("#about", Calm).update(heading(detail))
-        chart = self.query_one(Chart)
+        chart = self.query_one("#one", Chart)
         if before is None or before[1:4] != snapshot[1:4]:
             same = before is not None and before[2:4] == snapshot[2:4]
             empty = "No metrics yet." if detail.row.state not in FINISHED else "This run wrote no such metric."
             chart.show(curve_figure(snapshot.curves, snapshot.metric, snapshot.axis), empty=empty, keep_view=same)
+        if snapshot.panels and (before is None or before.panels != snapshot.panels):
+            same = before is not None and bool(before.panels) and before.axis == snapshot.axis
+            self.query_one(MetricGrid).show(snapshot.panels, snapshot.axis, keep_view=same)
         trains = bool(snapshot.curves) or detail.row.kind in TRAINED
-        self.query_one("#curve").display = trains
+        self.query_one("#curve").display = trains and not snapshot.panels
+        self.query_one("#several").display = bool(snapshot.panels)
         self.set_class(not (trains or detail.evaluations), "-plain")
         if before is None or before.detail.evaluations != detail.evaluations:
             self.query_one("#evaluations", Calm).update(evaluation_table(detail))
@@ -172,6 +191,11 @@ class RunScreen(RunActions):
         self._axis = following(tuple(X_AXES), self._axis)
         self.reload()
 
+    def action_several(self) -> None:
+        """Loss, speed, learning rate and memory at once, or one metric alone again."""
+        self._several = not self._several
+        self.reload()
+
     def action_log(self) -> None:
         """The console as a screen of its own."""
         from odyssey_tui.screens.run_log import LogScreen
@@ -194,11 +218,12 @@ class RunScreen(RunActions):
 
         if self._snapshot is None:
             return
-        chart, record = self.query_one(Chart), detail_record(self._snapshot.detail)
+        chart = self.query_one(MetricGrid).chosen if self._snapshot.panels else self.query_one("#one", Chart)
+        record = detail_record(self._snapshot.detail)
         ask_export(
             self,
             Exportable(
-                f"{self._run_id}-{self._snapshot.metric}",
+                f"{self._run_id}-curve",
                 chart.figure,
                 EVALUATIONS,
                 record["evaluations"],

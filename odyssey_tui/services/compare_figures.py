@@ -8,19 +8,11 @@ from typing import TYPE_CHECKING
 from odyssey_tui.plots.figure import Figure
 from odyssey_tui.plots.palette import RUNS
 from odyssey_tui.services.compare import Comparison
+from odyssey_tui.services.curve_names import TITLES
 from odyssey_tui.services.curves import Curve, curve_figure
 
 if TYPE_CHECKING:
     from store.workspace import Workspace
-
-TITLES = {
-    "loss": "Training loss",
-    "tokens_per_s": "Speed",
-    "lr": "Learning rate",
-    "memory_bytes": "Memory",
-    "valid_loss": "Held-out loss",
-    "grad_norm": "Gradient norm",
-}
 
 
 def read_compared(

@@ -24,6 +24,15 @@ LABELS = {
     "flops": "FLOPs spent",
     "divergence": "KL to the base (nats/token)",
 }
+TITLES = {
+    "loss": "Training loss",
+    "tokens_per_s": "Speed",
+    "lr": "Learning rate",
+    "memory_bytes": "Memory",
+    "valid_loss": "Held-out loss",
+    "grad_norm": "Gradient norm",
+}
+"""Of charts."""
 PER_TOKEN = frozenset({"loss", "valid_loss", "divergence"})
 """Metrics whose unit is that of the tokenizer."""
 FIRST = ("loss", "tokens_per_s", "lr", "memory_bytes", "valid_loss", "grad_norm")

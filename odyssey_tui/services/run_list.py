@@ -34,18 +34,28 @@ class RunLister:
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
         self._configs = ConfigReader()
+        self._rows: dict[str, RunRow] = {}
         self._lock = threading.RLock()
 
     def read(self, text: str = "", *, sort: str = "plan", group: str = "experiment") -> Listing:
         """The runs that pass the filter ``text``. Raises ConfigError (FilterError for the filter)."""
         with self._lock:
-            rows = list_runs(self._workspace, self._configs)
+            rows = self._read_rows()
             if group not in FIELDS and group != UNGROUPED:
                 self._check_key(group, rows)
             chosen, configured = self._parse(text, rows)
             shown = [row for row in rows if chosen.accepts(self._record(row, configured))]
             groups = arrange(shown, sort=sort, group=group, configs=self._configs)
         return Listing(groups, len(rows), len(shown))
+
+    def _read_rows(self) -> list[RunRow]:
+        """The runs now. One that has not changed is the same object as before: what holds it compares in no time."""
+        rows = []
+        for row in list_runs(self._workspace, self._configs):
+            before = self._rows.get(row.run_id)
+            rows.append(before if before is not None and before == row else row)
+        self._rows = {row.run_id: row for row in rows}
+        return rows
 
     def _check_key(self, key: str, rows: list[RunRow]) -> None:
         known = {**FIELDS, **self._configs.fields([row.run_id for row in rows])}

@@ -117,18 +117,32 @@ class Widths:
     columns: Mapping[str, int]
 
 
-def measure(units: Iterable[RunUnit], columns: Sequence[RunColumn]) -> Widths:
-    """What the units need; of several seeds their means and every run."""
-    name = 0
-    filled = {column.key: 0 for column in columns}
-    for unit in units:
-        rows = unit.rows if unit.repeated else ()
-        heading = cell_len(unit.row.name) + (len(f" ×{len(rows)}") if rows else 0)
-        name = max(name, heading, *(cell_len(name_seed(unit, row)) + len(INDENT) for row in rows))
-        for column in columns:
-            drawn = [column.draw(row) for row in rows] + [unit_text(column, unit)]
-            filled[column.key] = max(filled[column.key], *(cell_len(str(text)) for text in drawn))
-    return Widths(name, filled)
+class Meter:
+    """Measures what lines need again and again; of a run that has not changed only once."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[RunRow, tuple[int, ...]]] = {}
+
+    def measure(self, units: Iterable[RunUnit], columns: Sequence[RunColumn]) -> Widths:
+        """What the units need in ``RUN_COLUMNS`` or ``BYTE_COLUMNS``; of several seeds their means and every run."""
+        name, filled = 0, [0] * len(columns)
+        for unit in units:
+            if unit.repeated:
+                name = max(name, cell_len(unit.row.name) + len(f" ×{len(unit.rows)}"))
+                drawn = [cell_len(str(unit_text(column, unit))) for column in columns]
+                filled = list(map(max, filled, drawn))
+            for row in unit.rows:
+                label = name_seed(unit, row) if unit.repeated else row.name
+                name = max(name, cell_len(label) + len(INDENT) * unit.repeated)
+                filled = list(map(max, filled, self._row_widths(row, columns)))
+        return Widths(name, dict(zip((column.key for column in columns), filled, strict=True)))
+
+    def _row_widths(self, row: RunRow, columns: Sequence[RunColumn]) -> tuple[int, ...]:
+        key = f"{columns[-1].key}:{row.run_id}"
+        known = self._known.get(key)
+        if known is None or known[0] is not row:
+            known = self._known[key] = row, tuple(cell_len(str(column.draw(row))) for column in columns)
+        return known[1]
 
 
 def join_widths(widths: Sequence[Widths]) -> Widths:

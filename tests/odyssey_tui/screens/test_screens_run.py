@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+
 import pytest
 from rich.console import Console
 from textual.pilot import Pilot
-from textual.widgets import Static
+from textual.widgets import Input, Static
 
 from odyssey_tui.app import OdysseyApp
 from odyssey_tui.screens.run import RunScreen
 from odyssey_tui.widgets.chart import Chart
+from odyssey_tui.widgets.metric_grid import MetricGrid
 from store.workspace import Workspace
-from tests.support.piloting import settle
+from tests.support.gpus import FakeDriver, card
+from tests.support.piloting import press, settle
+from tests.support.synthetic import write_finished_runs
 
 
 async def open_run(pilot: Pilot, workspace: Workspace, name: str) -> RunScreen:
@@ -87,3 +94,89 @@ async def test_a_run_without_curve_has_a_page_of_its_own(voyage) -> None:
         assert screen.has_class("-plain")
         assert not screen.query_one(Chart).region
         assert "job.kind: prepare" in text_of(screen, "#facts")
+
+
+async def test_several_metrics_are_shown_at_once(voyage) -> None:
+    async with OdysseyApp(voyage).run_test(size=(120, 40)) as pilot:
+        screen = await open_run(pilot, voyage, "pretrain-s")
+        await press(pilot, "v")
+        figures = [chart.figure for chart in screen.query_one(MetricGrid).query(Chart)]
+        assert [figure.y_label for figure in figures] == [
+            "training loss (nats/token)",
+            "tokens per second",
+            "learning rate",
+            "peak memory (bytes)",
+        ]
+        assert not screen.query_one("#curve").display
+        await press(pilot, "x")
+        assert {chart.figure.x_label for chart in screen.query_one(MetricGrid).query(Chart)} == {"step"}
+        await press(pilot, "v")
+        assert screen.query_one("#curve").display
+        assert not screen.query_one("#several").display
+
+
+async def test_the_curve_is_exported_as_it_is_seen(voyage, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    async with OdysseyApp(voyage).run_test(size=(120, 40)) as pilot:
+        screen = await open_run(pilot, voyage, "pretrain-s")
+        await press(pilot, "s", "y")
+        for name in ("curve.svg", "page.json", "table.csv"):
+            await press(pilot, "E")
+            pilot.app.screen.query_one(Input).value = name
+            await press(pilot, "enter")
+        assert not screen._troubles
+    assert "smoothed 0.6" in (tmp_path / "curve.svg").read_text()
+    assert json.loads((tmp_path / "page.json").read_text())["metrics"][0] == "loss"
+    assert (tmp_path / "table.csv").read_text().startswith("state,eval_set,role")
+
+
+async def test_the_cross_hair_is_copied(voyage) -> None:
+    async with OdysseyApp(voyage).run_test(size=(120, 40)) as pilot:
+        screen = await open_run(pilot, voyage, "pretrain-s")
+        await press(pilot, "right", "c")
+        (reading,) = screen.query_one(Chart).readings
+        assert pilot.app.clipboard == f"trunk\t{reading.x:.10g}\t{reading.y:.10g}"
+        await press(pilot, "escape", "c")
+        assert pilot.app.clipboard == screen._run_id
+        assert pilot.app.screen is screen
+
+
+async def test_the_gpus_of_a_running_run_are_shown(own_voyage, tmp_path, monkeypatch) -> None:
+    driver = FakeDriver(tmp_path / "nvml.json", monkeypatch)
+    run_id = next(name for name in own_voyage.run_ids() if name.startswith("adapt-docs-r0-p5-xs-"))
+    worker = subprocess.Popen([sys.executable, "-c", "input()", str(own_voyage.root), run_id], stdin=subprocess.PIPE)
+    driver.show(card("a", (worker.pid, 30_000)), card("b"))
+    try:
+        async with OdysseyApp(own_voyage).run_test(size=(120, 40)) as pilot:
+            screen = await open_run(pilot, own_voyage, "adapt-docs-r0-p5-xs")
+            assert screen.query_one("#gpu-pane").display
+            (line,) = text_of(screen, "#gpu").strip().split("\n")
+            assert "30/80G" in line
+            screen = await open_run(pilot, own_voyage, "adapt-docs-r0-p5-s")
+            assert not screen.query_one("#gpu-pane").display
+    finally:
+        worker.kill()
+        worker.wait()
+        sys.modules.pop("pynvml", None)
+
+
+async def test_a_run_that_has_logged_nothing_and_one_of_nan_are_calm(tmp_path) -> None:
+    workspace = Workspace.create(tmp_path / "w")
+    write_finished_runs(workspace, 2)
+    silent, broken = sorted(workspace.runs.iterdir())
+    events = silent / "attempts" / "1" / "events.jsonl"
+    kept = [line for line in events.read_text().splitlines() if '"metric"' not in line]
+    events.write_text("".join(f"{line}\n" for line in kept))
+    events = broken / "attempts" / "1" / "events.jsonl"
+    events.write_text(events.read_text().replace('"loss": 3.5', '"loss": NaN'))
+    async with OdysseyApp(workspace).run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        for run, told in ((silent, "This run wrote no such metric."), (broken, "1 not drawable")):
+            screen = RunScreen(run.name)
+            pilot.app.push_screen(screen)
+            await settle(pilot)
+            await press(pilot, "right", "s", "x", "plus", "v", "v")
+            assert not screen._troubles
+            chart = screen.query_one(Chart)
+            shown = "".join(chart.render_line(row).text for row in range(chart.size.height))
+            assert told in shown
