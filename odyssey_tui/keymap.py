@@ -249,6 +249,15 @@ ACTIONS: tuple[Action, ...] = (
     Action("forecast.fit", ("n",), "Fit again", "queue a new fit: other anchors, PTPP, laws", footer=False),
     Action("forecast.card", ("M",), "Card", "how to make this fit again, as Markdown, into a file", footer=False),
     Action("forecast.export", ("E",), "Export", "figure, table or everything as a file", footer=False),
+    Action("plan.queue", ("enter",), "Queue", "run the cell under the cursor (asks first), or open its run"),
+    Action("plan.limits", ("t",), "Limits", "edit them; Enter or Esc comes back to the map"),
+    Action("plan.problem", ("p",), "Problem", "cheapest, best, with all domain text, at one budget"),
+    Action("plan.view", ("x",), "View", "probability, target loss, forgetting, compute"),
+    Action("plan.answer", ("a",), "Answer", "the cursor on the chosen cell"),
+    Action("plan.next", ("n",), "Next runs", "those that would tell most about the cell under the cursor"),
+    Action("plan.domain", ("d",), "Domain", "another domain, from a list", footer=False),
+    Action("plan.export", ("E",), "Export", "the map as a table, or everything as JSON", footer=False),
+    Action("plan.leave", ("escape",), "Back", "leave the field", footer=False),
 )
 
 

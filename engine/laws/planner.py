@@ -1,7 +1,7 @@
 """Planning: the cheapest mix and budget that meet limits on the target loss, on forgetting and on compute. numpy only.
 
-A grid over the replay ratio and ATPP is evaluated with two laws, one for the target and one for the base loss; the
-bootstrap draws give the probability that a cell is feasible. Compute is C = 6 N D.
+Cells (replay ratio, ATPP) are evaluated with two laws, one for the target and one for the base loss; the bootstrap
+draws give the probability that a cell is feasible. Compute is C = 6 N D.
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ from numpy.typing import NDArray
 from engine.laws.errors import LawError
 from engine.laws.forecast import Setting, points_at
 from engine.laws.law import Law
-from engine.laws.mixtures import largest_share
+from engine.laws.plan_words import tell_shortfalls, tell_stretch, tell_unsure
 from engine.laws.points import Floats, Points
 
 Goal = Literal["cheapest", "best"]
 CELLS = 41
 """Replay ratios and budgets of the default grid."""
+AT_ONCE = 256
+"""Cells whose draws are made together while a sure one is looked for."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,8 @@ class Limits:
     flops: float | None = None
     target_tokens: float | None = None
     """Tokens of domain text that exist: D (1 - rho) may not exceed them."""
+    probability: float | None = None
+    """Least share of the bootstrap draws in which the other limits hold at the answer: a chance constraint."""
 
 
 @dataclass(frozen=True)
@@ -78,12 +82,11 @@ class Plan:
     feasible: NDArray[np.bool_]
     probability: Floats
     choice: Cell | None
-    critical_replay: Floats
-    """By ATPP, the smallest replay ratio that meets the forgetting limit, interpolated between rows; NaN where none
-    does."""
     shortfalls: tuple[str, ...]
     """When no cell is feasible: which limit binds and by how much."""
     warnings: tuple[str, ...]
+    reach: tuple[dict[str, float], ...] = ()
+    """By ATPP, how far the laws are stretched there: factors beyond the fitted ranges, by symbol, where above 1."""
 
     def cell(self, row: int, column: int) -> Cell:
         """The cell at ``replay_ratio[row]``, ``atpp[column]``."""
@@ -112,6 +115,41 @@ class Plan:
         return tuple(front)
 
 
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """Cells one after the other, every array of shape (n,)."""
+
+    replay_ratio: Floats
+    atpp: Floats
+    flops: Floats
+    target_loss: Floats
+    base_loss: Floats
+    forgetting: Floats
+    feasible: NDArray[np.bool_]
+    probability: Floats
+    """NaN without draws."""
+    excesses: dict[str, Floats]
+    """By limit, how far each cell is beyond it (<= 0 is within), in the limit's unit."""
+
+    def cell(self, index: int) -> Cell:
+        """One of them."""
+        return Cell(
+            *(float(getattr(self, name)[index]) for name in ("replay_ratio", "atpp", "flops", "target_loss")),
+            *(float(getattr(self, name)[index]) for name in ("base_loss", "forgetting", "probability")),
+        )
+
+    def ranked(self, goal: Goal) -> NDArray[np.int_]:
+        """The feasible cells, those first that serve the goal best; of equals the one with the lower other quantity."""
+        order = (self.flops, self.target_loss) if goal == "cheapest" else (self.target_loss, self.flops)
+        ranked = np.lexsort((order[1][self.feasible], order[0][self.feasible]))
+        return np.flatnonzero(self.feasible)[ranked]
+
+    def best(self, goal: Goal) -> int | None:
+        """The first of ``ranked``."""
+        ranked = self.ranked(goal)
+        return int(ranked[0]) if len(ranked) else None
+
+
 def plan(
     target: Law,
     base: Law,
@@ -121,57 +159,138 @@ def plan(
     replay_ratio: Sequence[float] | Floats | None = None,
     atpp: Sequence[float] | Floats | None = None,
     goal: Goal = "cheapest",
+    candidates: tuple[Floats, Floats] | None = None,
 ) -> Plan:
     """The cheapest feasible cell (or, with ``goal="best"``, the feasible one with the lowest target loss).
 
-    The default grid spans replay 0 to 0.9 and twice the fitted ATPP range. Raises LawError when a law cannot serve:
-    limits on forgetting need a base law that is exact at D = 0.
+    The default grid spans replay 0 to 0.9 and twice the fitted ATPP range. The answer is looked for among
+    ``candidates``, pairs (replay ratios, ATPP) of any shape (n,), and its row and column then join the grid; without
+    any, among the grid's cells. Raises LawError when a law cannot serve: limits on forgetting need a base law that is
+    exact at D = 0.
     """
-    _check(target, base, limits)
     ratios = np.linspace(0.0, 0.9, CELLS) if replay_ratio is None else np.asarray(replay_ratio, dtype=float)
     budgets = _default_atpp(target) if atpp is None else np.asarray(atpp, dtype=float)
-    if not (len(ratios) and len(budgets) and (ratios >= 0).all() and (ratios <= 1).all() and (budgets > 0).all()):
+    if not (len(ratios) and len(budgets)):
         raise LawError("A plan needs replay ratios within [0, 1] and positive ATPP.")
-    shape = (len(ratios), len(budgets))
+    searched = at = None
+    if candidates is not None:
+        searched = evaluate(target, base, stage, limits, *candidates, draws=False)
+        at = _surest(searched, target, base, stage, limits, goal)
+        if at is not None:
+            ratios, budgets = _join(ratios, searched.replay_ratio[at]), _join(budgets, searched.atpp[at])
     rho, budget = (axis.ravel() for axis in np.meshgrid(ratios, budgets, indexing="ij"))
-    target_loss, target_draws, _ = _losses(target, stage, stage.target_zero_shot, rho, budget)
-    base_loss, base_draws, (start, start_draws) = _losses(base, stage, stage.base_zero_shot, rho, budget)
+    grid = evaluate(target, base, stage, limits, rho, budget)
+    if searched is None:
+        searched, at = grid, _surest(grid, target, base, stage, limits, goal)
+    nearest = at if at is not None else _nearest(searched)
+    closest = (float(searched.replay_ratio[nearest]), float(searched.atpp[nearest]))
+    shape = (len(ratios), len(budgets))
+    start = grid.base_loss[0] - grid.forgetting[0]
+    allowed = forgetting_limit(limits, start)
+    reach = tuple(_reach(target, base, stage, value) for value in budgets.tolist())
+    result = Plan(
+        goal=goal,
+        replay_ratio=ratios,
+        atpp=budgets,
+        flops=grid.flops.reshape(shape),
+        target_loss=grid.target_loss.reshape(shape),
+        base_loss=grid.base_loss.reshape(shape),
+        forgetting=grid.forgetting.reshape(shape),
+        forgetting_limit=allowed,
+        feasible=grid.feasible.reshape(shape),
+        probability=grid.probability.reshape(shape),
+        choice=None,
+        shortfalls=() if at is not None else _shortfalls(searched, grid, limits),
+        warnings=tell_stretch({"target": target, "base": base}, _stretch(target, base, stage, closest[1]), closest[0]),
+        reach=reach,
+    )
+    if at is None:
+        return result
+    row, column = int(np.argmin(np.abs(ratios - closest[0]))), int(np.argmin(np.abs(budgets - closest[1])))
+    at_edge = len(budgets) > 1 and column in (0, len(budgets) - 1)
+    warnings = (*result.warnings, *(("The answer lies at the edge of the ATPP grid: widen it.",) if at_edge else ()))
+    return replace(result, choice=result.cell(row, column), warnings=warnings)
+
+
+def evaluate(
+    target: Law, base: Law, stage: Stage, limits: Limits, replay_ratio: Floats, atpp: Floats, *, draws: bool = True
+) -> Cells:
+    """What the laws say of cells, given as arrays (n,); without ``draws`` no probability, which is all that takes time.
+
+    Raises LawError as ``plan``.
+    """
+    _check(target, base, limits)
+    rho, budget = np.asarray(replay_ratio, dtype=float), np.asarray(atpp, dtype=float)
+    if not ((rho >= 0).all() and (rho <= 1).all() and (budget > 0).all()):
+        raise LawError("A plan needs replay ratios within [0, 1] and positive ATPP.")
+    target_loss, target_draws, _ = losses_at(target, stage, stage.target_zero_shot, rho, budget, draws)
+    base_loss, base_draws, (start, start_draws) = losses_at(base, stage, stage.base_zero_shot, rho, budget, draws)
     flops = 6.0 * stage.n_params**2 * budget
     excesses = _excesses(limits, start, target_loss, base_loss - start, flops, rho, budget * stage.n_params)
-    feasible = _all_met(excesses, rho.shape)
     count = min(len(target_draws), len(base_draws))
     probability = np.full(len(rho), np.nan)
     if count:
         rise = base_draws[:count] - start_draws[:count]
         drawn = _excesses(limits, start_draws[:count], target_draws[:count], rise, flops, rho, budget * stage.n_params)
         probability = _all_met(drawn, (count, len(rho))).mean(axis=0)
-    allowed = forgetting_limit(limits, start)
-    forgetting = (base_loss - start).reshape(shape)
-    result = Plan(
-        goal=goal,
-        replay_ratio=ratios,
-        atpp=budgets,
-        flops=flops.reshape(shape),
-        target_loss=target_loss.reshape(shape),
-        base_loss=base_loss.reshape(shape),
-        forgetting=forgetting,
-        forgetting_limit=allowed,
-        feasible=feasible.reshape(shape),
-        probability=probability.reshape(shape),
-        choice=None,
-        critical_replay=_critical_replay(ratios, forgetting, allowed),
-        shortfalls=() if feasible.any() else _shortfalls(excesses, rho, budget),
-        warnings=(),
-    )
-    if not feasible.any():
-        failed = sum((excess > 0).astype(int) for excess in excesses.values())
-        nearest = np.lexsort((target_loss, failed))[0]
-        return replace(result, warnings=_warnings(target, base, stage, result, *divmod(int(nearest), len(budgets))))
-    first, second = (flops, target_loss) if goal == "cheapest" else (target_loss, flops)
-    at = np.flatnonzero(feasible)[np.lexsort((second[feasible], first[feasible]))[0]]
-    row, column = divmod(int(at), len(budgets))
-    warnings = _warnings(target, base, stage, result, row, column)
-    return replace(result, choice=result.cell(row, column), warnings=warnings)
+    met = _all_met(excesses, rho.shape)
+    return Cells(rho, budget, flops, target_loss, base_loss, base_loss - start, met, probability, excesses)
+
+
+def _surest(cells: Cells, target: Law, base: Law, stage: Stage, limits: Limits, goal: Goal) -> int | None:
+    """The first cell, in the order of the goal, whose limits hold in as many draws as asked for."""
+    ranked = cells.ranked(goal)
+    if limits.probability is None:
+        return int(ranked[0]) if len(ranked) else None
+    for start in range(0, len(ranked), AT_ONCE):
+        some = ranked[start : start + AT_ONCE]
+        drawn = evaluate(target, base, stage, limits, cells.replay_ratio[some], cells.atpp[some])
+        if np.isnan(drawn.probability).any():
+            raise LawError(
+                "A probability needs bootstrap draws, and a law has none.", "Fit again with more: --bootstrap 200."
+            )
+        sure = np.flatnonzero(drawn.probability >= limits.probability)
+        if len(sure):
+            return int(some[sure[0]])
+    return None
+
+
+def _shortfalls(searched: Cells, grid: Cells, limits: Limits) -> tuple[str, ...]:
+    """Why there is no answer: a limit that binds, or that none is sure enough."""
+    if not searched.feasible.any():
+        return tell_shortfalls(searched.excesses, searched.replay_ratio, searched.atpp)
+    return (tell_unsure(grid.probability, grid.replay_ratio, grid.atpp, limits.probability or 0.0),)
+
+
+def _join(values: Floats, one: float) -> Floats:
+    """``values`` with ``one`` among them, ascending."""
+    known = np.isclose(values, one, rtol=1e-6, atol=1e-9)
+    return np.sort(np.append(values[~known], one))
+
+
+def _nearest(cells: Cells) -> int:
+    """The cell that fails the fewest limits, of those the one with the lowest target loss."""
+    failed = sum((excess > 0).astype(int) for excess in cells.excesses.values())
+    return int(np.lexsort((cells.target_loss, failed))[0])
+
+
+def _reach(target: Law, base: Law, stage: Stage, atpp: float) -> dict[str, float]:
+    """Of both laws together, factors beyond the fitted ranges at a budget."""
+    reach: dict[str, float] = {}
+    for stretched in _stretch(target, base, stage, atpp).values():
+        for symbol, factor in stretched.items():
+            reach[symbol] = max(factor, reach.get(symbol, 1.0))
+    return reach
+
+
+def _stretch(target: Law, base: Law, stage: Stage, atpp: float) -> dict[str, dict[str, float]]:
+    """By role, factors beyond the fitted ranges at a budget."""
+    found = {}
+    for law, zero_shot in ((target, stage.target_zero_shot), (base, stage.base_zero_shot)):
+        known = float("nan") if isinstance(zero_shot, Law) else zero_shot
+        setting = Setting(stage.n_params, stage.ptpp, 0.0, atpp=atpp, zero_shot_loss=known)
+        found[law.role] = law.extrapolation(points_at(law.role, setting))
+    return found
 
 
 def _all_met(excesses: Mapping[str, Floats], shape: tuple[int, ...]) -> NDArray[np.bool_]:
@@ -205,10 +324,11 @@ def _default_atpp(law: Law) -> Floats:
     return np.geomspace(low / 2, high * 2, CELLS)
 
 
-def _losses(
-    law: Law, stage: Stage, zero_shot: float | Law, rho: Floats, atpp: Floats
+def losses_at(
+    law: Law, stage: Stage, zero_shot: float | Law, rho: Floats, atpp: Floats, draws: bool = True
 ) -> tuple[Floats, Floats, tuple[float, Floats]]:
-    """Losses (n,), draws (B, n) and the zero-shot loss with its draws (B, 1), over the grid's cells."""
+    """Losses (n,), draws (B, n) and the zero-shot loss with its draws (B, 1), over cells; B = 0 without ``draws``."""
+    law = law if draws else replace(law, draws=law.draws[:0])
     if isinstance(zero_shot, Law):
         pretrained = Points.from_columns(
             {
@@ -257,69 +377,3 @@ def _excesses(
         "domain tokens": ((1.0 - rho) * tokens, limits.target_tokens),
     }
     return {name: value - limit for name, (value, limit) in given.items() if limit is not None}
-
-
-UNITS = {
-    "forgetting": " nats",
-    "forgetting share": " of L0",
-    "target loss": " nats",
-    "compute": " FLOPs",
-    "domain tokens": " tokens",
-}
-
-
-def _shortfalls(excesses: dict[str, Floats], rho: Floats, atpp: Floats) -> tuple[str, ...]:
-    sentences = []
-    for name, excess in excesses.items():
-        others = [other <= 0 for key, other in excesses.items() if key != name]
-        met = np.all(others, axis=0) if others else np.ones(len(excess), dtype=bool)
-        if not met.any():
-            continue
-        at = np.flatnonzero(met)[np.argmin(excess[met])]
-        alone = " on its own" if excess.min() > 0 else " together with the others"
-        sentences.append(
-            f"The limit on {name} cannot be met{alone}: the nearest cell (replay {rho[at]:.3g}, ATPP {atpp[at]:.3g}) "
-            f"exceeds it by {excess[at]:.3g}{UNITS[name]}."
-        )
-    if not sentences:
-        unreachable = [name for name, excess in excesses.items() if excess.min() > 0]
-        sentences.append(
-            f"Several limits fail at once ({', '.join(unreachable)} each on its own): relax more than one of them."
-            if unreachable
-            else "No cell meets even all limits but one: relax more than one of them."
-        )
-    return tuple(sentences)
-
-
-def _critical_replay(ratios: Floats, forgetting: Floats, allowed: float | None) -> Floats:
-    if allowed is None:
-        return np.full(forgetting.shape[1], np.nan)
-    return np.array([1.0 - largest_share(1.0 - ratios, column, allowed) for column in forgetting.T])
-
-
-def _warnings(target: Law, base: Law, stage: Stage, result: Plan, row: int, column: int) -> tuple[str, ...]:
-    """What the laws are stretched to at a cell: the chosen one, or the one that fails the fewest limits."""
-    cell = result.cell(row, column)
-    warnings: list[str] = []
-    stretched: dict[str, list[str]] = {}
-    for law, zero_shot in ((target, stage.target_zero_shot), (base, stage.base_zero_shot)):
-        known = float("nan") if isinstance(zero_shot, Law) else zero_shot
-        setting = Setting(stage.n_params, stage.ptpp, cell.replay_ratio, atpp=cell.atpp, zero_shot_loss=known)
-        for symbol, factor in law.extrapolation(points_at(law.role, setting)).items():
-            stretched.setdefault(f"{symbol} is {factor:.3g}×", []).append(law.role)
-        low, high = law.ranges["rho"]
-        if not low - 1e-9 <= cell.replay_ratio <= high + 1e-9:
-            warnings.append(
-                f"Replay {cell.replay_ratio:.3g} is outside the fitted {low:.3g} to {high:.3g} ({law.role} law)."
-            )
-        for symbol, name in (("P", "PTPP"), ("A", "ATPP")):
-            if symbol in law.ranges and law.ranges[symbol][0] == law.ranges[symbol][1]:
-                warnings.append(
-                    f"The {law.role} law was fitted on a single {name}: how the loss depends on it is a guess."
-                )
-    beyond = [f"{what} beyond the points of the {' and '.join(roles)} law" for what, roles in stretched.items()]
-    if beyond:
-        warnings.insert(0, f"Extrapolated: {'; '.join(beyond)}.")
-    if result.feasible.any() and len(result.atpp) > 1 and column in (0, len(result.atpp) - 1):
-        warnings.append("The answer lies at the edge of the ATPP grid: widen it.")
-    return tuple(dict.fromkeys(warnings))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,22 +9,15 @@ import click
 
 from odyssey_tui.cli.context import Invocation
 from odyssey_tui.cli.fit import Pairs, refuse_foreign
-from odyssey_tui.cli.output import Column, emit_json, emit_table, table_options
-from odyssey_tui.cli.printing import print_wrapped, say_wrapped
-from odyssey_tui.services.format import count, number, signed
+from odyssey_tui.cli.output import emit_json, table_options
+from odyssey_tui.cli.printing import say_wrapped
 
 if TYPE_CHECKING:
-    from odyssey_tui.services.plan import Answer
+    from odyssey_tui.services.plan import Asked, PlanMap
+    from odyssey_tui.services.plan_basis import Source
+    from odyssey_tui.services.plan_queue import Wanted
+    from odyssey_tui.services.table_plans import TableSource
 
-COLUMNS = (
-    Column("replay_ratio", "ρ", ".2g"),
-    Column("atpp", "ATPP", ".3g"),
-    Column("flops", "FLOP", count),
-    Column("target_loss", "target", number),
-    Column("base_loss", "base", number, drop=1),
-    Column("forgetting", "forgetting", signed),
-    Column("probability", "feasible", ".0%"),
-)
 OF_WORKSPACE = ("domain", "experiment")
 OF_TABLE = (
     "base_points", "mapped", "where", "holdout", "form", "base_form", "target_zero_shot", "base_zero_shot",
@@ -40,10 +32,22 @@ OF_TABLE = (
 @click.option("--gain", "target_gain", type=click.FloatRange(min=0), help="Least fall below its zero-shot value, nats.")
 @click.option("--flops", type=click.FloatRange(min=0), help="Largest compute, 6·N·D.")
 @click.option("--target-tokens", type=click.FloatRange(min=0), help="Tokens of domain text there are.")
+@click.option("--sure", "probability", type=click.FloatRange(0, 1), help="In which share of the draws: 0.9.")
 @click.option("--size", help="Model: a size's label or a number of parameters; default: the largest measured.")
 @click.option("--ptpp", type=click.FloatRange(min=0, min_open=True), help="Its pretraining tokens per parameter.")
-@click.option("--goal", type=click.Choice(["cheapest", "best"]), help="Default: cheapest with a target, else best.")
+@click.option(
+    "--goal",
+    type=click.Choice(["cheapest", "best", "limited", "pareto"]),
+    help="Default: cheapest with a target, else best. limited: with all domain text; pareto: at one budget.",
+)
+@click.option("--atpp", type=click.FloatRange(min=0, min_open=True), help="Budget of --goal pareto, or of a cell.")
 @click.option("--pareto", is_flag=True, help="List what no cell beats on target loss and forgetting.")
+@click.option("--next", "number", type=click.IntRange(min=1), help="Runs that would tell most about the answer.")
+@click.option(
+    "--replay", "replay_ratio", type=click.FloatRange(0, 1), help="With --atpp: a cell instead of the answer."
+)
+@click.option("--queue", is_flag=True, help="Queue the run of the answer, or the next runs.")
+@click.option("--grid", is_flag=True, help="The map of replay ratio and ATPP: every cell with what the laws say of it.")
 @click.option("--domain", help="Which domain; default: the one fitted last.")
 @click.option("--experiment", help="Only fits of this experiment.")
 @click.option(
@@ -78,6 +82,9 @@ def plan(
     csv: bool,
     latex: bool,
     pareto: bool,
+    grid: bool,
+    number: int | None,
+    queue: bool,
     points: tuple[Path, ...],
     **options: Any,
 ) -> None:
@@ -89,26 +96,119 @@ def plan(
 
     With --points the laws are fitted here and now, to rows whose column `role` is target or base (or to two files).
     """
+    from odyssey_tui.cli import plan_output
+    from odyssey_tui.services.plan import plan as solve
+
     refuse_foreign(options, OF_WORKSPACE if points else OF_TABLE, bool(points))
+    if points and queue:
+        raise click.UsageError("--queue is for what a workspace holds")
+    if (options["replay_ratio"] is not None and options["atpp"] is None) or (
+        options["atpp"] is not None and options["replay_ratio"] is None and options["goal"] != "pareto"
+    ):
+        raise click.UsageError("--atpp goes with --replay (a cell) or with --goal pareto")
+    form = {"json": json, "csv": csv, "latex": latex}
     if points:
-        plan_points(points, json=json, csv=csv, latex=latex, pareto=pareto, **options)
-        return
-    from odyssey_tui.services.plan import cheapest
-
-    answer = cheapest(invocation.open(), **{name: value for name, value in options.items() if name not in OF_TABLE})
-    if json:
-        emit_json(asdict(answer))
+        found = read_table_source(points, options)
+        source, laws = found.source, found.content()
     else:
-        print_plan(answer, csv=csv, latex=latex, pareto=pareto)
+        source, laws = read_stored_source(invocation, options), {}
+    if source is None:
+        plan_output.print_nothing(**form)
+        return
+    mapped = solve(source, asked_by(options))
+    if laws and not any(form.values()):
+        plan_output.tell_laws(laws)
+    if number is not None:
+        tell_next(invocation, source, mapped, number, options, queue=queue, **form)
+    elif queue:
+        queue_cell(invocation, source, mapped, options, json=json)
+    elif grid:
+        plan_output.print_grid(mapped, laws, **form)
+    elif json:
+        emit_json(plan_output.record_of(mapped, laws))
+    else:
+        plan_output.print_plan(mapped.answer, csv=csv, latex=latex, pareto=pareto)
 
 
-def plan_points(points: tuple[Path, ...], *, json: bool, csv: bool, latex: bool, pareto: bool, **options: Any) -> None:
-    """``--points``."""
+def cell_asked(mapped: PlanMap, options: dict[str, Any]) -> tuple[float, float]:
+    """Replay ratio and budget of --replay and --atpp, else of the answer. Raises LawError where there is none."""
+    from engine.laws.errors import LawError
+    from odyssey_tui.services.planning_words import tell_nothing
+
+    if options["replay_ratio"] is not None:
+        return options["replay_ratio"], options["atpp"]
+    if mapped.answer.choice is None:
+        raise LawError(tell_nothing(mapped.answer), "Name a cell: --replay 0.1 --atpp 4; or relax the limits.")
+    return mapped.answer.choice.replay_ratio, mapped.answer.choice.atpp
+
+
+def tell_next(
+    invocation: Invocation,
+    source: Source,
+    mapped: PlanMap,
+    number: int,
+    options: dict[str, Any],
+    *,
+    queue: bool,
+    **form: bool,
+) -> None:
+    """``--next``, and with ``--queue`` those runs queued."""
+    from odyssey_tui.cli.plan_output import print_next
+    from odyssey_tui.services.next_runs import next_runs, read_rate, wanted
+
+    rate = read_rate(invocation.open()) if source.experiment else None
+    runs = next_runs(source, mapped, *cell_asked(mapped, options), number, rate)
+    print_next(runs, **form)
+    if queue:
+        for run in runs.runs:
+            queue_run(invocation, source, wanted(runs, run), json=False, out=True)
+
+
+def queue_cell(invocation: Invocation, source: Source, mapped: PlanMap, options: dict[str, Any], *, json: bool) -> None:
+    """``--queue``: the run of the answer, or of the cell that was named."""
+    from odyssey_tui.services.plan_queue import wanted_of
+
+    queue_run(invocation, source, wanted_of(mapped, *cell_asked(mapped, options)), json=json, out=False)
+
+
+def queue_run(invocation: Invocation, source: Source, asked: Wanted, *, json: bool, out: bool) -> None:
+    """Queue a run, or say that it is there. ``out``: something else is on stdout, so this is talk."""
+    from odyssey_tui.services.plan_queue import find_run, launch
+
+    workspace = invocation.open()
+    found = find_run(workspace, source.experiment, asked)
+    queued = 0 if found.existing else launch(workspace, found)
+    if json:
+        emit_json({"run_id": found.run_id, "name": found.name, "state": found.state, "queued": queued})
+        return
+    told = f"{found.name} is there already: {found.state}" if found.existing else f"{found.name} queued"
+    others = f", with {queued - 1} it needs" if queued > 1 else ""
+    click.echo(f"{told}{others}", err=out)
+
+
+def asked_by(options: dict[str, Any]) -> Asked:
+    """What the options ask for."""
     from engine.laws.planner import Limits
+    from odyssey_tui.services.plan import Asked
+
+    names = ("forgetting", "forgetting_share", "target_loss", "flops", "target_tokens", "probability")
+    chosen = {name: options[name] for name in ("target_gain", "size", "ptpp", "atpp")}
+    return Asked(Limits(**{name: options[name] for name in names}), problem=options["goal"], **chosen)
+
+
+def read_stored_source(invocation: Invocation, options: dict[str, Any]) -> Source | None:
+    """The laws of the workspace."""
+    from odyssey_tui.services.plan_basis import read_source
+
+    return read_source(invocation.open(), options["domain"], options["experiment"])
+
+
+def read_table_source(points: tuple[Path, ...], options: dict[str, Any]) -> TableSource:
+    """``--points``: the laws of tables, fitted here."""
     from odyssey_tui.cli.progress import Progress
     from odyssey_tui.services.point_tables import load_points, tell_left_out
     from odyssey_tui.services.table_fits import TableOptions
-    from odyssey_tui.services.table_plans import Asked, plan_table
+    from odyssey_tui.services.table_plans import read_tables
 
     filters = {
         "mapped": dict(pair for pairs in options["mapped"] for pair in pairs),
@@ -122,50 +222,13 @@ def plan_points(points: tuple[Path, ...], *, json: bool, csv: bool, latex: bool,
     for loaded in (target, base) if options["base_points"] else (target,):
         for sentence in tell_left_out(loaded.left_out):
             say_wrapped(sentence)
-    limits = {name: options[name] for name in ("forgetting", "forgetting_share", "target_loss", "flops")}
-    names = ("target_gain", "goal", "size", "ptpp", "target_zero_shot", "base_zero_shot")
     chosen = {name: options[name] for name in ("starts", "bootstrap", "seed") if options[name] is not None}
     with Progress() as progress:
-        found = plan_table(
+        return read_tables(
             target,
             base,
-            Asked(Limits(**limits, target_tokens=options["target_tokens"]), **{name: options[name] for name in names}),
             {"target": options["form"], "base": options["base_form"]},
             TableOptions(**chosen),
             progress.hear,
+            zero_shot={role: options[f"{role}_zero_shot"] for role in ("target", "base")},
         )
-    if json:
-        emit_json(found.content())
-        return
-    if not (csv or latex):
-        for role, loaded in (("target", target), ("base", base)):
-            law = found.laws[role]
-            print_wrapped(
-                f"{role.capitalize()}: {loaded.sentence} {law['fits'][law['chosen']]['form']}: {law['chosen_by']}."
-            )
-        print()
-    print_plan(found.answer, csv=csv, latex=latex, pareto=pareto)
-
-
-def print_plan(answer: Answer, *, csv: bool, latex: bool, pareto: bool) -> None:
-    """The answer in sentences, and what other replay ratios would cost, or what gains and forgetting can be had."""
-    from odyssey_tui.services.plan import tell_answer
-
-    if answer.reason:
-        click.echo(f"{answer.reason}\n  {answer.hint}")
-        return
-    if not (csv or latex):
-        for sentence in tell_answer(answer):
-            print_wrapped(sentence)
-        if answer.choice is None and not pareto:
-            return
-        print()
-    if pareto:
-        cells = [asdict(cell) for cell in answer.front]
-        emit_table(COLUMNS, cells, csv=csv, latex=latex, title="At this budget, beaten on both losses by no other")
-        return
-    rows = [
-        {"replay_ratio": option.replay_ratio, **(asdict(option.cell) if option.cell else {})}
-        for option in answer.options
-    ]
-    emit_table(COLUMNS, rows, csv=csv, latex=latex, title="By replay ratio (empty: no budget meets the limits)")

@@ -276,7 +276,7 @@ class ForecastScreen(OdysseyScreen):
 
 def plan_text(plan: Answer | None, refusal: str) -> Text:
     """The plan with the default limits, or why there is none."""
-    from odyssey_tui.services.plan import tell_answer
+    from odyssey_tui.services.planning_words import tell_answer
 
     text = Text("Plan\n", style="bold")
     if plan is None:

@@ -38,7 +38,8 @@ SCREENS: tuple[Entry, ...] = (
     Entry("4", "queue", "Queue", "the machine and the line of runs", "odyssey_tui.screens.queue:QueueScreen"),
     Entry("5", "similarity", "Similarity", "ΔL by domain", "odyssey_tui.screens.similarity:SimilarityScreen"),
     Entry("6", "tokens", "Tokens", "which tokens carry ΔL", "odyssey_tui.screens.tokens:TokensScreen"),
-    Entry("7", "forecast", "Forecast", "laws, scores, plan", "odyssey_tui.screens.forecast:ForecastScreen"),
+    Entry("7", "forecast", "Forecast", "laws and their scores", "odyssey_tui.screens.forecast:ForecastScreen"),
+    Entry("8", "plan", "Plan", "limits, the map of mixes and budgets", "odyssey_tui.screens.plan:PlanScreen"),
     Entry("9", "data", "Data", "corpora, evaluation sets, format audits", "odyssey_tui.screens.data:DataScreen"),
 )
 FURTHER: tuple[Entry, ...] = (

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 from unicodedata import combining, east_asian_width
 
 BLOCKS = " ▏▎▍▌▋▊▉█"
 SUFFIXES = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+FACTORS = {suffix.lower(): factor for factor, suffix in SUFFIXES} | {"b": 1e9}
+AMOUNT = re.compile(r"^([+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)\s*([kmgbtpe]?)$", re.IGNORECASE)
 
 STATE_GLYPHS = {
     "queued": "○",
@@ -44,6 +47,12 @@ def count(value: float) -> str:
         if abs(value) >= 0.9995 * size:  # three digits of anything closer would round up to 1,000 of the next smaller
             return f"{value / size:.3g}{suffix}"
     return f"{value:.3g}"
+
+
+def parse_count(text: str) -> float | None:
+    """The number that ``2.5``, ``1e15``, ``10T`` or ``8.1B`` (8.1 billion) is; None where it is none."""
+    found = AMOUNT.match(text.strip())
+    return float(found[1]) * FACTORS.get(found[2].lower(), 1.0) if found else None
 
 
 def size(n_bytes: float) -> str:

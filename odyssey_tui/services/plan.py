@@ -1,67 +1,70 @@
-"""The cheapest adaptation that keeps within limits, by the stored laws: which replay ratio and budget to run."""
+"""The adaptation that keeps within limits, by fitted laws: which replay ratio and budget, and the map around it."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from engine.laws.errors import LawError
-from engine.laws.law import Law
-from engine.laws.mixtures import MixtureLaw, fit_mixture_law
-from engine.laws.planner import Cell, Goal, Limits, Stage
+from engine.laws.mixtures import MixtureLaw, fit_mixture_law, largest_share
+from engine.laws.planner import Cell, Goal, Limits, evaluate, forgetting_limit
 from engine.laws.planner import Plan as Grid
 from engine.laws.planner import plan as plan_grid
-from engine.laws.points import Points
-from engine.spec.experiment import Limits as Wanted
-from odyssey_tui.services.fit_words import is_pretraining
-from odyssey_tui.services.forecast import list_sizes
-from odyssey_tui.services.forecast_curves import mean_known
-from odyssey_tui.services.format import count
-from odyssey_tui.services.stored_laws import (
-    NO_FITS,
-    NO_FITS_HINT,
-    distinct,
-    form_of_fit,
-    held_out_error,
-    near,
-    read_family,
-    read_law,
+from engine.laws.points import Floats
+from odyssey_tui.services.plan_axes import (
+    BUDGET_STEPS,
+    list_budgets,
+    list_ratios,
+    measured_values,
+    rounded,
+    search_ratios,
 )
+from odyssey_tui.services.plan_basis import Basis, Model, Source, read_source
+from odyssey_tui.services.planning_words import tell_limits
+from odyssey_tui.services.stored_laws import NO_FITS, NO_FITS_HINT, near
 
 if TYPE_CHECKING:
-    from odyssey_tui.services.stored_laws import Family
-    from store.database import Connection
-    from store.queries.fits import FitRow
     from store.workspace import Workspace
 
-DEFAULT_FORGETTING = 0.05
-"""Nats per token, where no limit is given."""
-REPLAY_STEP = 0.025
-ROWS = 4
-"""Every fourth replay ratio of the grid is listed: 0, 0.1, 0.2, …"""
-BUDGETS = 41
-GOALS: dict[Goal, str] = {"cheapest": "Cheapest", "best": "Best target loss"}
+Problem = Literal["cheapest", "best", "limited", "pareto"]
+PROBLEMS: dict[Problem, str] = {
+    "cheapest": "Cheapest",
+    "best": "Best target loss",
+    "limited": "Best with all domain text",
+    "pareto": "Best at one budget",
+}
+NO_LIMIT = Limits()
+LISTED = 0.1
+"""Replay ratios whose best cell is listed are this far apart."""
 
 
 @dataclass(frozen=True)
-class Model:
-    """The model to adapt. Zero-shot losses are measured, or forecast where ``forecast`` says so."""
+class Asked:
+    """What must hold, for which model, and what is wanted. None: taken from the points, or following from the rest."""
 
-    label: str
-    n_params: float
-    ptpp: float
-    target_zero_shot: float
-    base_zero_shot: float
-    forecast: bool
+    limits: Limits = NO_LIMIT
+    target_gain: float | None = None
+    """The target loss must fall that far below its zero-shot value."""
+    problem: Problem | None = None
+    """Without: the cheapest where a target loss or gain is asked for, else the best target loss."""
+    size: str | None = None
+    ptpp: float | None = None
+    atpp: float | None = None
+    """The one budget of the problem ``pareto``."""
+
+    @property
+    def unlimited(self) -> bool:
+        """Whether no limit on losses, compute or text is given."""
+        limits = replace(self.limits, probability=None)
+        return all(value is None for value in (*vars(limits).values(), self.target_gain))
 
 
 @dataclass(frozen=True)
 class Option:
-    """The chosen budget at one replay ratio; None when no budget meets the limits."""
+    """The best cell at one replay ratio; None when no budget meets the limits."""
 
     replay_ratio: float
     cell: Cell | None
@@ -81,7 +84,7 @@ class Answer:
     """The chosen cell, what it rests on, and what the other replay ratios would cost."""
 
     domain: str = ""
-    goal: Goal = "cheapest"
+    goal: Problem = "cheapest"
     model: Model | None = None
     limits: tuple[str, ...] = ()
     target_form: str = ""
@@ -97,70 +100,153 @@ class Answer:
     """R(T) through the critical shares, where there are four."""
     reason: str = ""
     hint: str = ""
+    files: tuple[str, ...] = ()
+    """Of the table whose points were fitted."""
+
+
+@dataclass(frozen=True, eq=False)
+class PlanMap:
+    """The answer, and the grid of cells it was found in. ``measured``: where a state of this model was adapted."""
+
+    answer: Answer
+    asked: Asked
+    basis: Basis
+    grid: Grid
+    measured: frozenset[tuple[int, int]]
+    """(row, column)."""
+
+    @property
+    def choice(self) -> tuple[int, int] | None:
+        """Row and column of the chosen cell."""
+        cell = self.answer.choice
+        return None if cell is None else self.find(cell.replay_ratio, cell.atpp)
+
+    @property
+    def front(self) -> frozenset[tuple[int, int]]:
+        """Rows and columns of the Pareto front."""
+        return frozenset(self.find(cell.replay_ratio, cell.atpp) for cell in self.answer.front)
+
+    def find(self, replay_ratio: float, atpp: float) -> tuple[int, int]:
+        """Row and column of the cell nearest to a replay ratio and budget."""
+        row = int(np.argmin(np.abs(self.grid.replay_ratio - replay_ratio)))
+        return row, int(np.argmin(np.abs(np.log(self.grid.atpp / atpp))))
 
 
 def cheapest(
     workspace: Workspace,
+    asked: Asked | None = None,
     *,
-    forgetting: float | None = None,
-    forgetting_share: float | None = None,
-    target_loss: float | None = None,
-    target_gain: float | None = None,
-    flops: float | None = None,
-    target_tokens: float | None = None,
-    size: str | None = None,
-    ptpp: float | None = None,
     domain: str | None = None,
     experiment: str | None = None,
-    goal: Goal | None = None,
 ) -> Answer:
-    """Plan with the laws that predict held-out points best; the base law must be exact at D = 0.
+    """Plan with the stored laws of a domain (the one fitted last, where None). Raises LawError where they cannot serve.
 
-    The default model is the largest measured one at its highest PTPP. Where no limit is given, those of the experiment
-    that was fitted hold, else a forgetting of 0.05 nats. ``target_gain`` asks for a target loss that far below its
-    zero-shot value, in nats. The default goal is the cheapest cell where a target loss or gain is asked for, else the
-    best target loss. Raises LawError where the laws cannot serve.
+    Where no limit is given, those of the experiment that was fitted hold, else a forgetting of 0.05 nats.
     """
-    from store.database import lease
-
-    with lease(workspace) as con:
-        family = read_family(con, domain, experiment)
-        if family is None:
-            return Answer(reason=NO_FITS, hint=NO_FITS_HINT)
-        if all(limit is None for limit in (forgetting, forgetting_share, target_loss, target_gain, flops)):
-            chosen = experiment_limits(con, workspace, family)
-            forgetting, target_loss, target_gain = chosen.forgetting, chosen.target_loss, chosen.target_gain
-        basis = read_basis(con, family, size, ptpp)
-    wanted = Limits(forgetting, forgetting_share, target_loss, flops, target_tokens)
-    return answer_with(basis, wanted, target_gain, goal, family.domain)
+    source = read_source(workspace, domain, experiment)
+    return Answer(reason=NO_FITS, hint=NO_FITS_HINT) if source is None else plan(source, asked or Asked()).answer
 
 
-def answer_with(basis: Basis, limits: Limits, target_gain: float | None, goal: Goal | None, domain: str) -> Answer:
-    """The plan for a model and laws; ``target_gain`` tightens the limit on the target loss."""
+def plan(source: Source, asked: Asked) -> PlanMap:
+    """``solve`` with the source's own limits where none is given."""
+    return solve(source, with_limits(source, asked))
+
+
+def with_limits(source: Source, asked: Asked) -> Asked:
+    """What was asked, with the source's own limits where none is given."""
+    if not asked.unlimited:
+        return asked
+    own = source.limits
+    limits = replace(asked.limits, forgetting=own.forgetting, target_loss=own.target_loss)
+    return replace(asked, limits=limits, target_gain=own.target_gain)
+
+
+def solve(source: Source, asked: Asked) -> PlanMap:
+    """The answer to what is asked of a model, and the map. Raises LawError where the laws cannot serve."""
+    basis = source.basis(asked.size, asked.ptpp)
     model = basis.model
-    gained = None if target_gain is None else model.target_zero_shot - target_gain
-    asked = [limit for limit in (limits.target_loss, gained) if limit is not None]
-    limits = replace(limits, target_loss=min(asked, default=None))
-    goal = goal or ("cheapest" if asked else "best")
-    grid = search(basis, limits, goal)
-    return Answer(
-        domain,
-        goal,
+    gained = None if asked.target_gain is None else model.target_zero_shot - asked.target_gain
+    wanted = [limit for limit in (asked.limits.target_loss, gained) if limit is not None]
+    limits = replace(asked.limits, target_loss=min(wanted, default=None))
+    problem = asked.problem or ("cheapest" if wanted else "best")
+    goal: Goal = "cheapest" if problem == "cheapest" else "best"
+    measured = measured_values(source.measured)
+    candidates = list_candidates(basis, limits, problem, measured, asked.atpp)
+    laws = (basis.target, basis.base, basis.stage, limits)
+    ratios = list_ratios(basis.target, measured.replay_ratio)
+    budgets = list_budgets(*basis.target.ranges["A"], measured.atpp)
+    if problem == "pareto":
+        budgets = np.unique(np.append(budgets, candidates[1][0]))
+    grid = plan_grid(*laws, replay_ratio=ratios, atpp=budgets, goal=goal, candidates=candidates)
+    answer = Answer(
+        source.domain,
+        problem,
         model,
-        tell_limits(limits, target_gain if limits.target_loss == gained else None),
+        tell_limits(limits, asked.target_gain if limits.target_loss == gained else None),
         basis.target.form.name,
         basis.base.form.name,
         grid.choice,
-        list_options(grid, goal),
+        list_options(laws, candidates, goal),
         grid.shortfalls,
         grid.warnings,
-        front_of(grid, limits),
-        *list_critical(grid, model),
+        front_of(grid, limits, float(candidates[1][0]) if problem == "pareto" else None),
+        *list_critical(laws, budgets, np.unique(candidates[0]), model),
+        files=source.files,
     )
+    return PlanMap(answer, replace(asked, problem=problem), basis, grid, find_measured(grid, source, model))
 
 
-def front_of(grid: Grid, limits: Limits) -> tuple[Cell, ...]:
-    """Target loss against forgetting over the replay ratio, at one budget."""
+def list_candidates(
+    basis: Basis, limits: Limits, problem: Problem, measured: Any, atpp: float | None
+) -> tuple[Floats, Floats]:
+    """Pairs of replay ratio and ATPP among which the answer is looked for.
+
+    The cheapest and the best: all mixes, budgets over the measured range (of the cheapest over twice that). Limited
+    domain text: D = D_target / (1 - rho), all of it used once (D-CPT, usage 2). The front: all mixes at one budget,
+    that given, else the largest measured one within the compute. Raises LawError where a problem lacks its number.
+    """
+    law, n_params = basis.target, basis.stage.n_params
+    low, high = law.ranges["A"]
+    ratios = search_ratios(law, measured.replay_ratio)
+    if problem == "limited":
+        if limits.target_tokens is None:
+            raise LawError(
+                "To plan with all the domain text, say how much there is.",
+                "--target-tokens 2e6; on screen: domain text.",
+            )
+        ratios = ratios[ratios < 1]
+        return ratios, limits.target_tokens / ((1.0 - ratios) * n_params)
+    if problem == "pareto":
+        within = [a for a in measured.atpp if limits.flops is None or 6 * n_params**2 * a <= limits.flops * (1 + 1e-9)]
+        budget = atpp or max(within, default=high if limits.flops is None else limits.flops / (6 * n_params**2))
+        return ratios, np.full(len(ratios), float(budget))
+    reach = 1.0 if problem == "best" else 2.0
+    steps = max(2, round(BUDGET_STEPS * math.log2(max(reach * reach * high / low, 1.0))) + 1)
+    within = [a for a in measured.atpp if low / reach <= a <= high * reach]
+    inner = rounded(np.geomspace(low / reach, high * reach, steps))
+    inner = inner[(inner >= low / reach) & (inner <= high * reach)]
+    budgets = np.unique(np.concatenate([inner, within, [high] if problem == "best" else []]))
+    rho, budget = (axis.ravel() for axis in np.meshgrid(ratios, budgets, indexing="ij"))
+    return rho, budget
+
+
+def find_measured(grid: Grid, source: Source, model: Model) -> frozenset[tuple[int, int]]:
+    """Cells of the grid at which a state of this model was measured."""
+    of_model = near(source.measured.n_params, model.n_params) & near(source.measured.ptpp, model.ptpp)
+    points = source.measured.select(of_model)
+    found = set()
+    for rho, atpp in set(zip(points.replay_ratio.tolist(), points.atpp.tolist(), strict=True)):
+        rows = np.flatnonzero(np.abs(grid.replay_ratio - rho) < 1e-3)
+        columns = np.flatnonzero(near(grid.atpp, atpp))
+        if len(rows) and len(columns):
+            found.add((int(rows[0]), int(columns[np.argmin(np.abs(grid.atpp[columns] - atpp))])))
+    return frozenset(found)
+
+
+def front_of(grid: Grid, limits: Limits, budget: float | None) -> tuple[Cell, ...]:
+    """Target loss against forgetting over the replay ratio, at one budget: that given, or that of the choice."""
+    if budget is not None:
+        return grid.pareto(math.inf, float(grid.atpp[np.argmin(np.abs(grid.atpp - budget))]))
     if grid.choice is not None:
         return grid.pareto(math.inf, grid.choice.atpp)
     most = limits.flops or math.inf
@@ -168,16 +254,24 @@ def front_of(grid: Grid, limits: Limits) -> tuple[Cell, ...]:
     return grid.pareto(most, float(within.max())) if len(within) else ()
 
 
-def list_critical(grid: Grid, model: Model) -> tuple[tuple[Critical, ...], MixtureLaw | None]:
-    """Critical mixtures by budget, and the law through them."""
+def list_critical(
+    laws: tuple[Any, ...], budgets: Floats, ratios: Floats, model: Model
+) -> tuple[tuple[Critical, ...], MixtureLaw | None]:
+    """Critical mixtures by budget, and the law through them; nothing without a limit on forgetting."""
+    allowed = forgetting_limit(laws[-1], model.base_zero_shot)
+    if allowed is None:
+        return (), None
+    rho, budget = (axis.ravel() for axis in np.meshgrid(ratios, budgets, indexing="ij"))
+    cells = evaluate(*laws, rho, budget, draws=False)
+    forgetting, target_loss = (values.reshape(len(ratios), -1) for values in (cells.forgetting, cells.target_loss))
     found = []
-    for index, budget in enumerate(grid.atpp.tolist()):
-        share = 1.0 - float(grid.critical_replay[index])
-        reached = np.interp(1.0 - share, grid.replay_ratio, grid.target_loss[:, index])
+    for index, one in enumerate(budgets.tolist()):
+        share = largest_share(1.0 - ratios, forgetting[:, index], allowed)
+        reached = np.interp(1.0 - share, ratios, target_loss[:, index])
         if math.isfinite(share) and reached < model.target_zero_shot:
-            found.append(Critical(budget, budget * model.n_params, share))
-    # A share at the end of the grid is no mixture at which anything becomes critical.
-    inside = [one for one in found if 1e-6 < 1.0 - one.target_share < grid.replay_ratio[-1] - 1e-6]
+            found.append(Critical(one, one * model.n_params, share))
+    # A share at the end of the range is no mixture at which anything becomes critical.
+    inside = [one for one in found if 1e-6 < 1.0 - one.target_share < ratios[-1] - 1e-6]
     try:
         law = fit_mixture_law([one.adapt_tokens for one in inside], [one.target_share for one in inside])
     except LawError:
@@ -185,187 +279,19 @@ def list_critical(grid: Grid, model: Model) -> tuple[tuple[Critical, ...], Mixtu
     return tuple(found), law
 
 
-@dataclass(frozen=True)
-class Basis:
-    """What a plan rests on: the laws of both losses, and the model to adapt, also as the planner takes it."""
-
-    target: Law
-    base: Law
-    stage: Stage
-    model: Model
-
-
-def read_basis(con: Connection, family: Family, size: str | None, ptpp: float | None) -> Basis:
-    """The best laws of a domain and the model of this size and PTPP (the largest measured one, when None)."""
-    from store.queries.points import adaptation_points
-
-    measured = adaptation_points(con, domain=family.domain)
-    qualities = {p.run_id: p.base_zero_shot_loss for p in measured if p.base_zero_shot_loss is not None}
-    target, target_points = best_law(con, family, "target", qualities, exact=False)
-    base, base_points = best_law(con, family, "base", qualities, exact=True)
-    n_params, label = find_size(size, list_sizes(target_points, measured))
-    ptpp = ptpp if ptpp is not None else max(distinct(target_points.ptpp), default=math.nan)
-    starts = [
-        zero_shot(con, family, role, points, n_params, ptpp, qualities)
-        for role, points in (("target", target_points), ("base", base_points))
-    ]
-    losses = [start_value(start, n_params, ptpp) for start in starts]
-    model = Model(label, n_params, ptpp, *losses, forecast=any(isinstance(start, Law) for start in starts))
-    return Basis(target, base, Stage(n_params, ptpp, *starts), model)
-
-
-def search(basis: Basis, limits: Limits, goal: Goal) -> Grid:
-    """Replay ratios up to the largest measured one, budgets over the measured range, twice that for the cheapest."""
-    low, high = basis.target.ranges["A"]
-    reach = 1.0 if goal == "best" else 2.0
-    return plan_grid(
-        basis.target,
-        basis.base,
-        basis.stage,
-        limits,
-        replay_ratio=np.arange(0.0, max(basis.target.ranges["rho"][1], REPLAY_STEP) + 1e-9, REPLAY_STEP),
-        atpp=np.geomspace(low / reach, high * reach, BUDGETS),
-        goal=goal,
-    )
-
-
-def experiment_limits(con: Connection, workspace: Workspace, family: Family) -> Wanted:
-    """The limits of the experiment, as launched last, whose points were fitted."""
-    import yaml
-
-    from engine.launch.experiments import read_launches
-    from store.queries.runs import find_run
-
-    name = find_run(con, family.run_id).experiment if family.run_id else None
-    for launched in read_launches(workspace):
-        if launched.name == name:
-            written = yaml.safe_load(launched.document.read_text()).get("limits")
-            if written:
-                return Wanted.model_validate(written)
-    return Wanted(forgetting=DEFAULT_FORGETTING)
-
-
-def best_law(
-    con: Connection, family: Family, role: str, qualities: dict[str, float], *, exact: bool
-) -> tuple[Law, Points]:
-    """The law of ``role`` with the lowest held-out error (``exact``: among those exact at D = 0), and its points."""
-    fits = [fit for fit in family.of(role) if not is_pretraining(fit) and fit.scores.get("n")]
-    usable = [fit for fit in fits if form_of_fit(fit).exact_at_zero] if exact else fits
-    if not usable:
-        exactly = " that is exact at D = 0" if exact else ""
-        raise LawError(
-            f"Planning needs a law of the {role} loss{exactly}, and none is stored for {family.domain}.",
-            "Fit zero_shot or forgetting_pinned too: `odyssey fit --forms ...`." if exact else NO_FITS_HINT,
-        )
-    law, _, points = read_law(con, min(usable, key=held_out_error), qualities)
-    return law, points
-
-
-def find_size(size: str | None, sizes: tuple[tuple[float, str], ...]) -> tuple[float, str]:
-    """N and its label: the largest measured size, one of them by label, or any number of parameters."""
-    if size is None:
-        return max(sizes)
-    for n_params, label in sizes:
-        if size == label:
-            return n_params, label
-    try:
-        n_params = float(size)
-    except ValueError:
-        known = ", ".join(label for _, label in sizes)
-        raise LawError(f"There is no size {size!r}.", f"Sizes: {known}; or a number of parameters.") from None
-    if not n_params > 0:
-        raise LawError(f"A model has a positive number of parameters, not {size}.", "For example --size 8.1e9.")
-    return n_params, count(n_params)
-
-
-def zero_shot(
-    con: Connection,
-    family: Family,
-    role: str,
-    points: Points,
-    n_params: float,
-    ptpp: float,
-    qualities: dict[str, float],
-) -> float | Law:
-    """The loss of the unadapted model: as measured, else by the stored law of pretraining curves."""
-    known = mean_known(points.zero_shot_loss[near(points.n_params, n_params) & near(points.ptpp, ptpp)])
-    if not math.isnan(known):
-        return known
-    curves = [fit for fit in family.of(role) if is_curve(fit)]
-    if not curves:
-        raise LawError(
-            f"The {role} loss of a model of {count(n_params)} parameters at P = {ptpp:g} before adaptation is unknown.",
-            "Evaluate that model once, or fit chinchilla as well, which forecasts it: `odyssey fit --forms ...`.",
-        )
-    return read_law(con, min(curves, key=held_out_error), qualities)[0]
-
-
-def is_curve(fit: FitRow) -> bool:
-    """Whether the fit describes losses of base states by size and tokens."""
-    return fit.form == "chinchilla"
-
-
-def start_value(start: float | Law, n_params: float, ptpp: float) -> float:
-    """A zero-shot loss as a number."""
-    if not isinstance(start, Law):
-        return start
-    points = Points.from_columns(
-        {"n_params": n_params, "adapt_tokens": ptpp * n_params, "ptpp": ptpp, "loss": math.nan}
-    )
-    return float(start.predict(points)[0])
-
-
-def list_options(grid: Grid, goal: Goal) -> tuple[Option, ...]:
-    """The feasible cell of every listed replay ratio that serves the goal best."""
-    worth = grid.flops if goal == "cheapest" else grid.target_loss
-    options = []
-    for row in range(0, len(grid.replay_ratio), ROWS):
-        columns = np.flatnonzero(grid.feasible[row])
-        cell = grid.cell(row, int(columns[np.argmin(worth[row, columns])])) if len(columns) else None
-        options.append(Option(round(float(grid.replay_ratio[row]), 6), cell))
-    return tuple(options)
-
-
-def tell_limits(limits: Limits, gain: float | None) -> tuple[str, ...]:
-    """The limits in words; a gain that was asked for explains the target loss."""
-    from_gain = f" ({gain:g} below zero-shot)" if gain is not None else ""
-    parts = (
-        (limits.forgetting, lambda v: f"forgetting ≤ {v:g} nats"),
-        (limits.forgetting_share, lambda v: f"forgetting ≤ {v:.1%} of the base loss"),
-        (limits.target_loss, lambda v: f"target loss ≤ {v:.4g} nats{from_gain}"),
-        (limits.flops, lambda v: f"compute ≤ {count(v)}FLOP"),
-        (limits.target_tokens, lambda v: f"domain text ≤ {count(v)} tokens"),
-    )
-    return tuple(word(value) for value, word in parts if value is not None)
-
-
-def tell_answer(answer: Answer) -> tuple[str, ...]:
-    """The answer in sentences."""
-    if answer.model is None:
-        return (answer.reason,)
-    start = "forecast" if answer.model.forecast else "measured"
-    model = (
-        f"Model {answer.model.label}, P = {answer.model.ptpp:.3g}; before adaptation ({start}) target "
-        f"{answer.model.target_zero_shot:.3f}, base {answer.model.base_zero_shot:.3f} nats/token."
-    )
-    limits = " and ".join(answer.limits) or "no limit"
-    laws = f"Laws: {answer.target_form} (target), {answer.base_form} (base)."
-    if answer.choice is None:
-        return (f"Nothing in the grid meets {limits}.", *answer.shortfalls, model, laws, *answer.warnings)
-    cell = answer.choice
-    sure = "" if math.isnan(cell.probability) else f", feasible in {cell.probability:.0%} of the draws"
-    found = (
-        f"{GOALS[answer.goal]} with {limits}: ρ = {cell.replay_ratio:.3g}, ATPP = {cell.atpp:.3g} "
-        f"({count(cell.flops)}FLOP){sure}; target {cell.target_loss:.3f}, forgetting {cell.forgetting:+.3f} nats/token."
-    )
-    found = found.replace("-", "−") if cell.forgetting < 0 else found
-    return (found, model, laws, *tell_critical(answer.critical), *answer.warnings)
-
-
-def tell_critical(critical: Sequence[Critical]) -> tuple[str, ...]:
-    """The largest domain shares at three budgets."""
-    if not critical:
-        return ()
-    shown = [critical[index] for index in sorted({0, len(critical) // 2, len(critical) - 1})]
-    listed = ", ".join(f"{one.target_share:.0%} at ATPP {one.atpp:.3g}" for one in shown)
-    return (f"Largest domain share within the limit on forgetting: {listed}.",)
+def list_options(laws: tuple[Any, ...], candidates: tuple[Floats, Floats], goal: Goal) -> tuple[Option, ...]:
+    """The feasible candidate of every listed replay ratio that serves the goal best."""
+    listed = np.abs(candidates[0] / LISTED - np.round(candidates[0] / LISTED)) < 1e-6
+    rho, atpp = candidates[0][listed], candidates[1][listed]
+    least = laws[-1].probability
+    searched = evaluate(*laws, rho, atpp, draws=least is not None)
+    sure = searched.feasible if least is None else searched.feasible & (searched.probability >= least)
+    worth = searched.flops if goal == "cheapest" else searched.target_loss
+    best: dict[float, int | None] = {}
+    for ratio in np.unique(rho).tolist():
+        here = np.flatnonzero((rho == ratio) & sure)
+        best[round(ratio, 6)] = int(here[np.argmin(worth[here])]) if len(here) else None
+    at = np.array([index for index in best.values() if index is not None], dtype=int)
+    shown = evaluate(*laws, rho[at], atpp[at]) if len(at) else None
+    cells = iter(shown.cell(index) for index in range(len(at))) if shown is not None else iter(())
+    return tuple(Option(ratio, next(cells) if index is not None else None) for ratio, index in best.items())

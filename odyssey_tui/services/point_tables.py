@@ -40,6 +40,10 @@ class LoadedPoints:
     """Rows that are no points."""
     n_filtered: int
     """Rows that ``where`` did not accept, or that are of the other role."""
+    domain: str = ""
+    """What was adapted to, where the table says it."""
+    files: tuple[str, ...] = ()
+    """Names of the tables."""
 
     @property
     def sentence(self) -> str:
@@ -98,6 +102,8 @@ def load_points(
         groups=words,
         left_out=table.left_out,
         n_filtered=len(table.rows) - len(accepted),
+        domain=accepted[0]["domain"] or "",
+        files=tuple(path.name for path in paths),
     )
 
 

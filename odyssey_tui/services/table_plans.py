@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,10 +12,10 @@ import numpy as np
 from engine.laws.errors import LawError
 from engine.laws.forms import form_of
 from engine.laws.law import Law
-from engine.laws.planner import Goal, Limits, Stage
+from engine.laws.points import Points
 from odyssey_tui.services.asking import Hear
 from odyssey_tui.services.format import count
-from odyssey_tui.services.plan import DEFAULT_FORGETTING, Answer, Basis, Model, answer_with, find_size, start_value
+from odyssey_tui.services.plan_basis import Source, list_states
 from odyssey_tui.services.point_tables import LoadedPoints
 from odyssey_tui.services.stored_laws import distinct, near
 from odyssey_tui.services.table_fits import TableOptions, fit_table, rank
@@ -28,68 +28,78 @@ CANDIDATES = {
 """Laws among which the best is taken when none is named; a limit on forgetting needs one that is exact at D = 0."""
 
 
-@dataclass(frozen=True)
-class Asked:
-    """The model to plan for, and what must hold. What is None is taken from the points, or follows from them."""
+@dataclass(frozen=True, eq=False)
+class TableSource:
+    """What plans of a table rest on, and of each role the fits its law was chosen from with how."""
 
-    limits: Limits
-    target_gain: float | None = None
-    goal: Goal | None = None
-    size: str | None = None
-    ptpp: float | None = None
-    target_zero_shot: float | None = None
-    base_zero_shot: float | None = None
-
-
-@dataclass(frozen=True)
-class TablePlan:
-    """The answer, and of each role the fits it was chosen from with how."""
-
-    answer: Answer
+    source: Source
     laws: dict[str, dict[str, Any]]
 
     def content(self) -> dict[str, Any]:
-        """As JSON; draws are left out."""
-        laws = {
+        """The laws as JSON; draws are left out."""
+        return {
             role: {**found, "fits": [{k: v for k, v in fit.items() if k != "draws"} for fit in found["fits"]]}
             for role, found in self.laws.items()
         }
-        return {**asdict(self.answer), "laws": laws}
 
 
-def plan_table(
+def read_tables(
     target: LoadedPoints,
     base: LoadedPoints,
-    asked: Asked,
     forms: dict[str, Sequence[str]],
     options: TableOptions,
     hear: Hear,
-) -> TablePlan:
-    """Fit the candidates of both roles (those of ``CANDIDATES`` where none is named) and plan with the best.
+    *,
+    zero_shot: dict[str, float | None] | None = None,
+) -> TableSource:
+    """Fit the candidates of both roles (those of ``CANDIDATES`` where none is named) and take the best.
 
-    The best has the lowest error on held-out rows, else in cross-validation. Errors as of ``fit_table`` and the
-    planner; the zero-shot losses of a model that was not measured are forecast by ``chinchilla``.
+    The best has the lowest error on held-out rows, else in cross-validation. ``zero_shot``: losses of the model to
+    adapt by role, where they are given; those of a model that was not measured are forecast by ``chinchilla``. Errors
+    as of ``fit_table``.
     """
-    if all(value is None for value in (*vars(asked.limits).values(), asked.target_gain)):
-        asked = replace(asked, limits=replace(asked.limits, forgetting=DEFAULT_FORGETTING))
+    tables = {"target": target, "base": base}
     laws = {
         role: choose(points, role, forms.get(role) or CANDIDATES[role], options, hear)
-        for role, points in (("target", target), ("base", base))
+        for role, points in tables.items()
     }
     chosen = {role: law_of(found["fits"][found["chosen"]]) for role, found in laws.items()}
+    curves: dict[str, Law] = {}
+
+    def start(role: str, n_params: float, ptpp: float) -> float | Law:
+        given = (zero_shot or {}).get(role)
+        known = given if given is not None else measured_start(tables[role], n_params, ptpp)
+        if known is not None:
+            return known
+        if role not in curves:
+            curves[role] = fit_curve(tables[role], role, n_params, ptpp, options, hear)
+        return curves[role]
+
+    points = {role: as_points(loaded) for role, loaded in tables.items()}
     sizes = tuple((value, count(value)) for value in distinct(column(target, "n_params")))
-    n_params, label = find_size(asked.size, sizes)
-    ptpp = asked.ptpp or max(distinct(column(target, "ptpp")), default=math.nan)
-    starts: dict[str, float | Law] = {}
-    for role, points, given in (
-        ("target", target, asked.target_zero_shot),
-        ("base", base, asked.base_zero_shot),
-    ):
-        starts[role] = given if given is not None else zero_shot(points, role, n_params, ptpp, options, hear)
-    losses = [start_value(start, n_params, ptpp) for start in starts.values()]
-    model = Model(label, n_params, ptpp, *losses, forecast=any(isinstance(start, Law) for start in starts.values()))
-    basis = Basis(chosen["target"], chosen["base"], Stage(n_params, ptpp, starts["target"], starts["base"]), model)
-    return TablePlan(answer_with(basis, asked.limits, asked.target_gain, asked.goal, ""), laws)
+    source = Source(
+        domain=target.domain,
+        target=chosen["target"],
+        base=chosen["base"],
+        measured=points["target"],
+        fitted={role: one.select(one.split == "fit") for role, one in points.items()},
+        states=list_states(points["target"]),
+        sizes=sizes,
+        start=start,
+        files=tuple(dict.fromkeys((*target.files, *base.files))),
+    )
+    return TableSource(source, laws)
+
+
+def as_points(loaded: LoadedPoints) -> Points:
+    """What was measured, held out or not."""
+    names = ("n_params", "ptpp", "atpp", "adapt_tokens", "replay_ratio", "share", "loss", "zero_shot_loss", "quality")
+    columns: dict[str, Any] = {name: column(loaded, name) for name in names}
+    n_params, atpp, tokens = columns["n_params"], columns["atpp"], columns["adapt_tokens"]
+    columns["atpp"] = np.where(np.isfinite(atpp), atpp, tokens / n_params)
+    columns["adapt_tokens"] = np.where(np.isfinite(tokens), tokens, atpp * n_params)
+    texts = {name: np.array(loaded.columns[name], dtype=object) for name in ("run", "split")}
+    return Points.from_columns({**columns, **texts})
 
 
 def choose(points: LoadedPoints, role: str, forms: Sequence[str], options: TableOptions, hear: Hear) -> dict[str, Any]:
@@ -108,7 +118,7 @@ def choose(points: LoadedPoints, role: str, forms: Sequence[str], options: Table
     by = "named" if len(forms) == 1 else "lowest error on held-out rows"
     if several:
         by = f"lowest error, leaving out each {found['cross_validation']['axis']} in turn"
-    return {**found, "chosen": found["fits"].index(best), "chosen_by": by}
+    return {**found, "chosen": found["fits"].index(best), "chosen_by": by, "points": points.sentence}
 
 
 def law_of(fit: dict[str, Any]) -> Law:
@@ -124,14 +134,16 @@ def law_of(fit: dict[str, Any]) -> Law:
     )
 
 
-def zero_shot(
-    points: LoadedPoints, role: str, n_params: float, ptpp: float, options: TableOptions, hear: Hear
-) -> float | Law:
-    """The loss of the unadapted model: as measured, else by a law of the checkpoints' zero-shot losses."""
+def measured_start(points: LoadedPoints, n_params: float, ptpp: float) -> float | None:
+    """The loss of the unadapted model as measured; None where it was not."""
     columns = {name: column(points, name) for name in ("n_params", "ptpp", "zero_shot_loss")}
     here = near(columns["n_params"], n_params) & near(columns["ptpp"], ptpp) & np.isfinite(columns["zero_shot_loss"])
-    if here.any():
-        return float(columns["zero_shot_loss"][here].mean())
+    return float(columns["zero_shot_loss"][here].mean()) if here.any() else None
+
+
+def fit_curve(points: LoadedPoints, role: str, n_params: float, ptpp: float, options: TableOptions, hear: Hear) -> Law:
+    """A law of the checkpoints' zero-shot losses, draws included."""
+    columns = {name: column(points, name) for name in ("n_params", "ptpp", "zero_shot_loss")}
     known = np.isfinite(np.stack(list(columns.values()))).all(axis=0)
     rows = np.unique(np.stack([values[known] for values in columns.values()], axis=1), axis=0).tolist()
     curve = replace(

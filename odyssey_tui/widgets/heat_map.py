@@ -18,8 +18,7 @@ from odyssey_tui.keymap import bindings
 from odyssey_tui.plots.palette import Rgb
 from odyssey_tui.services.format import cut
 
-GAP = 1
-LONGEST_LABEL, LEAST_LABEL, LEAST_CELL = 30, 10, 4
+LONGEST_LABEL, LEAST_LABEL = 30, 10
 LABEL_SHARE = 0.4
 """Of the width, at most for labels."""
 HEADER_LINES = 1
@@ -53,6 +52,10 @@ class HeatMap(Widget, can_focus=True):
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("table")]
     COMPONENT_CLASSES: ClassVar[set[str]] = {"heatmap--header", "heatmap--cursor"}
+    GAP: ClassVar[int] = 1
+    LEAST_CELL: ClassVar[int] = 4
+    NAMES_WIDEN: ClassVar[bool] = True
+    """Whether columns take what room is left, up to the length of their names."""
 
     @dataclass
     class Moved(Message):
@@ -67,7 +70,7 @@ class HeatMap(Widget, can_focus=True):
         self._table = HeatTable()
         self.row = self.column = 0
         self._top = self._left = 0
-        self.label_width, self.cell_width, self.shown_columns, self.form = 0, LEAST_CELL, 1, 0
+        self.label_width, self.cell_width, self.shown_columns, self.form = 0, self.LEAST_CELL, 1, 0
 
     @property
     def current(self) -> tuple[str, str] | None:
@@ -121,22 +124,21 @@ class HeatMap(Widget, can_focus=True):
         room -= self.label_width
         forms = max((len(cell.texts) for row in table.cells for cell in row), default=1)
         widths = [self._width_of(form) for form in range(max(1, forms))]
-        fitting = (form for form, width in enumerate(widths) if len(table.columns) * (width + GAP) <= room)
+        fitting = (form for form, width in enumerate(widths) if len(table.columns) * (width + self.GAP) <= room)
         self.form = next(fitting, len(widths) - 1)
-        missing = len(table.columns) * (widths[self.form] + GAP) - room
+        missing = len(table.columns) * (widths[self.form] + self.GAP) - room
         if 0 < missing <= self.label_width - LEAST_LABEL:
             # Shorter labels are a small price for having all columns in sight.
             self.label_width -= missing
             room += missing
-        # Names take what room is left, up to their length.
-        spare = room // max(1, len(table.columns)) - GAP
+        spare = room // max(1, len(table.columns)) - self.GAP if self.NAMES_WIDEN else 0
         self.cell_width = max(widths[self.form], min(spare, max(map(len, table.columns), default=0)))
-        self.shown_columns = max(1, room // (self.cell_width + GAP))
+        self.shown_columns = max(1, room // (self.cell_width + self.GAP))
         self._follow()
 
     def _width_of(self, form: int) -> int:
         texts = (cell.texts[min(form, len(cell.texts) - 1)] for row in self._table.cells for cell in row if cell.texts)
-        return max(LEAST_CELL, max(map(len, texts), default=0))
+        return max(self.LEAST_CELL, max(map(len, texts), default=0))
 
     def _follow(self) -> None:
         self._top = in_sight(self._top, self.row, max(1, self.size.height - HEADER_LINES), len(self._table.rows))
@@ -156,10 +158,14 @@ class HeatMap(Widget, can_focus=True):
         corner = (
             cut(table.corner, max(1, label - 3)).ljust(label - 2) + more if more.strip() else cut(table.corner, label)
         )
-        segments = [Segment(corner.ljust(label), style)]
-        for place, name in enumerate(table.columns[self._left : last], self._left):
+        return [Segment(corner.ljust(label), style), *self._names(style, width, last)]
+
+    def _names(self, style: Style, width: int, last: int) -> list[Segment]:
+        """Names of the columns up to ``last``, that of the cursor's column marked."""
+        segments = []
+        for place, name in enumerate(self._table.columns[self._left : last], self._left):
             here = style + Style(underline=True, bold=True) if place == self.column else style
-            segments += [Segment(" " * GAP, style), Segment(cut(name, width).rjust(width), here)]
+            segments += [Segment(" " * self.GAP, style), Segment(cut(name, width).rjust(width), here)]
         return segments
 
     def _line(self, index: int) -> list[Segment]:
@@ -168,7 +174,7 @@ class HeatMap(Widget, can_focus=True):
         segments = [Segment(cut(table.rows[index], self.label_width).ljust(self.label_width), here)]
         for place in range(self._left, min(len(table.columns), self._left + self.shown_columns)):
             at_cursor = (index, place) == (self.row, self.column)
-            segments += [Segment(" " * GAP, base), self._cell(table.cells[index][place], at_cursor)]
+            segments += [Segment(" " * self.GAP, base), self._cell(table.cells[index][place], at_cursor)]
         return segments
 
     def _cell(self, cell: HeatCell, at_cursor: bool) -> Segment:
@@ -193,7 +199,7 @@ class HeatMap(Widget, can_focus=True):
     def on_click(self, event: events.Click) -> None:
         """Go to the cell that was clicked; a click on the cell under the cursor selects it."""
         row = self._top + event.y - HEADER_LINES
-        column = self._left + (event.x - self.label_width) // (self.cell_width + GAP)
+        column = self._left + (event.x - self.label_width) // (self.cell_width + self.GAP)
         inside = event.y >= HEADER_LINES and event.x >= self.label_width
         if not inside or row >= len(self._table.rows) or column >= len(self._table.columns):
             return

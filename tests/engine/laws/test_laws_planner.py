@@ -114,9 +114,53 @@ def test_limits_that_only_conflict_each_name_their_shortfall() -> None:
     assert all("together with the others" in sentence for sentence in both.shortfalls)
 
 
-def test_critical_replay_interpolates_the_forgetting_limit() -> None:
-    result = plan(target_law(), base_law(), stage(), Limits(forgetting=0.5), atpp=[4.0])
-    assert rise(result.critical_replay[0], 4.0) == pytest.approx(0.5, abs=0.003)
+def test_the_answer_among_candidates_joins_the_grid() -> None:
+    limits = Limits(forgetting=0.5, target_loss=2.75)
+    ratios, budgets = np.linspace(0, 0.9, 181), np.geomspace(1, 8, 97)
+    pairs = tuple(axis.ravel() for axis in np.meshgrid(ratios, budgets, indexing="ij"))
+    coarse = {"replay_ratio": [0.0, 0.3, 0.6, 0.9], "atpp": [1.0, 2.0, 4.0, 8.0]}
+    result = plan(target_law(0.05), base_law(0.05), stage(), limits, **coarse, candidates=pairs)
+    fine = plan(target_law(0.05), base_law(0.05), stage(), limits, replay_ratio=ratios, atpp=budgets)
+    assert result.choice == fine.choice
+    assert result.choice.flops < plan(target_law(0.05), base_law(0.05), stage(), limits, **coarse).choice.flops
+    assert set(coarse["atpp"]) <= set(result.atpp.tolist())
+    assert len(result.atpp) <= 5
+    row, column = (
+        list(result.replay_ratio).index(result.choice.replay_ratio),
+        list(result.atpp).index(result.choice.atpp),
+    )
+    assert result.cell(row, column) == result.choice
+    assert result.feasible[row, column]
+
+
+def test_a_sure_answer_is_the_cheapest_that_holds_in_so_many_draws() -> None:
+    ratios, budgets = np.linspace(0, 0.9, 37), np.geomspace(1, 8, 33)
+    pairs = tuple(axis.ravel() for axis in np.meshgrid(ratios, budgets, indexing="ij"))
+    limits = Limits(forgetting=0.5, target_loss=2.75)
+    laws = (target_law(0.05), base_law(0.05), stage())
+    every = plan(*laws, limits, replay_ratio=ratios, atpp=budgets)
+    wanted = np.where(every.feasible & (every.probability >= 0.9), every.flops, np.inf)
+    for given in (
+        {"replay_ratio": ratios, "atpp": budgets},
+        {"replay_ratio": [0.0], "atpp": [1.0], "candidates": pairs},
+    ):
+        sure = plan(*laws, replace(limits, probability=0.9), **given)
+        assert sure.choice.probability >= 0.9
+        assert sure.choice.flops == pytest.approx(wanted.min())
+        assert sure.choice.flops > every.choice.flops
+    vague = (target_law(0.3), base_law(0.3), stage())
+    hopeless = plan(*vague, replace(limits, probability=0.9), replay_ratio=ratios, atpp=budgets)
+    assert hopeless.choice is None
+    assert "No cell meets the limits in 90% of the draws: the surest" in hopeless.shortfalls[0]
+    bare = replace(base_law(), draws=np.empty((0, 4)))
+    with pytest.raises(LawError, match="needs bootstrap draws"):
+        plan(laws[0], bare, stage(), replace(limits, probability=0.9))
+
+
+def test_reach_is_told_of_every_budget() -> None:
+    far = plan(target_law(), base_law(), Stage(8e5, 310.0, START_TARGET, START_BASE), Limits(), atpp=[0.5, 2.0, 16.0])
+    assert [set(reach) for reach in far.reach] == [{"N", "P", "A"}, {"N", "P", "D"}, {"N", "P", "D", "A"}]
+    assert far.reach[2] == pytest.approx({"N": 4.0, "P": 10.0, "D": 12.8, "A": 2.0})
 
 
 def test_extrapolation_is_a_warning() -> None:

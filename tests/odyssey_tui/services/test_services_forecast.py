@@ -8,12 +8,15 @@ from pathlib import Path
 import pytest
 
 from engine.laws.errors import LawError
+from engine.laws.planner import Limits
 from odyssey_tui.services.fit_words import open_lines
 from odyssey_tui.services.forecast import forecast
 from odyssey_tui.services.forecast_curves import AXES
 from odyssey_tui.services.forecast_figure import draw_forecast, draw_residuals
 from odyssey_tui.services.forecast_record import exportable
-from odyssey_tui.services.plan import DEFAULT_FORGETTING, cheapest, experiment_limits, tell_answer
+from odyssey_tui.services.plan import Asked, cheapest
+from odyssey_tui.services.plan_basis import DEFAULT_FORGETTING, experiment_limits
+from odyssey_tui.services.planning_words import tell_answer
 from odyssey_tui.services.stored_laws import read_family
 from store.database import lease
 from store.files import write_atomic, write_json
@@ -196,7 +199,7 @@ def test_an_empty_workspace_says_what_to_do(tmp_path: Path) -> None:
 
 
 def test_the_plan_meets_its_limits(fitted: Workspace) -> None:
-    answer = cheapest(fitted, forgetting=0.2, target_loss=2.6)
+    answer = cheapest(fitted, Asked(Limits(forgetting=0.2, target_loss=2.6)))
     cell = answer.choice
     assert answer.goal == "cheapest"
     assert cell.forgetting <= 0.2
@@ -209,12 +212,12 @@ def test_the_plan_meets_its_limits(fitted: Workspace) -> None:
 
 
 def test_a_gain_is_a_target_loss_below_the_zero_shot_one(fitted: Workspace) -> None:
-    gained = cheapest(fitted, forgetting=0.5, target_gain=0.2)
+    gained = cheapest(fitted, Asked(Limits(forgetting=0.5), target_gain=0.2))
     target = gained.model.target_zero_shot - 0.2
     assert gained.goal == "cheapest"
-    assert gained.choice == cheapest(fitted, forgetting=0.5, target_loss=target).choice
+    assert gained.choice == cheapest(fitted, Asked(Limits(forgetting=0.5, target_loss=target))).choice
     assert "0.2 below zero-shot" in gained.limits[1]
-    stricter = cheapest(fitted, forgetting=0.5, target_gain=0.2, target_loss=0.0)
+    stricter = cheapest(fitted, Asked(Limits(forgetting=0.5, target_loss=0.0), target_gain=0.2))
     assert stricter.choice is None
     assert stricter.limits[1] == "target loss ≤ 0 nats"
 
@@ -222,26 +225,26 @@ def test_a_gain_is_a_target_loss_below_the_zero_shot_one(fitted: Workspace) -> N
 def test_without_limits_those_of_the_launched_experiment_hold(fitted: Workspace) -> None:
     with lease(fitted) as con:
         family = read_family(con, None, None)
-        assert experiment_limits(con, fitted, family).forgetting == DEFAULT_FORGETTING
+        assert experiment_limits(fitted, "demo").forgetting == DEFAULT_FORGETTING
         name = find_run(con, family.run_id).experiment
         launched = fitted.experiments / f"{name}-0.yaml"
         write_atomic(launched, "limits: {forgetting: 0.4, target_gain: 0.1}")
         write_json(launched.with_suffix(".json"), {"name": name, "key": "0", "launched": 0.0, "runs": []})
-        wanted = experiment_limits(con, fitted, family)
+        wanted = experiment_limits(fitted, name)
         launched.unlink()
         launched.with_suffix(".json").unlink()
     assert (wanted.forgetting, wanted.target_gain) == (0.4, 0.1)
 
 
 def test_a_limit_that_cannot_be_met_says_by_how_much(fitted: Workspace) -> None:
-    answer = cheapest(fitted, forgetting=0.0001)
+    answer = cheapest(fitted, Asked(Limits(forgetting=0.0001)))
     assert answer.choice is None
     assert "Nothing in the grid meets forgetting" in tell_answer(answer)[0]
     assert any("exceeds it by" in line for line in answer.shortfalls)
 
 
 def test_the_best_plan_stays_within_the_measured_budgets(fitted: Workspace) -> None:
-    answer = cheapest(fitted, forgetting=5.0)
+    answer = cheapest(fitted, Asked(Limits(forgetting=5.0)))
     assert answer.goal == "best"
     assert answer.choice.atpp == pytest.approx(4.0)
     assert answer.model.n_params == 400_000
@@ -252,6 +255,6 @@ def test_plans_that_the_laws_cannot_serve_are_refused(voyage: Workspace, fitted:
     with pytest.raises(LawError, match="exact at D = 0"):
         cheapest(voyage)
     with pytest.raises(LawError, match="no size 'huge'"):
-        cheapest(fitted, size="huge")
+        cheapest(fitted, Asked(size="huge"))
     with pytest.raises(LawError, match="too few values of N"):
-        cheapest(fitted, size="8.1e9", ptpp=30)
+        cheapest(fitted, Asked(size="8.1e9", ptpp=30))
