@@ -345,12 +345,16 @@ def losses_at(
     else:
         start, count = float(zero_shot), len(law.draws)
         start_draws = np.full((count, 1), start)
-    setting = Setting(stage.n_params, stage.ptpp, float("nan"), zero_shot_loss=start)
+    # Q of a checkpoint is its measured base loss; a forecast of it would bring an error that no draw carries.
+    quality = float("nan") if isinstance(stage.base_zero_shot, Law) else float(stage.base_zero_shot)
+    setting = Setting(stage.n_params, stage.ptpp, float("nan"), zero_shot_loss=start, quality=quality)
     points = points_at(law.role, setting, replay_ratio=rho, atpp=atpp)
     unknown = [column for column in law.form.needs if not np.isfinite(getattr(points, column)).all()]
     if unknown:
+        known = {"quality": "the model's measured zero-shot loss on the base corpus"}
         raise LawError(
-            f"{law.form.name} needs {', '.join(unknown)} of the model to plan.", "Give it, or use another form."
+            f"{law.form.name} needs {', '.join(known.get(column, column) for column in unknown)} to plan.",
+            "Give it, or use another form.",
         )
     law.require_inside(points)
     return law.predict(points), law.predict_draws(points, start_draws)[:count], (start, start_draws)

@@ -238,3 +238,16 @@ def test_a_forecast_says_what_it_lacks(make_sample: Callable[..., Points]) -> No
     assert np.isnan(curve.low).all()
     with pytest.raises(LawError, match="between 0 and 1"):
         forecast(law, Setting(8.7e4, 15, 0.25, zero_shot_loss=3.7), "atpp", [1.0], level=90)
+
+
+def test_the_measured_base_loss_is_the_quality_that_a_law_plans_with() -> None:
+    values = {"E": 1.0, "F": 0.5, "phi": 1.0, "B": 20.0, "beta": 0.3, "eta": 0.01, "kappa": 0.0, "nu": 0.0}
+    law = law_of("quality", "target", {**values, "C": 0.2, "eps": 0.1, "gamma": 0.5})
+    ratios, budgets = [0.2], [4.0]
+    found = plan(law, base_law(), stage(), Limits(), replay_ratio=ratios, atpp=budgets)
+    expected = 1.0 + 0.5 * START_BASE + 20.0 * 0.8**0.01 / (4.0 * N) ** 0.3 + 0.2 / 0.9**0.5
+    assert found.target_loss[0, 0] == pytest.approx(expected)
+    pretraining = law_of("chinchilla", "base", {"E": 2.0, "A": 0.0, "alpha": 0.3, "B": 20.0, "beta": 0.3})
+    forecast_only = replace(stage(), base_zero_shot=replace(pretraining, ranges={}))
+    with pytest.raises(LawError, match="measured zero-shot loss on the base corpus"):
+        plan(law, base_law(), forecast_only, Limits(), replay_ratio=ratios, atpp=budgets)
