@@ -60,8 +60,13 @@ SECTIONS: dict[str, Section] = {
         ),
     ),
     "grid": Section(
-        ("laws-grid.yaml", "laws-grid-seeds.yaml"),
-        ("forecast --domain french", "forecast --domain french --role base"),
+        ("laws-grid.yaml", "laws-grid-seeds.yaml", "laws-grid-check.yaml"),
+        (
+            "fit --domain french --fit-ptpp 15,31 --score-ptpp 279 --anchors 20 --bootstrap 100 --wait --forms "
+            "dcpt,ptpp_additive,ptpp_gated,ptpp_gated_floor,zero_shot,quality,quality_limit,forgetting",
+            "forecast --domain french --svg {figures}/forecast-target.svg",
+            "forecast --domain french --role base --svg {figures}/forecast-base.svg",
+        ),
     ),
 }
 
