@@ -67,6 +67,17 @@ def read_scalar(text: str) -> Any:
     return text
 
 
+def compose_nodes(text: str) -> yaml.Node:
+    """The nodes of a text that ``read_yaml`` can read, with their marks. ``ValueError`` where it is none."""
+    try:
+        root = yaml.compose(text, Loader=_Loader)
+    except yaml.YAMLError as error:
+        raise ValueError(str(error)) from error
+    if root is None:
+        raise ValueError("an empty document")
+    return root
+
+
 def read_yaml(text: str, file: str) -> Located:
     """Parse ``text``; ``file`` names it in places and errors. Duplicate keys and non-text keys are refused."""
     try:

@@ -11,8 +11,10 @@ from textual import on
 
 from engine.spec.located import KeyPath
 from odyssey_tui.screens.base import OdysseyScreen, one_line
+from odyssey_tui.screens.confirm import ConfirmScreen
 from odyssey_tui.screens.copying import Copied
 from odyssey_tui.screens.prompt import PromptScreen
+from odyssey_tui.services.draft import yaml_path
 from odyssey_tui.widgets.axes_form import AxesForm
 from odyssey_tui.widgets.field_editor import FieldEditor
 from odyssey_tui.widgets.field_table import FieldTable, nearest_rows
@@ -324,14 +326,28 @@ class DraftingScreen(OdysseyScreen):
         """The experiment into a file."""
         if self.draft is None:
             return
-        suggested = str(Path.cwd() / f"{self.draft.name or 'experiment'}.yaml")
-        self.app.push_screen(PromptScreen("Write", "The experiment as a file:", value=suggested), self._write)
+        from odyssey_tui.services.starts import is_path
 
-    def _write(self, name: str | None) -> None:
+        suggested = str(Path.cwd() / f"{self.draft.name or 'experiment'}.yaml")
+        if is_path(self.draft.source):
+            suggested = self.draft.source
+        self.app.push_screen(PromptScreen("Write", "The experiment as a file:", value=suggested), self._ask_to_replace)
+
+    def _ask_to_replace(self, name: str | None) -> None:
+        if not name or not name.strip():
+            return
+        path = yaml_path(Path(name.strip()))
+        if path.exists():
+            text = f"{path} is there. Write the experiment over it?"
+            self.app.push_screen(ConfirmScreen("Write", text), lambda yes: self._write(path) if yes else None)
+        else:
+            self._write(path)
+
+    def _write(self, path: Path) -> None:
         from odyssey_tui.services.draft import save
 
         draft = self.draft
-        if not name or draft is None:
+        if draft is None:
             return
 
         def written(saved: Draft) -> None:
@@ -339,7 +355,7 @@ class DraftingScreen(OdysseyScreen):
             self.change(saved)
             self.draw_source()
 
-        self.perform(lambda: save(draft, Path(name)), written)
+        self.perform(lambda: save(draft, path, replace_it=True), written)
 
     def copied(self) -> Copied | None:
         """The command that does the same."""

@@ -27,12 +27,17 @@ def flow_text(value: Any) -> str:
 
 
 def assignments(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[str, ...]:
-    """Assignments that turn one experiment's data into another's, as small as they can be.
+    """Assignments that turn one experiment's data into another's, as ``--set`` takes them."""
+    return tuple(f"{dotted(path)}={flow_text(value)}" for path, value in edits(before, after))
+
+
+def edits(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[tuple[KeyPath, Any]]:
+    """Values to write, as few and small as they can be, to turn one experiment's data into another's.
 
     What is no longer written at the top is set to its default: an assignment cannot take a key away.
     """
     gone = {key: default_of(key) for key in before if key not in after}
-    return tuple(f"{dotted(path)}={flow_text(value)}" for path, value in _compare(before, {**after, **gone}, ()))
+    yield from _compare(before, {**after, **gone}, ())
 
 
 def default_of(key: str) -> Any:

@@ -9,8 +9,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.spec.located import KeyPath, Located, override
-from odyssey_tui.services.assignments import assignments, same
+from engine.spec.located import KeyPath, Located, override, read_yaml
+from odyssey_tui.services.assignments import assignments, edits, same
+from odyssey_tui.services.yaml_patch import patch
 from store.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -114,13 +115,17 @@ class Draft:
     def to_yaml(self, folder: Path | None = None) -> str:
         """The experiment as YAML for a file in ``folder``; in another one than its own, paths become absolute.
 
-        Comments stay as long as nothing was changed.
+        Comments and layout of what was not changed stay, unless the text is too unusual for that.
         """
-        from engine.spec.load import examine
-
-        if folder is not None and folder.resolve() != self.folder.resolve():
-            return dump(examine(self.located, self.folder).resolved)
-        return dump(self.data) if self.changes else self.text
+        moved = folder is not None and folder.resolve() != self.folder.resolve()
+        data = _moved(self.data, self.examine().resolved) if moved else self.data
+        try:
+            text = patch(self.text, edits(self.origin.data, data))
+            if same(read_yaml(text, "patched").data, data):
+                return text
+        except (ValueError, ConfigError):
+            pass
+        return dump(data)
 
 
 def open_text(text: str, file: str, folder: Path, title: str, source: str = "") -> Draft:
@@ -147,13 +152,17 @@ def dump(data: Mapping[str, Any]) -> str:
     return yaml.safe_dump(dict(data), sort_keys=False, allow_unicode=True, width=120, default_flow_style=None)
 
 
+def yaml_path(path: Path) -> Path:
+    """Where an experiment is written when a user says ``path``."""
+    path = path.expanduser()
+    return path if path.suffix in (".yaml", ".yml") else path.with_name(f"{path.name}.yaml")
+
+
 def save(draft: Draft, path: Path, *, replace_it: bool = False) -> Draft:
     """Write the experiment to a file and go on from there. ``ConfigError`` when it is there already, or cannot be."""
     from store.files import write_atomic
 
-    path = path.expanduser()
-    if path.suffix not in (".yaml", ".yml"):
-        path = path.with_name(f"{path.name}.yaml")
+    path = yaml_path(path)
     if path.exists() and not replace_it:
         raise ConfigError(f"{path}: is there already", "Give another name, or remove it first.")
     if not path.parent.is_dir():
@@ -163,6 +172,22 @@ def save(draft: Draft, path: Path, *, replace_it: bool = False) -> Draft:
     except OSError as error:
         raise ConfigError(f"{path}: cannot be written: {error.strerror}", "Give another path.") from error
     return replace(open_file(path), block=draft.block, before=draft.before or draft.origin)
+
+
+def _moved(data: dict[str, Any], resolved: Mapping[str, Any]) -> dict[str, Any]:
+    """The data with paths as they were resolved; sizes stay as they are written."""
+    found = data
+    for path in [("tokenizer", "model"), ("base", "model"), *(("corpora", name, "source") for name in _keys(data))]:
+        if isinstance(value_at(data, path), str) and (there := value_at(resolved, path)) is not None:
+            found = _written(found, path, there)
+    if value_at(data, ("laws", "forms")) != value_at(resolved, ("laws", "forms")):
+        found = _written(found, ("laws",), resolved["laws"])
+    return found
+
+
+def _keys(data: Mapping[str, Any]) -> list[str]:
+    corpora = data.get("corpora")
+    return list(corpora) if isinstance(corpora, Mapping) else []
 
 
 def value_at(data: Any, path: KeyPath, default: Any = None) -> Any:

@@ -319,7 +319,15 @@ async def test_it_is_written_into_a_file_and_named_by_a_command(tiny: Workspace,
         await press(pilot, "enter")
         assert "replay_ratio: 0.25" in (tmp_path / "mine.yaml").read_text()
         assert screen.draft.command() == "odyssey launch mine.yaml --block 0"
-        assert cells(screen) == 1
+        screen.query_one("#seeds", Input).value = "0, 1"
+        await press(pilot, "w", "enter")
+        assert isinstance(pilot.app.screen, ConfirmScreen), "a file that is there is asked about"
+        assert "seeds" not in (tmp_path / "mine.yaml").read_text()
+        await press(pilot, "y")
+        assert "seeds: [0, 1]" in (tmp_path / "mine.yaml").read_text()
+        await press(pilot, "u")
+        assert screen.draft.changes == ("seeds=[0, 1]",)
+        assert cells(screen) == 2, "a seed more than was asked first"
 
 
 async def test_every_action_is_in_the_palette(tiny: Workspace) -> None:

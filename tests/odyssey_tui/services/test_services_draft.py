@@ -118,6 +118,7 @@ def test_any_edit_is_what_its_assignments_make_of_the_file(demo) -> None:
         draft = draft.unset(path) if rng.random() < 0.4 and len(path) > 1 else draft.set(path, rng.choice(values))
         expected = open_text(demo.text, "demo.yaml", demo.folder, "demo").with_changes(draft.changes).data
         assert same(expected, draft.data)
+        assert same(read_yaml(draft.to_yaml(), "written").data, draft.data)
 
 
 def test_the_command_line_reads_the_same_experiment(demo) -> None:
@@ -186,7 +187,53 @@ def test_a_file_elsewhere_finds_the_same_texts(tmp_path: Path) -> None:
         save(draft, tmp_path / "nowhere" / "mine.yaml")
 
 
-def test_an_unchanged_experiment_keeps_its_comments(tmp_path: Path) -> None:
+BLOCKS = """\
+# about poems
+name: tiny  # short
+
+corpora:
+  base: {source: base.jsonl}   # the base
+  # what is adapted to
+  poems:
+    source: poems.jsonl
+adapt:
+- domain: poems   # all of them
+  atpp:
+  - 1
+  - 2
+  # more below
+-  {domain: poems, atpp: 4}
+
+# the end
+laws:
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "before", "after"),
+    [
+        (("name",), "other", "name: tiny  # short", "name: other  # short"),
+        (("corpora", "poems", "source"), "b.txt", "    source: poems.jsonl\n", "    source: b.txt\n"),
+        (("corpora", "base", "glob"), "*", "base.jsonl}   # the base", 'base.jsonl, glob: "*"}   # the base'),
+        (("corpora", "poems", "glob"), "x", "poems.jsonl\nadapt", "poems.jsonl\n    glob: x\nadapt"),
+        (("adapt", 0, "atpp"), [4], "  atpp:\n  - 1\n  - 2\n  # more", "  atpp: [4]\n  # more"),
+        (("adapt", 0, "rank"), 2, "  - 2\n  # more", "  - 2\n  rank: 2\n  # more"),
+        (("adapt", 2), {"domain": "base"}, "atpp: 4}\n\n#", "atpp: 4}\n- {domain: base}\n\n#"),
+        (("laws",), {"domain": "poems"}, "end\nlaws:\n", "end\nlaws: {domain: poems}\n"),
+        (("limits", "forgetting"), 0.1, "laws:\n", "laws:\nlimits: {forgetting: 0.1}\n"),
+    ],
+)
+def test_what_is_not_changed_stays_as_it_was_written(path, value, before: str, after: str) -> None:
+    assert BLOCKS.count(before) == 1
+    draft = open_text(BLOCKS, "tiny.yaml", Path(), "tiny").set(path, value)
+    assert draft.to_yaml() == BLOCKS.replace(before, after)
+
+
+def test_a_file_is_written_with_its_comments(tmp_path: Path) -> None:
     path = write_experiment(tmp_path)
     path.write_text("# about poems\n" + path.read_text())
     assert save(open_file(path), tmp_path / "copy.yaml").text == path.read_text()
+    edited = open_file(path).set(("adapt", 0, "replay_ratio"), 0.5)
+    assert save(edited, path, replace_it=True).text == path.read_text()
+    assert path.read_text().startswith("# about poems\n")
+    assert open_file(path).data == edited.data
