@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +15,7 @@ from engine.laws.fit import FitOptions
 from engine.laws.form import Form, Role
 from engine.laws.forms import form_of
 from engine.laws.points import Points, count_distinct
+from engine.laws.splits import split_by_ptpp
 from engine.laws.trials import Trial, attempt
 from engine.spec.strict import content_key
 
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
 
     from engine.report import JobContext
     from engine.spec.run import FitJob
-
-SAME_PTPP = 0.1
-"""A measured PTPP belongs to the nearest requested one within 10 %: budgets are whole batches."""
 
 
 @dataclass(frozen=True)
@@ -88,20 +86,6 @@ def _fit_one(task: Task, job: FitJob, context: JobContext, records: Records, sam
         Anchors(task.anchors, 0 if pretraining else max(job.anchor_counts, default=0), seed=context.spec.seed),
     )
     _emit(task, job, context, trial)
-
-
-def split_by_ptpp(points: Points, fit_ptpp: tuple[float, ...], score_ptpp: tuple[float, ...]) -> Points:
-    """Set the splits of ``points`` by their PTPP; without ``fit_ptpp`` everything that is not scored is fitted."""
-    split, reason = points.split.astype(object), points.reason.astype(object)
-    wanted = np.array([*fit_ptpp, *score_ptpp], dtype=np.float64)
-    for index in np.flatnonzero(points.split == "fit"):
-        distance = np.abs(np.log(points.ptpp[index] / wanted)) if len(wanted) else np.array([])
-        near = int(np.argmin(distance)) if len(distance) and np.isfinite(distance).all() else -1
-        if near >= 0 and distance[near] <= np.log1p(SAME_PTPP):
-            split[index] = "fit" if near < len(fit_ptpp) else "score"
-        elif fit_ptpp:
-            split[index], reason[index] = "excluded", "its PTPP is neither fitted nor scored"
-    return replace(points, split=split.astype(str), reason=reason.astype(str))
 
 
 def _emit(task: Task, job: FitJob, context: JobContext, trial: Trial) -> None:

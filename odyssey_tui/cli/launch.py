@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from odyssey_tui.services.audit_sources import Known
     from odyssey_tui.services.composition import Composition, PlannedRun
+    from odyssey_tui.services.design import Design
     from store.workspace import Workspace
 
 COLUMNS = (
@@ -131,8 +132,10 @@ def launch(
         composition.require_cluster()
         queue_runs(invocation.open_or_create(), composition, priority)
     known = known_audits(workspace, composition)
+    designs = judge_laws(composition) if dry_run else ()
     if json:
-        emit_json({**as_json(composition, queued=not dry_run, calibrated=calibrate), "audit": audit_json(known)})
+        plan = as_json(composition, queued=not dry_run, calibrated=calibrate)
+        emit_json({**plan, "audit": audit_json(known), **({"laws": laws_json(designs)} if dry_run else {})})
         return
     if dry_run or csv:
         emit_table(COLUMNS, [table_row(run) for run in composition.runs], csv=csv)
@@ -144,8 +147,35 @@ def launch(
             say_wrapped(line)
         for line in audit_lines(known, config):
             say_wrapped(line)
+        if designs and not csv:
+            print_laws(designs)
     else:
         say_logout()
+
+
+def judge_laws(composition: Composition) -> tuple[Design, ...]:
+    """What the grid could tell of the laws that the experiment fits."""
+    from odyssey_tui.services.design import judge_plan
+
+    return judge_plan(composition.plan)
+
+
+def print_laws(designs: tuple[Design, ...]) -> None:
+    """The same as a table and in sentences."""
+    from odyssey_tui.services.design import COLUMNS as LAWS
+    from odyssey_tui.services.design import list_verdicts, tell_designs
+
+    print()
+    emit_table(LAWS, list_verdicts(designs), title="What the grid could tell of the laws")
+    for line in tell_designs(designs, briefly=True):
+        say_wrapped(line)
+
+
+def laws_json(designs: tuple[Design, ...]) -> list[dict[str, Any]]:
+    """The same for scripts."""
+    from odyssey_tui.services.design import record
+
+    return record(designs)
 
 
 def known_audits(workspace: Workspace, composition: Composition) -> Known:
