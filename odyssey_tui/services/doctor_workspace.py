@@ -22,7 +22,7 @@ def examine_workspace(root: Path) -> Iterator[Verdict]:
     from store.workspace import Workspace
 
     root = root.expanduser().absolute()
-    if not root.exists():
+    if not root.exists() or _is_empty(root):
         what, fix = f"there is none at {root} yet", "`odyssey demo` or `odyssey launch` makes one; -w names another."
         yield Verdict("workspace", "folder", "info", what, fix)
         return
@@ -35,6 +35,14 @@ def examine_workspace(root: Path) -> Iterator[Verdict]:
     yield _judge_folder(workspace)
     yield from _judge_queue(workspace)
     yield from _judge_database(workspace)
+
+
+def _is_empty(root: Path) -> bool:
+    """A folder in which a workspace can be made."""
+    try:
+        return root.is_dir() and not any(root.iterdir())
+    except OSError:
+        return False
 
 
 def _judge_folder(workspace: Workspace) -> Verdict:

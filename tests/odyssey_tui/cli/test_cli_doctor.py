@@ -47,6 +47,8 @@ def test_without_a_workspace_nothing_is_broken_and_none_is_made(tmp_path, capsys
     assert "odyssey demo" in found["workspace", "folder"]["fix"]
     assert {name for area, name in found if area == "libraries"} >= {"python", *doctor_machine.TOLD}
     assert found["gpu", "cards"]["what"].startswith("no GPU here")
+    root.mkdir()
+    assert diagnose(capsys, root)[1]["workspace", "folder"]["severity"] == "info"
     assert run(["-w", str(root), "doctor"]) == 0
     out, err = capsys.readouterr()
     # Paths stay whole: they are there to be copied.
