@@ -28,6 +28,7 @@ SHOTS: dict[str, tuple[str, ...]] = {
     "matrix": ("5", "v"),
     "tokens": ("6",),
     "forecast": ("7",),
+    "plan": ("8",),
     "data": ("9",),
 }
 """Image name → the keys that lead there from a fresh start."""

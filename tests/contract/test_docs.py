@@ -13,6 +13,7 @@ import pytest
 from odyssey_tui.app import OdysseyApp
 from odyssey_tui.keymap import bindings
 from odyssey_tui.screens.base import READING, WHAT_TO_PRESS, OdysseyScreen
+from odyssey_tui.screens.registry import SCREENS
 from tests.support.piloting import settle
 
 ROOT = Path(__file__).parents[2]
@@ -82,6 +83,11 @@ async def test_the_screen_that_is_shown_works(tmp_path: Path) -> None:
         await app.push_screen(names["CorporaScreen"]())
         await settle(pilot)
         assert re.search(r"\d+ adapt\b", str(app.screen.query_one("#kinds", Static).content))
+
+
+def test_the_tour_leads_through_every_screen() -> None:
+    titles = re.findall(r"^## (\d) (\w+)$", (DOCS / "tour.md").read_text(), re.MULTILINE)
+    assert titles == [(entry.key, entry.title) for entry in SCREENS]
 
 
 def test_pictures_of_the_tour_are_those_that_are_made() -> None:
