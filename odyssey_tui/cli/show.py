@@ -96,8 +96,8 @@ def show(
     share = f" {row.share:.0%}" if row.share is not None and row.state == "running" else ""
     print(f"{row.name}  {state_text(row.state)}{share}{left}")
     print_wrapped(f"{row.run_id} · attempt {detail.attempt} · {detail.where}")
-    if detail.lineage:
-        print_wrapped(f"from {' → '.join(detail.lineage)}")
+    for line in detail.descent:
+        print_wrapped(line)
     if row.reason:
         print(f"{row.reason}\n  {detail.hint}" if detail.hint else row.reason)
     if row.state in ENDED_BADLY:

@@ -259,8 +259,8 @@ def heading(detail: RunDetail) -> Text:
         left = f" {duration(row.eta_s)} left" if row.eta_s is not None else ""
         text.append(f"  {row.phase} {bar(row.share, 16)} {row.share:.0%}{left}")
     text.append(f"\n{row.run_id} · attempt {detail.attempt} · {detail.where}", "dim")
-    if detail.lineage:
-        text.append(f"\nfrom {' → '.join(detail.lineage)}", "dim")
+    for line in detail.descent:
+        text.append(f"\n{line}", "dim")
     if row.reason:
         text.append(f"\n{row.reason}", "bold")
         text.append(f"\n{detail.hint}" if detail.hint else "")

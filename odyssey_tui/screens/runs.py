@@ -17,6 +17,7 @@ from odyssey_tui.screens.exporting import ask_export
 from odyssey_tui.screens.filtered import FilteredScreen
 from odyssey_tui.screens.run_actions import RunActions
 from odyssey_tui.screens.run_folds import Folds, group_key
+from odyssey_tui.screens.run_preview import RunPreview
 from odyssey_tui.services.run_groups import UNGROUPED
 from odyssey_tui.services.runs import FIELDS, TRAINED, compare_losses, parse
 from odyssey_tui.widgets.filter_line import FilterLine
@@ -37,7 +38,6 @@ from odyssey_tui.widgets.run_columns import (
 )
 
 if TYPE_CHECKING:
-    from odyssey_tui.services.curves import Curve
     from odyssey_tui.services.filter import Filter
     from odyssey_tui.services.overlays import Subject
     from odyssey_tui.services.run_groups import RunGroup
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from odyssey_tui.services.runs import RunRow
     from odyssey_tui.services.tokenizer_fair import Fairness
 
-PREVIEW_WIDTH, PREVIEW_HEIGHT, MOST_PREVIEWED = 110, 30, 8
+PREVIEW_WIDTH, PREVIEW_HEIGHT = 110, 30
 SORTS = ("plan", "state", "loss", "target", "base")
 GROUPS = ("experiment", "kind", "domain", "replay", "ptpp", "size", UNGROUPED)
 NEEDS_RUNS = frozenset(
@@ -87,24 +87,18 @@ class Request(NamedTuple):
     filter: str
     sort: str
     group: str
-    preview: tuple[Subject, ...]
-    """Whose training curves are drawn below the table; none where there is no room."""
-    note: str
-    """What the preview leaves out."""
 
 
 class Snapshot(NamedTuple):
-    """Runs as listed, what their columns need, and the curves below them."""
+    """Runs as listed, and what their columns need."""
 
     listing: Listing
     widths: tuple[Widths, ...]
     """By group."""
     fair: Fairness
-    curves: tuple[Curve, ...]
-    note: str
 
 
-class RunsScreen(FilteredScreen, RunActions):
+class RunsScreen(FilteredScreen, RunActions, RunPreview):
     """Runs by group, seeds joined; marks, filter, sort; cancelling and retrying."""
 
     SCOPE = "runs"
@@ -125,7 +119,6 @@ class RunsScreen(FilteredScreen, RunActions):
         self._meter = Meter()
         self._further: Mapping[str, type] = {}
         """Keys that a filter may name besides the columns."""
-        self._asked_preview: tuple[Subject, ...] = ()
         self._sought = ""
         """A run to put the cursor on as soon as it is listed."""
 
@@ -179,27 +172,20 @@ class RunsScreen(FilteredScreen, RunActions):
         return self._lister
 
     def request(self) -> Request:
-        chosen = self._previewed()
-        self._asked_preview = chosen[:MOST_PREVIEWED]
-        left_out = f"first {MOST_PREVIEWED} of {len(chosen)} curves" if len(chosen) > MOST_PREVIEWED else ""
-        return Request(self._filter, self._sort, self._group, self._asked_preview, left_out)
+        return Request(self._filter, self._sort, self._group)
 
     def load(self, request: Request) -> Snapshot:
-        from odyssey_tui.services.overlays import read_overlay
-
         listing = self._reader.read(request.filter, sort=request.sort, group=request.group)
         fair = compare_losses([row for group in listing.groups for row in group.rows])
         columns = RUN_COLUMNS if fair.per_token else BYTE_COLUMNS
         widths = tuple(self._meter.measure(group.units, columns) for group in listing.groups)
-        curves, left_out = read_overlay(self.odyssey.workspace, request.preview, "loss", "tokens")
-        note = ", ".join(part for part in (request.note, left_out) if part)
-        return Snapshot(listing, widths, fair, curves, note)
+        return Snapshot(listing, widths, fair)
 
     def show(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
-        self._draw(snapshot)
+        self._draw(snapshot, fresh_rows=True)
 
-    def _draw(self, snapshot: Snapshot) -> None:
+    def _draw(self, snapshot: Snapshot, *, fresh_rows: bool = False) -> None:
         groups, fair = snapshot.listing.groups, snapshot.fair
         grouped, filtered = self._group != UNGROUPED, bool(self._filter)
         self.set_class(snapshot.listing.total == 0, "-empty")
@@ -226,7 +212,9 @@ class RunsScreen(FilteredScreen, RunActions):
         self.query_one("#nothing", Static).display = bool(snapshot.listing.total) and not snapshot.listing.shown
         if self.focused is None and snapshot.listing.total:
             table.focus()
-        self._draw_preview(snapshot)
+        roomy = self.size.width >= PREVIEW_WIDTH and self.size.height >= PREVIEW_HEIGHT
+        self.set_class(roomy and bool(snapshot.listing.total), "-roomy")
+        self.ask_preview(anew=fresh_rows)
         self.refresh_bindings()
 
     def _cells(self, line: TreeLine, groups: Sequence[RunGroup], columns: Sequence[RunColumn]) -> Cells:
@@ -241,13 +229,7 @@ class RunsScreen(FilteredScreen, RunActions):
             return unit_cells(line.unit, columns, marked=all_marked, folded=folded)
         return run_cells(line.row, columns, marked=line.row.run_id in marked, unit=line.unit)
 
-    def _draw_preview(self, snapshot: Snapshot) -> None:
-        roomy = self.size.width >= PREVIEW_WIDTH and self.size.height >= PREVIEW_HEIGHT
-        self.set_class(roomy and bool(snapshot.listing.total), "-roomy")
-        if roomy:
-            self.query_one(Preview).show(snapshot.curves, snapshot.note, lasting=bool(self.odyssey.marked))
-
-    def _previewed(self) -> tuple[Subject, ...]:
+    def subjects(self) -> tuple[Subject, ...]:
         """What to draw where there is room: the marked runs, else what is under the cursor, joined seeds as one."""
         from odyssey_tui.services.overlays import Subject
 
@@ -269,8 +251,7 @@ class RunsScreen(FilteredScreen, RunActions):
     @on(LongTable.Moved)
     def preview_moved(self) -> None:
         """The curves of what is under the cursor, unless runs are marked."""
-        if self._previewed()[:MOST_PREVIEWED] != self._asked_preview:
-            self.reload()
+        self.ask_preview()
 
     @property
     def _groups(self) -> tuple[RunGroup, ...]:

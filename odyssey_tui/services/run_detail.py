@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from store.queries.runs import RunRow as StoredRun
     from store.workspace import Workspace
 
+MOST_HEIRS = 3
+"""So many of the runs that rest on one are named."""
+
 
 @dataclass(frozen=True)
 class EvaluationLine:
@@ -59,6 +62,23 @@ class RunDetail:
     """Of a run with several attempts: from where each went on, and why the one before ended."""
     notes: tuple[str, ...] = ()
     """What somebody wrote about the run, oldest first."""
+    states: tuple[str, ...] = ()
+    """Checkpoints that it has saved."""
+    heirs: tuple[str, ...] = ()
+    """Names of runs that were trained from one of them."""
+
+    @property
+    def descent(self) -> tuple[str, ...]:
+        """Lineage in words: from which models to which states, and what rests on them."""
+        lines = []
+        if self.lineage or self.states:
+            steps = [*self.lineage, "this run", *([", ".join(self.states)] if self.states else [])]
+            lines.append(" → ".join(steps))
+        if self.heirs:
+            more = f" and {len(self.heirs) - MOST_HEIRS} more" if len(self.heirs) > MOST_HEIRS else ""
+            count_ = f"{len(self.heirs)} run{'s' if len(self.heirs) > 1 else ''}"
+            lines.append(f"base of {count_}: {', '.join(self.heirs[:MOST_HEIRS])}{more}")
+        return tuple(lines)
 
 
 def read_detail(workspace: Workspace, run_id: str, *, log_lines: int) -> RunDetail:
@@ -71,13 +91,15 @@ def read_detail(workspace: Workspace, run_id: str, *, log_lines: int) -> RunDeta
     with lease(workspace) as con:
         run = runs.find_run(con, run_id)
         found = evaluations.list_evaluations(con, [run_id])
-        parents = [found[-1].parent] if found and found[-1].parent else []
-        lineage = [model.model_id for parent in parents for model in runs.trace_lineage(con, parent)]
+        spec = runs.read_spec(con, run_id)
+        parent = found[-1].parent if found and found[-1].parent else name_base(spec)
+        lineage = [model.model_id for model in runs.trace_lineage(con, parent)] or [parent] if parent else []
+        states = [model_id.removeprefix(f"{run_id}@") for model_id in runs.list_states(con, run_id)]
+        heirs = runs.list_heirs(con, run_id)
         metrics = curves.list_metrics(con, [run_id])
         warnings = [neutral(warning.message) for warning in runs.list_warnings(con, run_id)]
         notes = [neutral(note.text) for note in runs.list_notes(con, run_id)]
         mixture = runs.find_mixture(con, run_id)
-        spec = runs.read_spec(con, run_id)
     facts = [neutral(line) for line in describe_spec(_essence(spec))]
     if mixture is not None and mixture.replay_realised is not None:
         facts.insert(0, f"replay realised: {mixture.replay_realised:.4f} of {mixture.sequences} sequences")
@@ -98,7 +120,20 @@ def read_detail(workspace: Workspace, run_id: str, *, log_lines: int) -> RunDeta
         log=tuple(tail(attempt.console, log_lines)) if attempt is not None and log_lines else (),
         history=tuple(map(neutral, read_history(workspace.run(run_id)))),
         notes=tuple(notes),
+        states=tuple(map(neutral, states)),
+        heirs=tuple(map(neutral, heirs)),
     )
+
+
+def name_base(spec: Mapping[str, Any]) -> str:
+    """The model that a specification starts from or scores, as models are called; empty where it has none."""
+    job = spec.get("job") or {}
+    model = job.get("base") or job.get("model") or {}
+    if not isinstance(model, Mapping):
+        return ""
+    if model.get("run"):
+        return f"{model['run']}@{model.get('state')}"
+    return f"{model['source']}@{model.get('revision') or 'main'}" if model.get("source") else ""
 
 
 def _line(found: StateEvaluation) -> EvaluationLine:

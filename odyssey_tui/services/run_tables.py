@@ -110,6 +110,8 @@ def detail_record(detail: RunDetail) -> dict[str, Any]:
         "notes": detail.notes,
         "where": detail.where,
         "lineage": detail.lineage,
+        "states": detail.states,
+        "heirs": detail.heirs,
         "metrics": detail.metrics,
         "warnings": detail.warnings,
         "evaluations": [asdict(line) for line in detail.evaluations],

@@ -103,6 +103,14 @@ class FilterLine(Vertical):
         trouble.display = False
         self.post_message(self.Changed(text))
 
+    def on_descendant_blur(self) -> None:
+        """What may come next is of interest to who types."""
+        self._show_choices(NOTHING)
+
+    def on_descendant_focus(self) -> None:
+        """Typing goes on."""
+        self._find_choices()
+
     @on(Input.Submitted)
     def submit(self, event: Input.Submitted) -> None:
         """Enter."""

@@ -26,6 +26,11 @@ class Preview(Vertical):
         """What is drawn, and what of it is in sight."""
         return (self._chart.figure, self._chart.view) if self._chart is not None else (None, None)
 
+    @property
+    def drawn(self) -> tuple[tuple[Curve, ...], str]:
+        """The curves that are drawn, and what is said of them."""
+        return self._drawn or ((), "")
+
     def show(self, curves: tuple[Curve, ...], note: str, *, lasting: bool) -> None:
         """Draw loss over tokens; ``note`` says what is left out. ``lasting``: of marked runs, whose colours stay."""
         if (curves, note) == self._drawn:

@@ -280,6 +280,26 @@ def trace_lineage(con: duckdb.DuckDBPyConnection, model_id: str) -> list[ModelSt
     )
 
 
+def list_states(con: duckdb.DuckDBPyConnection, run_id: str) -> list[str]:
+    """Models that the run has saved, in the order of what they have seen."""
+    found = con.execute(
+        "SELECT model_id FROM models WHERE run_id = ? ORDER BY coalesce(adapt_tokens, tokens_seen), model_id", [run_id]
+    ).fetchall()
+    return [model_id for (model_id,) in found]
+
+
+def list_heirs(con: duckdb.DuckDBPyConnection, run_id: str) -> list[str]:
+    """Names of the other runs whose models were trained from a state of this one."""
+    found = con.execute(
+        """
+        SELECT DISTINCT r.name FROM models p JOIN models c ON c.parent = p.model_id JOIN runs r ON r.run_id = c.run_id
+        WHERE p.run_id = $1 AND c.run_id <> $1 ORDER BY r.name
+        """,
+        [run_id],
+    ).fetchall()
+    return [name for (name,) in found]
+
+
 @dataclass(frozen=True)
 class Mixture:
     """What a run's training text was made of, up to its last report."""

@@ -46,7 +46,7 @@ async def test_evaluations_before_and_after(voyage, size) -> None:
         screen = await open_run(pilot, voyage, "adapt-docs-r0-p5-s")
         about, evaluations = text_of(screen, "#about"), text_of(screen, "#evaluations")
         assert "✓ done" in about
-        assert "pretrain-s" in about
+        assert "@ptpp5 → this run → atpp1, atpp2, atpp4" in about
         detail = screen._snapshot.detail
         for line in detail.evaluations:
             assert f"{line.loss:.3f}" in evaluations
@@ -84,6 +84,7 @@ async def test_a_running_run_shows_how_far_it_is_and_can_be_cancelled(voyage) ->
     async with OdysseyApp(voyage).run_test(size=(80, 24)) as pilot:
         screen = await open_run(pilot, voyage, "adapt-docs-r0-p5-xs")
         assert "%" in text_of(screen, "#about")
+        assert "@ptpp5 → this run" in text_of(screen, "#about")
         assert screen.check_action("cancel", ())
         assert not screen.check_action("retry", ())
 
@@ -180,3 +181,27 @@ async def test_a_run_that_has_logged_nothing_and_one_of_nan_are_calm(tmp_path) -
             chart = screen.query_one(Chart)
             shown = "".join(chart.render_line(row).text for row in range(chart.size.height))
             assert told in shown
+
+
+async def test_a_run_that_writes_a_lot_is_drawn_a_few_times_and_whole(own_voyage, monkeypatch) -> None:
+    shown: list[object] = []
+    show = RunScreen.show
+    monkeypatch.setattr(RunScreen, "show", lambda self, snapshot: (shown.append(snapshot), show(self, snapshot))[1])
+    async with OdysseyApp(own_voyage).run_test(size=(120, 40)) as pilot:
+        screen = await open_run(pilot, own_voyage, "adapt-docs-r0-p5-xs")
+        before, drawn = len(screen.query_one(Chart).figure.lines[0].x), len(shown)
+        await press(pilot, "plus")
+        view = screen.query_one(Chart).view
+        journal = own_voyage.run(screen._run_id).latest_attempt().events
+        for burst in range(3):
+            for number in range(200):
+                step = 10_000 + burst * 200 + number
+                line = {"seq": step, "t": 1.79e9 + step, "event": "metric", "step": step, "tokens": step * 100}
+                with journal.open("a") as file:
+                    file.write(json.dumps({**line, "branch": "trunk", "values": {"loss": 3.0}}) + "\n")
+                pilot.app.look_now()
+            await settle(pilot)
+            await settle(pilot)
+        assert len(screen.query_one(Chart).figure.lines[0].x) == before + 600
+        assert len(shown) - drawn <= 9
+        assert screen.query_one(Chart).view == view

@@ -24,6 +24,7 @@ from odyssey_tui.widgets.banner import Banner
 from odyssey_tui.widgets.bars import StatusBar
 from odyssey_tui.widgets.chart import Chart
 from odyssey_tui.widgets.long_table import LongTable
+from odyssey_tui.widgets.preview import Preview
 from store.workspace import Workspace
 from tests.support.piloting import press, settle
 
@@ -156,10 +157,10 @@ def test_supporting_runs_stay_in_sight_until_all_are_done(state, folded) -> None
 async def test_a_group_previews_its_first_curves_and_says_how_many(voyage) -> None:
     async with opened(voyage, LARGE) as pilot:
         await press(pilot, "r")
-        snapshot = pilot.app.screen._snapshot
-        assert len(snapshot.curves) == 8
-        assert {curve.branch for curve in snapshot.curves} == {"trunk"}
-        assert snapshot.note.startswith("first 8 of ")
+        curves, note = pilot.app.screen.query_one(Preview).drawn
+        assert len(curves) == 8
+        assert {curve.branch for curve in curves} == {"trunk"}
+        assert note.startswith("first 8 of ")
 
 
 async def test_the_cursor_stays_on_its_run_when_the_order_changes(voyage) -> None:
@@ -309,7 +310,7 @@ async def test_marked_curves_are_drawn_where_there_is_room(voyage) -> None:
         await to_row(pilot, "adapt-docs-r0-p5-s")
         screen = pilot.app.screen
         assert screen.query_one("#preview").display
-        assert {curve.label for curve in screen._snapshot.curves} >= {"adapt-docs-r0-p5-s"}
+        assert {curve.label for curve in screen.query_one(Preview).drawn[0]} >= {"adapt-docs-r0-p5-s"}
         await pilot.resize_terminal(80, 24)
         await settle(pilot)
         assert not screen.query_one("#preview").display

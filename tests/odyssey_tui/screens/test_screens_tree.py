@@ -17,6 +17,7 @@ from odyssey_tui.screens.run import RunScreen
 from odyssey_tui.screens.runs import RunsScreen
 from odyssey_tui.widgets.filter_line import FilterLine
 from odyssey_tui.widgets.long_table import LongTable
+from odyssey_tui.widgets.preview import Preview
 from store.ingest import ingest
 from store.workspace import Workspace
 from tests.support.piloting import press, record_painting, settle
@@ -69,7 +70,7 @@ async def test_seeds_are_one_line_until_they_are_unfolded(seeded: Workspace) -> 
         await press(pilot, "j", "enter")
         assert len(table(pilot).keys) == 8
         assert [table(pilot).cells(key)[2] for key in table(pilot).keys[3:6]] == ["  seed 0", "  seed 1", "  seed 2"]
-        (curve,) = pilot.app.screen._snapshot.curves
+        (curve,), _ = pilot.app.screen.query_one(Preview).drawn
         assert curve.low is not None
         await press(pilot, "j", "enter")
         assert isinstance(pilot.app.screen, RunScreen)
@@ -165,6 +166,16 @@ async def test_reads_that_are_asked_for_meanwhile_are_one(seeded: Workspace, mon
             pilot.app.screen.reload()
         await settle(pilot)
         assert len(read) == 2
+
+
+async def test_moving_the_cursor_reads_curves_and_not_the_list(seeded: Workspace, monkeypatch) -> None:
+    async with opened(seeded) as pilot:
+        read: list[object] = []
+        monkeypatch.setattr(RunsScreen, "load", lambda self, request: read.append(request))
+        before = pilot.app.screen.query_one(Preview).drawn[0]
+        await press(pilot, "j", "j")
+        assert pilot.app.screen.query_one(Preview).drawn[0] != before
+        assert read == []
 
 
 @pytest.mark.parametrize("size", [(20, 5), (80, 24), (250, 80)])

@@ -71,3 +71,16 @@ def test_the_tail_of_a_log_is_its_last_lines(tmp_path) -> None:
     log.write_text("".join(f"line {number}\n" for number in range(20_000)))
     assert tail(log, 2) == ["line 19998", "line 19999"]
     assert tail(tmp_path / "missing.log", 2) == []
+
+
+def test_lineage_goes_from_the_base_to_what_rests_on_the_run(voyage) -> None:
+    (run_id,) = find_run_ids(voyage, ["pretrain-s"])
+    detail = read_detail(voyage, run_id, log_lines=0)
+    line, heirs = detail.descent
+    assert line == "this run → ptpp5, ptpp15, ptpp45"
+    assert heirs.startswith("base of 14 runs: adapt-docs-r0-p15-s, ")
+    assert heirs.endswith(" and 11 more")
+    (queued,) = find_run_ids(voyage, ["adapt-tests-r0-p5-xs"])
+    (line,) = read_detail(voyage, queued, log_lines=0).descent
+    assert line.startswith("pretrain-xs-")
+    assert line.endswith("@ptpp5 → this run")
