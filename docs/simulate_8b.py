@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 TARGET = Path(__file__).parents[1] / "sample_configs" / "french-8.1b-SIMULATED.csv"
-DOMAIN = "French (SIMULATED)"
+DOMAIN = "French-SIMULATED"
 SIZES, PTPPS = (1.1e8, 2.6e8, 5.9e8, 1.3e9), (15.0, 31.0, 279.0)
 RATIOS, ATPPS = (0.0, 0.1, 0.25, 0.5), (0.5, 1.0, 2.0, 4.0)
 P0 = float(np.prod(PTPPS) ** (1 / len(PTPPS)))

@@ -48,6 +48,7 @@ OF_TABLE = (
 )
 @click.option("--queue", is_flag=True, help="Queue the run of the answer, or the next runs.")
 @click.option("--grid", is_flag=True, help="The map of replay ratio and ATPP: every cell with what the laws say of it.")
+@click.option("--svg", type=click.Path(path_type=Path), help="Also write the map as a figure, .svg or .png.")
 @click.option("--domain", help="Which domain; default: the one fitted last.")
 @click.option("--experiment", help="Only fits of this experiment.")
 @click.option(
@@ -85,6 +86,7 @@ def plan(
     grid: bool,
     number: int | None,
     queue: bool,
+    svg: Path | None,
     points: tuple[Path, ...],
     **options: Any,
 ) -> None:
@@ -107,6 +109,8 @@ def plan(
     ):
         raise click.UsageError("--atpp goes with --replay (a cell) or with --goal pareto")
     form = {"json": json, "csv": csv, "latex": latex}
+    if sum(form.values()) > 1:
+        raise click.UsageError("--json, --csv and --latex exclude each other")
     if points:
         found = read_table_source(points, options)
         source, laws = found.source, found.content()
@@ -116,6 +120,8 @@ def plan(
         plan_output.print_nothing(**form)
         return
     mapped = solve(source, asked_by(options))
+    if svg is not None:
+        plan_output.write_map(mapped, svg)
     if laws and not any(form.values()):
         plan_output.tell_laws(laws)
     if number is not None:

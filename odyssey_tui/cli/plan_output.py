@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from odyssey_tui.cli.output import Column, emit_json, emit_table
-from odyssey_tui.cli.printing import print_wrapped
+from odyssey_tui.cli.printing import print_wrapped, say_wrapped
 from odyssey_tui.services.format import count, duration, number, signed
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def print_grid(mapped: PlanMap, laws: dict[str, Any], *, json: bool, csv: bool, 
         of = " · ".join(part for part in (answer.domain, *answer.files) if part)
         print_wrapped(f"{of}: {tell_answer(answer)[0]}" if of else tell_answer(answer)[0])
         print()
-        print(f"{plan_cells.PROBABILITY} {' '.join(plan_cells.SHADES[1:])}\n{plan_cells.LEGEND}")
+        print(f"probability that the limits hold {' '.join(plan_cells.SHADES[1:])}\n{plan_cells.LEGEND}")
         print("\n".join(plan_cells.draw_map(mapped)))
 
 
@@ -114,6 +115,14 @@ def print_plan(answer: Answer, *, csv: bool, latex: bool, pareto: bool) -> None:
         for option in answer.options
     ]
     emit_table(columns, rows, csv=csv, latex=latex, title="By replay ratio (empty: no budget meets the limits)")
+
+
+def write_map(mapped: PlanMap, target: Path) -> None:
+    """``--svg``: says where."""
+    from odyssey_tui.services.figure_export import export
+    from odyssey_tui.services.plan_cells import exportable
+
+    say_wrapped(f"wrote {export(exportable(mapped), target)}")
 
 
 def print_next(runs: NextRuns, *, json: bool, csv: bool, latex: bool) -> None:

@@ -1,10 +1,9 @@
-"""Screen 7: a fitted law beside what was measured, how well every law predicts, and what to run."""
+"""Screen 7: a fitted law beside what was measured, and how well every law predicts."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import VerticalScroll
@@ -14,13 +13,11 @@ from odyssey_tui.keymap import bindings
 from odyssey_tui.screens.base import READING, WHAT_TO_PRESS, OdysseyScreen, following
 from odyssey_tui.widgets.chart import Chart
 from odyssey_tui.widgets.score_rows import score_text
-from store.errors import OdysseyError
 
 if TYPE_CHECKING:
     from odyssey_tui.services.fitting import Fitting
     from odyssey_tui.services.forecast import Forecast
     from odyssey_tui.services.forecast_curves import Axis
-    from odyssey_tui.services.plan import Answer
 
 
 WIDE_PANE = 62
@@ -41,23 +38,8 @@ class Wanted(NamedTuple):
     anchors: int = 0
 
 
-class Request(NamedTuple):
-    """``known``: what is on screen, when only the drawing changes and the plan does not."""
-
-    wanted: Wanted
-    known: Snapshot | None
-
-
-class Snapshot(NamedTuple):
-    """The forecast, and the plan with the default limits; ``refusal`` says why there is no plan."""
-
-    forecast: Forecast
-    plan: Answer | None
-    refusal: str
-
-
 class ForecastScreen(OdysseyScreen):
-    """Curves per PTPP with bands, scores of all laws, what the data leave open, and the plan."""
+    """Curves per PTPP with bands, scores of all laws, and what the data leave open."""
 
     SCOPE = "forecast"
     CSS_PATH = "forecast.tcss"
@@ -67,8 +49,6 @@ class ForecastScreen(OdysseyScreen):
         super().__init__()
         self._wanted = Wanted()
         self._found: Forecast | None = None
-        self._snapshot: Snapshot | None = None
-        self._redrawing = False
         self._errors = False
 
     def compose_body(self) -> ComposeResult:
@@ -78,7 +58,6 @@ class ForecastScreen(OdysseyScreen):
             yield Static("", id="stale", markup=False)
             yield Static("", id="residuals", markup=False)
             yield Static("", id="scores", markup=False)
-            yield Static("", id="plan", markup=False)
             yield Static("", id="law", markup=False)
             yield Static("", id="facts", markup=False)
 
@@ -89,26 +68,17 @@ class ForecastScreen(OdysseyScreen):
         if self._found is not None:
             self._draw_words(self._found)
 
-    def request(self) -> Request:
-        known, self._redrawing = (self._snapshot if self._redrawing else None), False
-        return Request(self._wanted, known)
+    def request(self) -> Wanted:
+        return self._wanted
 
-    def load(self, request: Request) -> Snapshot:
+    def load(self, request: Wanted) -> Forecast:
         from odyssey_tui.services.forecast import forecast
-        from odyssey_tui.services.plan import cheapest
 
-        workspace = self.odyssey.workspace
-        found = forecast(workspace, **request.wanted._asdict())
-        if request.known is not None:
-            return request.known._replace(forecast=found)
-        try:
-            return Snapshot(found, cheapest(workspace), "")
-        except OdysseyError as refusal:
-            return Snapshot(found, None, f"{refusal.message} {refusal.hint}")
+        return forecast(self.odyssey.workspace, **request._asdict())
 
-    def show(self, snapshot: Snapshot) -> None:
-        found, before = snapshot.forecast, self._found
-        self._found, self._snapshot = found, snapshot
+    def show(self, snapshot: Forecast) -> None:
+        found, before = snapshot, self._found
+        self._found = found
         self.set_class(not found.scores, "-empty")
         same = before is not None and (before.form, before.role, before.x) == (found.form, found.role, found.x)
         self._draw_chart(keep_view=same)
@@ -118,7 +88,6 @@ class ForecastScreen(OdysseyScreen):
         stale = self.query_one("#stale", Static)
         stale.update(found.stale)
         stale.display = bool(found.stale)
-        self.query_one("#plan", Static).update(plan_text(snapshot.plan, snapshot.refusal))
         self.refresh_bindings()
 
     def _draw_chart(self, *, keep_view: bool) -> None:
@@ -270,17 +239,4 @@ class ForecastScreen(OdysseyScreen):
 
     def _look(self, **changes: Any) -> None:
         self._wanted = self._wanted._replace(**changes)
-        self._redrawing = True
         self.reload()
-
-
-def plan_text(plan: Answer | None, refusal: str) -> Text:
-    """The plan with the default limits, or why there is none."""
-    from odyssey_tui.services.planning_words import tell_answer
-
-    text = Text("Plan\n", style="bold")
-    if plan is None:
-        return text.append(refusal, style="not bold dim")
-    first, *rest = tell_answer(plan)
-    text.append(first, style="not bold")
-    return text.append("".join(f"\n{sentence}" for sentence in rest), style="not bold dim")

@@ -98,16 +98,21 @@ class PlanScreen(OdysseyScreen):
         return Request(self._domain, self._form, self._problem, known)
 
     def load(self, request: Request) -> Snapshot:
+        from engine.laws.errors import LawError
         from odyssey_tui.services.plan import Asked, solve, with_limits
         from odyssey_tui.services.plan_basis import list_domains, read_source
         from odyssey_tui.services.plan_fields import FieldError, read_fields, write_fields
+        from odyssey_tui.services.stored_laws import NO_FITS, NO_FITS_HINT
 
         workspace = self.odyssey.workspace
         domains = list_domains(workspace) if request.known is None else ()
         domains = domains or (self._snapshot.domains if self._snapshot is not None else ())
-        source, form = request.known or read_source(workspace, request.domain), request.form
+        try:
+            source, form = request.known or read_source(workspace, request.domain), request.form
+        except LawError as error:
+            return Snapshot(domains, None, {}, None, f"{error.message}\n\n{error.hint}")
         if source is None:
-            return Snapshot(domains, None, {}, None)
+            return Snapshot(domains, None, {}, None, f"{NO_FITS}\n\n{NO_FITS_HINT}\n\n{WHAT_TO_PRESS}")
         try:
             if form is None:
                 asked = with_limits(source, Asked(problem=request.problem))
@@ -116,15 +121,13 @@ class PlanScreen(OdysseyScreen):
         except FieldError as error:
             return Snapshot(domains, source, form or {}, None, one_line(error), error.field)
         except OdysseyError as error:
-            return Snapshot(domains, source, form or {}, None, one_line(error))
+            return Snapshot(domains, source, form or dict.fromkeys(FIELDS, ""), None, one_line(error))
         return Snapshot(domains, source, form, found)
 
     def show(self, snapshot: Snapshot) -> None:
-        from odyssey_tui.services.stored_laws import NO_FITS, NO_FITS_HINT
-
         self._snapshot = snapshot
         self.set_class(snapshot.source is None, "-empty")
-        self.query_one("#empty", Static).update(f"{NO_FITS}\n\n{NO_FITS_HINT}\n\n{WHAT_TO_PRESS}")
+        self.query_one("#empty", Static).update(snapshot.refused)
         if self._form is None and snapshot.form:
             self._form = dict(snapshot.form)
             with self.prevent(Input.Changed):
@@ -258,12 +261,12 @@ class PlanScreen(OdysseyScreen):
         self.app.push_screen(ChooseScreen("Domain", domains), chosen)
 
     def action_export(self) -> None:
-        """The map as CSV or LaTeX, everything as JSON."""
+        """The map as a figure, CSV or LaTeX, everything as JSON."""
         from odyssey_tui.screens.exporting import ask_export
         from odyssey_tui.services.plan_cells import exportable
 
         if self._found is not None:
-            ask_export(self, exportable(self._found))
+            ask_export(self, exportable(self._found, self._view))
 
     def action_queue(self) -> None:
         """Enter: the run of the cell under the cursor, after asking; the one that is there is opened."""

@@ -7,9 +7,9 @@ import re
 from unicodedata import combining, east_asian_width
 
 BLOCKS = " ▏▎▍▌▋▊▉█"
-SUFFIXES = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+SUFFIXES = ((1e21, "Z"), (1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 FACTORS = {suffix.lower(): factor for factor, suffix in SUFFIXES} | {"b": 1e9}
-AMOUNT = re.compile(r"^([+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)\s*([kmgbtpe]?)$", re.IGNORECASE)
+AMOUNT = re.compile(r"^([+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)\s*([kmgbtpez]?)$", re.IGNORECASE)
 
 STATE_GLYPHS = {
     "queued": "○",

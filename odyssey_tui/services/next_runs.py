@@ -161,40 +161,48 @@ def list_trajectories(
 
 
 def usable_states(source: Source, role: str, states: Sequence[State]) -> set[State]:
-    """States that the law of a role can predict: their loss before adaptation is known where it needs it, and they do
-    not leave an axis of which it knows one value."""
+    """States that the law of a role can predict: what it needs of their base state was measured, and they do not leave
+    an axis of which it knows one value."""
     law = source.target if role == "target" else source.base
-    needs_start = "zero_shot_loss" in law.form.needs
-    starts = {(n, p): measured_start(source, role, n, p) for n, p in {state[:2] for state in states}}
+    points = points_of(source, law, states)
+    known = np.ones(len(states), dtype=bool)
+    for needed in law.form.needs:
+        known &= np.isfinite(getattr(points, needed))
     usable = set()
-    for state in states:
-        start = starts[state[:2]]
-        if needs_start and start is None:
-            continue
+    for index in np.flatnonzero(known).tolist():
         try:
-            law.require_inside(points_of(law, [state], [start]))
+            law.require_inside(points.select(np.array([index])))
         except LawError:
             continue
-        usable.add(state)
+        usable.add(states[index])
     return usable
 
 
-def measured_start(source: Source, role: str, n_params: float, ptpp: float) -> float | None:
-    """The loss of a base state before adaptation, where it was measured."""
+def points_of(source: Source, law: Law, states: Sequence[State]) -> Points:
+    """States as points of a law, with the losses of their base states before adaptation where those were measured."""
+    n_params, ptpp, rho, atpp = (np.array(column) for column in zip(*states, strict=True))
+    pairs = dict.fromkeys(state[:2] for state in states)
+    starts = {pair: measured_start(source, law.role, *pair) for pair in pairs}
+    qualities = {pair: measured_start(source, "base", *pair) for pair in pairs}
+    return points_at(
+        law.role,
+        Setting(math.nan, math.nan, math.nan),
+        n_params=n_params,
+        ptpp=ptpp,
+        replay_ratio=rho,
+        atpp=atpp,
+        zero_shot_loss=np.array([starts[state[:2]] for state in states]),
+        quality=np.array([qualities[state[:2]] for state in states]),
+    )
+
+
+def measured_start(source: Source, role: str, n_params: float, ptpp: float) -> float:
+    """The loss of a base state before adaptation, NaN where it was not measured."""
     try:
         start = source.start(role, n_params, ptpp)
     except LawError:
-        return None
-    return None if isinstance(start, Law) else start
-
-
-def points_of(law: Law, states: Sequence[State], starts: Sequence[float | None]) -> Points:
-    """States as points of a law."""
-    n_params, ptpp, rho, atpp = (np.array(column) for column in zip(*states, strict=True))
-    zero_shot = np.array([math.nan if start is None else start for start in starts])
-    setting = Setting(math.nan, math.nan, math.nan)
-    columns = {"n_params": n_params, "ptpp": ptpp, "replay_ratio": rho, "atpp": atpp, "zero_shot_loss": zero_shot}
-    return points_at(law.role, setting, **columns)
+        return math.nan
+    return math.nan if isinstance(start, Law) else start
 
 
 def forecast_states(
@@ -205,8 +213,7 @@ def forecast_states(
     stage = found.basis.stage
     start = stage.target_zero_shot if role == "target" else stage.base_zero_shot
     _, goal, _ = losses_at(law, stage, start, np.array([replay_ratio]), np.array([atpp]))
-    starts = [measured_start(source, role, *state[:2]) for state in states]
-    drawn = law.predict_draws(points_of(law, states, starts))[: len(goal)]
+    drawn = law.predict_draws(points_of(source, law, states))[: len(goal)]
     with np.errstate(invalid="ignore", divide="ignore"):
         return Forecasts(np.log(goal[:, 0]), np.log(drawn), Noise.of(law, source.fitted[role]))
 

@@ -60,7 +60,7 @@ class View:
         return Scale.of(self.values(found).ravel().tolist(), change=self.change)
 
 
-PROBABILITY = "probability that the limits hold"
+PROBABILITY = "probability"
 
 
 def _probability(found: PlanMap) -> Floats:
@@ -182,10 +182,12 @@ def tell_cell(found: PlanMap, at: tuple[int, int]) -> list[tuple[str, str]]:
     ]
 
 
-def exportable(found: PlanMap) -> Exportable:
-    """The map as a table, and everything as a record."""
+def exportable(found: PlanMap, view: str = "probability") -> Exportable:
+    """The map as a figure and as a table, and everything as a record."""
     from odyssey_tui.services.figure_export import Exportable
+    from odyssey_tui.services.plan_svg import draw_plan
 
     rows = list_cells(found)
     stem = "-".join(["plan", *([found.answer.domain] if found.answer.domain else [])])
-    return Exportable(stem, columns=COLUMNS, rows=rows, record={**asdict(found.answer), "cells": rows})
+    record = {**asdict(found.answer), "cells": rows}
+    return Exportable(stem, columns=COLUMNS, rows=rows, record=record, drawing=draw_plan(found, view))

@@ -48,7 +48,7 @@ def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 def test_the_table_is_what_its_script_writes(simulate: ModuleType) -> None:
     assert TABLE.read_text() == simulate.simulate()
-    assert {row["domain"] for row in csv.DictReader(io.StringIO(simulate.simulate()))} == {"French (SIMULATED)"}
+    assert {row["domain"] for row in csv.DictReader(io.StringIO(simulate.simulate()))} == {"French-SIMULATED"}
 
 
 def test_thresholds_of_forgetting_and_french_loss_are_met(simulate, command, capsys) -> None:
@@ -65,14 +65,16 @@ def test_thresholds_of_forgetting_and_french_loss_are_met(simulate, command, cap
     assert found["model"]["target_zero_shot"] == pytest.approx(simulate.zero_shot("target", N, P), rel=0.02)
     assert any("N is 6.23× beyond" in warning for warning in found["warnings"])
     assert found["files"] == [TABLE.name]
-    assert found["domain"] == "French (SIMULATED)"
+    assert found["domain"] == "French-SIMULATED"
 
 
-def test_everything_printed_says_simulated(command, capsys) -> None:
-    assert "SIMULATED" in call(capsys, *command)
+def test_everything_printed_says_simulated(command, capsys, tmp_path: Path) -> None:
+    figure = tmp_path / "map.svg"
+    assert "SIMULATED" in call(capsys, *command, "--svg", str(figure))
+    assert "French-SIMULATED" in figure.read_text()
     grid = call(capsys, *command, "--grid")
     assert "SIMULATED" in grid
     rows = list(csv.DictReader(io.StringIO(call(capsys, *command, "--grid", "--csv"))))
-    assert {row["domain"] for row in rows} == {"French (SIMULATED)"}
+    assert {row["domain"] for row in rows} == {"French-SIMULATED"}
     following = call(capsys, *command, "--next", "2", "--csv")
-    assert {row["domain"] for row in csv.DictReader(io.StringIO(following))} == {"French (SIMULATED)"}
+    assert {row["domain"] for row in csv.DictReader(io.StringIO(following))} == {"French-SIMULATED"}

@@ -137,12 +137,3 @@ async def test_without_a_law_there_is_what_to_press(empty: Workspace) -> None:
         assert "No law has been fitted" in screen.query_one(Chart)._empty
         await press(pilot, "f", "a", "p", "e", "x", "s", "v", "b", "d", "E", "t")
         assert not screen._troubles
-
-
-async def test_the_plan_is_told(fitted: Workspace, voyage: Workspace) -> None:
-    async with OdysseyApp(fitted).run_test(size=WIDE) as pilot:
-        assert "forgetting" in text_of(await open_forecast(pilot), "#plan")
-    async with OdysseyApp(voyage).run_test(size=WIDE) as pilot:
-        screen = await open_forecast(pilot)
-        assert "exact at D = 0" in text_of(screen, "#plan")
-        assert not screen._troubles

@@ -55,6 +55,15 @@ async def test_without_fits_it_says_what_to_do(empty: Workspace) -> None:
         assert pilot.app.screen is screen
 
 
+async def test_laws_that_cannot_serve_say_why(voyage: Workspace) -> None:
+    async with OdysseyApp(voyage).run_test(size=(80, 24)) as pilot:
+        screen = await open_plan(pilot)
+        assert screen.has_class("-empty")
+        assert "exact at D = 0" in text_of(screen, "#empty")
+        assert "Fit zero_shot or forgetting_pinned too" in text_of(screen, "#empty")
+        assert not screen._troubles
+
+
 @pytest.mark.parametrize("size", [(20, 5), (80, 24), (120, 40)])
 async def test_stored_laws_fill_it(fitted: Workspace, size: tuple[int, int]) -> None:
     async with OdysseyApp(fitted).run_test(size=size) as pilot:

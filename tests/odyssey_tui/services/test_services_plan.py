@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -11,7 +12,16 @@ from engine.laws.errors import LawError
 from engine.laws.planner import Limits
 from odyssey_tui.services.plan import Asked, solve
 from odyssey_tui.services.plan_axes import list_budgets
-from odyssey_tui.services.plan_cells import VIEWS, draw_cells, draw_map, list_cells, place_labels, tell_cell
+from odyssey_tui.services.plan_cells import (
+    VIEWS,
+    draw_cells,
+    draw_map,
+    exportable,
+    list_cells,
+    place_labels,
+    tell_cell,
+)
+from odyssey_tui.services.plan_svg import draw_plan
 from odyssey_tui.services.planning_words import tell_answer
 from tests.support.plans import START, make_source, reached, rise
 
@@ -142,3 +152,16 @@ def test_labels_never_touch() -> None:
     assert place_labels(labels, 2, 8) == [(0, "0.5"), (4, "0.8")]
     assert place_labels(labels, 2, 8, first=1) == [(2, "0.63")]
     assert [label for _, label in place_labels(labels, 5, 20)] == labels
+
+
+def test_the_map_is_a_figure() -> None:
+    found = solve(make_source(), Asked(Limits(forgetting=0.5, target_loss=2.75)))
+    for view in VIEWS:
+        drawn = ElementTree.fromstring(draw_plan(found, view))
+        texts = [element.text or "" for element in drawn.iter("{http://www.w3.org/2000/svg}text")]
+        assert sum(text.endswith("★") for text in texts) == 1
+        assert {f"{value:.3g}" for value in found.grid.atpp.tolist()} <= set(texts)
+        assert any("forgetting ≤ 0.5 nats" in text and "Cheapest: ρ" in text for text in texts)
+        cells = [element for element in drawn.iter("{http://www.w3.org/2000/svg}rect") if element.get("x")]
+        assert len(cells) == found.grid.feasible.size + 1
+    assert exportable(found).suffixes == (".svg", ".png", ".csv", ".tex", ".json")
