@@ -149,7 +149,11 @@ ACTIONS: tuple[Action, ...] = (
     Action("launch.write", ("w",), "Write", "the experiment into a file", footer=False),
     Action("launch.calibrate", ("T",), "Time", "train a few steps of every new model, seconds each", footer=False),
     Action(
-        "launch.details", ("v",), "Details", "sharing, epochs, memory and disk below the runs, or not", footer=False
+        "launch.details",
+        ("v",),
+        "Details",
+        "of the run under the cursor and of all: epochs, memory, laws",
+        footer=False,
     ),
     Action("launch.audit", ("a",), "Audit", "compare the format of the texts that are trained on and scored"),
     Action("launch.leave", ("escape",), "Back", "one step: out of the field, the search, the keys"),

@@ -29,6 +29,9 @@ class Plan:
     blocks: Mapping[str, tuple[int, ...]]
     """By run_id: the adaptation blocks whose cells an adaptation is, or what is measured of its states afterwards."""
 
+    whole: Plan | None = None
+    """What this was cut from."""
+
     def of_block(self, block: int) -> Plan:
         """The plan cut to the cells of one adaptation block, and everything that they need."""
         specs = {run.run_id: run for run in self.runs}
@@ -39,7 +42,7 @@ class Plan:
             if run_id not in wanted:
                 wanted.add(run_id)
                 waiting.extend(specs[run_id].needs)
-        return replace(self, runs=tuple(run for run in self.runs if run.run_id in wanted))
+        return replace(self, runs=tuple(run for run in self.runs if run.run_id in wanted), whole=self.whole or self)
 
     def priorities(self) -> dict[str, float]:
         """For each run, its cost in FLOPs plus that of the costliest chain of runs that wait for it.

@@ -16,7 +16,8 @@ from odyssey_tui.screens.base import one_line
 from odyssey_tui.screens.confirm import ConfirmScreen
 from odyssey_tui.screens.drafting import DraftingScreen, first_problems
 from odyssey_tui.screens.starting import StartScreen
-from odyssey_tui.services.plan_words import details, run_line, summary
+from odyssey_tui.screens.text import TextScreen
+from odyssey_tui.services.plan_words import summary
 from odyssey_tui.services.starts import Start
 from odyssey_tui.widgets.audit_line import AuditLine
 from odyssey_tui.widgets.axes_form import AxesForm
@@ -24,6 +25,7 @@ from odyssey_tui.widgets.field_editor import FieldEditor
 from odyssey_tui.widgets.field_table import FieldTable
 from odyssey_tui.widgets.filter_line import FilterLine
 from odyssey_tui.widgets.keyed_table import KeyedTable
+from odyssey_tui.widgets.plan_details import PlanDetails
 from odyssey_tui.widgets.planned_rows import planned_columns, planned_row
 from store.errors import OdysseyError
 
@@ -91,7 +93,7 @@ class LaunchScreen(DraftingScreen):
                 yield Static("", id="verdict", markup=False)
                 yield AuditLine(id="audit")
                 yield KeyedTable(id="planned")
-                yield Static("", id="details", markup=False)
+                yield PlanDetails(id="details")
 
     def on_mount(self) -> None:
         self.query_one(AxesForm).begin()
@@ -190,21 +192,18 @@ class LaunchScreen(DraftingScreen):
         self.planned.show(columns, [planned_row(run, columns) for run in starting_first])
         if not self.planned.has_focus:  # what is new comes first, and is what is being composed
             self.planned.move_cursor(row=0)
-        self._draw_details()
+        self.point_at_run()
+        self.query_one(PlanDetails).show(composition, calibrated=self._calibration is not None)
 
     @on(KeyedTable.RowHighlighted, "#planned")
-    def _draw_details(self) -> None:
-        """What the run under the cursor takes, and all of them."""
-        composition = self._snapshot.composition if self._snapshot is not None else None
-        if composition is not None:
-            current = next((run for run in composition.runs if run.run_id == self.planned.current), None)
-            lines = [run_line(current)] if current is not None else []
-            lines += details(composition, calibrated=self._calibration is not None)
-            self.query_one("#details", Static).update("\n".join(lines))
+    def point_at_run(self) -> None:
+        """What the run under the cursor takes comes first."""
+        self.query_one(PlanDetails).point_at(self.planned.current)
 
     def action_details(self) -> None:
-        """Show what the runs take below them, or hide it."""
-        self.toggle_class("-details")
+        """All that can be said of what the runs take, and what their grid could tell."""
+        if self._composed() is not None:
+            self.app.push_screen(TextScreen("Plan", "\n\n".join(self.query_one(PlanDetails).lines)))
 
     def leave_axes(self) -> None:
         (self.planned if self.planned.region else self.query_one(FieldTable)).focus()

@@ -14,7 +14,8 @@ from textual.message import Message
 from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 
-from odyssey_tui.services.starts import Start, list_starts
+from odyssey_tui.screens.base import one_line
+from odyssey_tui.services.starts import Start, list_experiment_starts, list_run_starts
 
 if TYPE_CHECKING:
     from store.workspace import Workspace
@@ -57,22 +58,30 @@ class StartScreen(ModalScreen[Start | None]):
 
     @work(thread=True, exit_on_error=False)
     def read(self) -> None:
-        """Experiments and runs, off the event loop."""
-        try:
-            self.post_message(self.Listed(list_starts(self._workspace)))
-        except Exception as error:
-            self.post_message(self.Listed((), error))
+        """Experiments, then runs, off the event loop: where runs cannot be read, experiments are there all the same."""
+        found: tuple[Start, ...] = ()
+        for read in (list_experiment_starts, list_run_starts):
+            try:
+                found += read(self._workspace)
+            except Exception as error:
+                self.post_message(self.Listed(found, error))
+            else:
+                self.post_message(self.Listed(found))
 
     @on(Listed)
     def take(self, message: Listed) -> None:
         """Show what there is."""
         self._starts = message.starts
         if message.error is not None:
-            self.notify(str(message.error), severity="error", markup=False)
-        self._draw()
+            self.notify(one_line(message.error), severity="error", markup=False)
+        self._draw(self.query_one(OptionList).highlighted or 0)
 
     @on(Input.Changed)
-    def _draw(self) -> None:
+    def narrow(self) -> None:
+        """Typing."""
+        self._draw(0)
+
+    def _draw(self, highlighted: int) -> None:
         """The starts that hold every word, or the file that is named."""
         text = self.query_one(Input).value.strip()
         words = text.lower().split()
@@ -82,7 +91,7 @@ class StartScreen(ModalScreen[Start | None]):
         options.add_options([start.line for start in self._shown])
         if text and Path(text).expanduser().is_file():
             options.add_option(f"the file {text}")
-        options.highlighted = 0 if options.option_count else None
+        options.highlighted = min(highlighted, options.option_count - 1) if options.option_count else None
 
     def action_move(self, direction: str) -> None:
         """Up and down while the line is typed into."""

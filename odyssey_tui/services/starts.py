@@ -115,13 +115,14 @@ def open_start(workspace: Workspace | None, name: str) -> Draft:
     for source in launched:
         if name in (source.path.stem, source.name):
             return replace(open_file(source.path, source.title, source.path.stem), block=None)
-    unknown = _unknown(name, [*ready, *(source.name for source in launched)])
+    known = [*ready, *(source.name for source in launched)]
     if workspace is None or not workspace.run_ids():
-        raise unknown
+        raise _unknown(name, known)
     try:
         (run_id,) = find_run_ids(workspace, [name])
     except OdysseyError as error:
-        raise ConfigError(f"{unknown.message}, and {error.message}", unknown.hint or error.hint) from error
+        message = f"there is no experiment '{name}', and {error.message}"
+        raise ConfigError(message, f"{suggest(name, known)} {error.hint}".strip()) from error
     return open_run(workspace, run_id)
 
 
@@ -196,16 +197,19 @@ class Start:
     line: str = ""
 
 
-def list_starts(workspace: Workspace) -> tuple[Start, ...]:
-    """Experiments launched here, the newest first, then ready ones, then past adaptations."""
+def list_experiment_starts(workspace: Workspace) -> tuple[Start, ...]:
+    """Experiments launched here, the newest first, then ready ones."""
     sources = list_sources(workspace)
-    found = [
+    return tuple(
         Start("launched", source.path.stem, line) if source.launched else Start("ready", source.name, line)
         for source, line in zip(sources, titles(sources), strict=True)
-    ]
+    )
+
+
+def list_run_starts(workspace: Workspace) -> tuple[Start, ...]:
+    """Past adaptations, in the order in which they were queued."""
     runs = [row for row in list_runs(workspace) if row.kind == "adapt"]
-    found += [Start("run", row.run_id, f"{row.name}  (run of {row.experiment}, {row.state})") for row in runs]
-    return tuple(found)
+    return tuple(Start("run", row.run_id, f"{row.name}  (run of {row.experiment}, {row.state})") for row in runs)
 
 
 def open_chosen(workspace: Workspace, start: Start | None) -> Draft:

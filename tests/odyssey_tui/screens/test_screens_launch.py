@@ -15,6 +15,7 @@ from odyssey_tui.screens.confirm import ConfirmScreen
 from odyssey_tui.screens.launch import LaunchScreen
 from odyssey_tui.screens.runs import RunsScreen
 from odyssey_tui.screens.starting import StartScreen
+from odyssey_tui.screens.text import TextScreen
 from odyssey_tui.services.launch import compose_whole, launch
 from odyssey_tui.services.starts import find_config
 from odyssey_tui.widgets.audit_line import AuditLine
@@ -338,6 +339,29 @@ async def test_every_action_is_in_the_palette(tiny: Workspace) -> None:
         await press(pilot, "escape")
         offered = {command.title for command in pilot.app.get_system_commands(screen)}
         assert {action.label for action in actions("launch")} <= offered
+
+
+async def test_details_are_of_the_run_under_the_cursor_and_of_the_grid(empty: Workspace, monkeypatch) -> None:
+    judged = []
+
+    def tell(plan) -> list[str]:
+        judged.append({run.job.kind for run in plan.runs})
+        return ["laws: the grid determines nothing"]
+
+    monkeypatch.setattr("odyssey_tui.services.design.tell_plan", tell)
+    launch(empty, compose_whole(empty, find_config("demo"), ()))
+    async with OdysseyApp(empty).run_test(size=(80, 24)) as pilot:
+        screen = await open_launch(pilot)
+        assert screen.draft.block == 0
+        await press(pilot, *".3", "enter", "v")
+        shown = pilot.app.screen
+        assert isinstance(shown, TextScreen)
+        assert shown.text.startswith(screen._snapshot.composition.new[0].name)
+        assert "replay in whole sequences: 0.3 as " in shown.text
+        assert shown.text.endswith("laws: the grid determines nothing")
+        assert "fit" in judged[-1], "laws are those of the whole experiment, though one block is launched"
+        await press(pilot, "escape")
+        assert pilot.app.screen is screen
 
 
 async def test_a_calibration_times_what_is_new(tiny: Workspace, monkeypatch) -> None:

@@ -13,9 +13,10 @@ from odyssey_tui.services.starts import (
     Source,
     Start,
     find_config,
+    list_experiment_starts,
     list_ready,
+    list_run_starts,
     list_sources,
-    list_starts,
     open_chosen,
     open_run,
     open_start,
@@ -149,11 +150,13 @@ def test_a_past_run_is_a_start(empty: Workspace, tmp_path: Path) -> None:
         assert [run.run_id for run in compose(empty, draft).runs if run.kind == "adapt"] == [run_id]
     other = compose(empty, open_run(empty, adapted[0]).set(("adapt", 0, "replay_ratio"), 0.25))
     assert [run.kind for run in other.new] == ["adapt"]
-    assert {start.kind for start in list_starts(empty)} == {"launched", "ready", "run"}
+    assert {start.kind for start in list_experiment_starts(empty)} == {"launched", "ready"}
+    assert {start.name for start in list_run_starts(empty)} == set(adapted)
     name = empty.run(adapted[0]).name()
     assert open_start(empty, name).source == next(one for one in adapted if empty.run(one).name() == name)
-    with pytest.raises(ConfigError, match="no experiment 'adapt-poems-r0', and 'adapt-poems-r0' fits 8 runs"):
+    with pytest.raises(ConfigError, match="no experiment 'adapt-poems-r0', and 'adapt-poems-r0' fits 8 runs") as caught:
         open_start(empty, "adapt-poems-r0")
+    assert caught.value.hint == "Give more of the identifier."
 
 
 def test_a_run_that_adapts_nothing_starts_its_experiment(empty: Workspace, tmp_path: Path) -> None:
