@@ -10,6 +10,7 @@ import duckdb
 import numpy as np
 import pytest
 
+from engine.laws.forms import find_form
 from store.errors import OdysseyError
 from store.queries import curves, evaluations, fits, points, runs, similarity
 from store.workspace import Workspace
@@ -94,7 +95,7 @@ def test_specification_lineage_and_mixture(con: duckdb.DuckDBPyConnection) -> No
 
 def test_curves_are_split_by_run_and_branch(con: duckdb.DuckDBPyConnection) -> None:
     chosen = [run_named(con, name).run_id for name in ("pretrain-s", "adapt-docs-r0-p5-s")]
-    assert curves.list_metrics(con, chosen) == ["grad_norm", "loss", "lr", "tokens_per_s"]
+    assert curves.list_metrics(con, chosen) == ["flops", "grad_norm", "loss", "lr", "memory_bytes", "tokens_per_s"]
     series = curves.read_curves(con, chosen, "loss")
     assert [(one.run_id, one.branch, len(one.step)) for one in series] == [(run_id, "trunk", 60) for run_id in chosen]
     assert (np.diff(series[0].step) > 0).all()
@@ -189,7 +190,7 @@ def test_fits_come_with_points_and_draws(con: duckdb.DuckDBPyConnection) -> None
     gated = next(fit for fit in fits.list_fits(con, experiment="demo") if fit.form == "ptpp_gated_floor")
     assert fits.list_fits(con, experiment="other") == []
     assert gated.params == law.PARAMETERS["target"]
-    assert list(gated.params) == list(law.PARAMETERS["target"])
+    assert list(gated.params) == list(find_form("ptpp_gated_floor").names)
     assert pytest.approx(law.P0) == gated.P0
     assert (gated.fit_ptpp, gated.score_ptpp) == ([5.0, 15.0], [45.0])
     stored = fits.read_points(con, gated.fit_id)

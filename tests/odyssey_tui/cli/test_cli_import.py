@@ -14,10 +14,9 @@ from engine.jobs.fit import execute
 from engine.report import JobContext, Report
 from engine.spec.run import RunSpec
 from odyssey_tui.cli.main import run
-from odyssey_tui.services.curves import curve_figure
+from odyssey_tui.services.curves import curve_figure, read_curves
 from odyssey_tui.services.fitting import fit_again, make_spec
 from odyssey_tui.services.forecast import forecast
-from odyssey_tui.services.run_detail import read_curves
 from odyssey_tui.services.runs import list_runs
 from store.files import write_atomic
 from store.ingest import ingest

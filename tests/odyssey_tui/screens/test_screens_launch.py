@@ -21,7 +21,7 @@ from odyssey_tui.services.starts import find_config
 from odyssey_tui.widgets.audit_line import AuditLine
 from odyssey_tui.widgets.field_editor import FieldEditor
 from odyssey_tui.widgets.field_table import FieldTable
-from odyssey_tui.widgets.keyed_table import KeyedTable
+from odyssey_tui.widgets.long_table import LongTable
 from store.errors import DataError
 from store.workspace import Workspace
 from tests.support.piloting import press, settle
@@ -106,7 +106,7 @@ async def test_a_sweep_over_replay_ratios_takes_few_keys_from_a_demo_that_ran(em
         created = set(empty.run_ids()) - before
         assert len(created) == 2 * 3 * 3, "adaptations alone: bases and zero-shot scores are there"
         assert all("-r0.3-" in name or "-r0.4-" in name for name in created)
-        assert pilot.app.screen.query_one(KeyedTable).current in created
+        assert pilot.app.screen.query_one(LongTable).current in created
         assert created <= {path.stem for path in empty.tickets.glob("*.json")}
         assert len(list(empty.experiments.glob("*.yaml"))) == 2
 
