@@ -79,7 +79,7 @@ def test_activations_of_a_block_are_what_autograd_keeps(family, precision, atten
     ],
     ids=["trunk", "lora"],
 )
-def test_a_process_takes_what_is_estimated_within_a_half(family, layers, width, vocabulary, training, method, trunk):
+def test_a_process_takes_about_what_is_estimated(family, layers, width, vocabulary, training, method, trunk):
     case = {
         "architecture": {"family": family, "n_layer": layers, "n_embd": width, "n_head": 4, "context": 256},
         "vocabulary": vocabulary,
