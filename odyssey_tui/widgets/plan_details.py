@@ -25,6 +25,7 @@ class PlanDetails(Static):
         """What the laws of a plan could be told from its grid."""
 
         plan: Plan
+        briefly: tuple[str, ...]
         lines: tuple[str, ...]
 
     def __init__(self, **options: str) -> None:
@@ -33,7 +34,7 @@ class PlanDetails(Static):
         self._current = ""
         self._calibrated = False
         self._judging: Plan | None = None
-        self._judged: tuple[Plan | None, tuple[str, ...]] = (None, ())
+        self._judged: PlanDetails.Judged | None = None
 
     def show(self, composition: Composition, *, calibrated: bool) -> None:
         """Another plan."""
@@ -47,19 +48,25 @@ class PlanDetails(Static):
         self._draw()
 
     def _draw(self) -> None:
-        self.update("\n".join(self.lines))
+        judged = self._judged if self._judged is not None and self._judged.plan is self._grid else None
+        self.update("\n".join([*self._run, *(judged.briefly if judged else ()), *self._whole]))
 
     @property
     def lines(self) -> list[str]:
         """All of it, whether there is room or not."""
-        if self._composition is None:
-            return []
-        current = next((run for run in self._composition.runs if run.run_id == self._current), None)
-        lines = [run_line(current)] if current is not None else []
-        lines += details(self._composition, calibrated=self._calibrated)
-        if self._judged[0] is self._grid:
-            return [*lines, *self._judged[1]]
-        return [*lines, "laws: what the grid could tell of them is being worked out …"]
+        judged = self._judged
+        if judged is not None and judged.plan is self._grid:
+            return [*self._run, *self._whole, *judged.lines]
+        return [*self._run, *self._whole, "laws: what the grid could tell of them is being worked out …"]
+
+    @property
+    def _run(self) -> list[str]:
+        runs = self._composition.runs if self._composition is not None else ()
+        return [run_line(run) for run in runs if run.run_id == self._current]
+
+    @property
+    def _whole(self) -> list[str]:
+        return list(details(self._composition, calibrated=self._calibrated)) if self._composition is not None else []
 
     @property
     def _grid(self) -> Plan | None:
@@ -69,24 +76,27 @@ class PlanDetails(Static):
 
     def _judge(self) -> None:
         plan = self._grid
-        if plan is None or self._judging is not None or self._judged[0] is plan:
+        judged = self._judged.plan if self._judged is not None else None
+        if plan is None or self._judging is not None or judged is plan:
             return
         self._judging = plan
         self.run_worker(partial(self._work, plan), group="laws", thread=True, exit_on_error=False)
 
     def _work(self, plan: Plan) -> None:
         try:
-            from odyssey_tui.services.design import tell_plan
+            from odyssey_tui.services.design import judge_plan, tell_designs
 
-            lines = tuple(tell_plan(plan))
+            designs = judge_plan(plan, only_asked=True)
+            judged = self.Judged(plan, tuple(tell_designs(designs, briefly=True)), tuple(tell_designs(designs)))
         except Exception as error:
-            lines = (f"laws: what the grid could tell was not found out: {error}",)
-        self.post_message(self.Judged(plan, lines))
+            told = (f"laws: what the grid could tell was not found out: {error}",)
+            judged = self.Judged(plan, told, told)
+        self.post_message(judged)
 
     @on(Judged)
     def take(self, message: Judged) -> None:
         """Say it, unless the plan is another one by now."""
         message.stop()
-        self._judging, self._judged = None, (message.plan, message.lines)
+        self._judging, self._judged = None, message
         self._draw()
         self._judge()

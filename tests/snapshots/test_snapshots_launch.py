@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from textual.pilot import Pilot
+from textual.widgets import Input
 
 from odyssey_tui.app import OdysseyApp
 from odyssey_tui.widgets.field_table import FieldTable
@@ -29,7 +30,8 @@ async def edit_a_mask(pilot: Pilot) -> None:
     await press(pilot, "slash", *"adapt_training.masks", "enter", "plus")
     await press(pilot, "escape")
     pilot.app.screen.query_one(FieldTable).find(("adapt_training", "masks", 0, "classes"))
-    await press(pilot, "enter", *"newlin")
+    pilot.app.screen.query_one("#value", Input).cursor_blink = False
+    await press(pilot, "enter", *"newlines")
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])

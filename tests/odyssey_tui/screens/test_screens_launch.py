@@ -344,11 +344,12 @@ async def test_every_action_is_in_the_palette(tiny: Workspace) -> None:
 async def test_details_are_of_the_run_under_the_cursor_and_of_the_grid(empty: Workspace, monkeypatch) -> None:
     judged = []
 
-    def tell(plan) -> list[str]:
+    def judge(plan, **_: bool) -> tuple[()]:
         judged.append({run.job.kind for run in plan.runs})
-        return ["laws: the grid determines nothing"]
+        return ()
 
-    monkeypatch.setattr("odyssey_tui.services.design.tell_plan", tell)
+    monkeypatch.setattr("odyssey_tui.services.design.judge_plan", judge)
+    monkeypatch.setattr("odyssey_tui.services.design.tell_designs", lambda *_, **__: ["laws: the grid is silent"])
     launch(empty, compose_whole(empty, find_config("demo"), ()))
     async with OdysseyApp(empty).run_test(size=(80, 24)) as pilot:
         screen = await open_launch(pilot)
@@ -358,7 +359,7 @@ async def test_details_are_of_the_run_under_the_cursor_and_of_the_grid(empty: Wo
         assert isinstance(shown, TextScreen)
         assert shown.text.startswith(screen._snapshot.composition.new[0].name)
         assert "replay in whole sequences: 0.3 as " in shown.text
-        assert shown.text.endswith("laws: the grid determines nothing")
+        assert shown.text.endswith("laws: the grid is silent")
         assert "fit" in judged[-1], "laws are those of the whole experiment, though one block is launched"
         await press(pilot, "escape")
         assert pilot.app.screen is screen
