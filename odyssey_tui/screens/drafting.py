@@ -82,6 +82,8 @@ class DraftingScreen(OdysseyScreen):
 
     def tell_problems(self, problems: Mapping[KeyPath, str]) -> None:
         """Say at their keys what is wrong."""
+        if problems == self._problems:
+            return
         self._problems = problems
         self.draw_form()
 

@@ -140,7 +140,7 @@ class LaunchScreen(DraftingScreen):
                 more = f" · and {len(problems) - 1} more" if len(problems) > 1 else ""
                 refused = f"{'.'.join(str(part) for part in path)} {text}{more}".strip()
                 return Snapshot(draft, None, tuple(problems.items()), refused, opened)
-            composition = compose(workspace, draft, request.calibration)
+            composition = compose(workspace, draft, request.calibration, self.odyssey.states)
         except OdysseyError as error:
             return Snapshot(draft, None, (), one_line(error), opened)
         return Snapshot(draft, composition, (), "", opened, read_known(workspace, composition.plan.runs))

@@ -8,6 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from odyssey_tui.services.format import count
+from odyssey_tui.services.states import StateReader
 from odyssey_tui.services.timing import Calibration, Pace, read_speeds
 from store.errors import WorkspaceError
 
@@ -103,19 +104,35 @@ class Composition:
             )
 
 
-def describe(workspace: Workspace, plan: Plan, calibration: Calibration | None = None) -> Composition:
+def find_states(workspace: Workspace, plan: Plan, states: StateReader) -> dict[str, str]:
+    """What the runs of a plan that exist are doing."""
+    return {run.run_id: states.state(run.run_id).state for run in plan.runs if workspace.run(run.run_id).exists()}
+
+
+def starts(state: str | None) -> bool:
+    """Whether launching starts a run: one that is not there, and one that failed, was cancelled or got lost."""
+    from engine.launch.submit import RETRIED
+
+    return state is None or state in RETRIED
+
+
+def describe(
+    workspace: Workspace,
+    plan: Plan,
+    calibration: Calibration | None = None,
+    states: StateReader | None = None,
+) -> Composition:
     """What a plan would do in the workspace; times are the calibration's where it has them, else finished runs'."""
-    from engine.launch.submit import preview
     from engine.plan.disk import needed_bytes
     from engine.plan.estimate import describe_sharing
     from odyssey_tui.services.corpus_tokens import count_tokens
     from store.space import look_at
 
-    there = set(preview(workspace, plan.runs).existing)
+    found = find_states(workspace, plan, states or StateReader(workspace))
     pace = Pace(read_speeds(workspace), calibration or Calibration())
-    absent = [run for run in plan.runs if run.run_id not in there]
+    absent = [run for run in plan.runs if starts(found.get(run.run_id))]
     tokens = count_tokens(workspace, plan)
-    runs = tuple(_planned(workspace, plan, run, run.run_id not in there, pace, tokens) for run in plan.runs)
+    runs = tuple(_planned(plan, run, found.get(run.run_id), pace, tokens) for run in plan.runs)
     new = [run for run in runs if run.starts]
     disk = needed_bytes((run.estimate.disk for run in new), len(machine()))
     free = look_at(workspace.root).free_bytes
@@ -156,13 +173,10 @@ def _short_of_disk(needed: int, free: int) -> tuple[str, ...]:
     return (f"disk: about {count(needed)}B are needed and {count(free)}B are free",)
 
 
-def _planned(
-    workspace: Workspace, plan: Plan, run: RunSpec, starts: bool, pace: Pace, tokens: Mapping[str, int]
-) -> PlannedRun:
+def _planned(plan: Plan, run: RunSpec, state: str | None, pace: Pace, tokens: Mapping[str, int]) -> PlannedRun:
     from engine.plan.estimate import estimate_run
     from engine.plan.mixing import plan_mixture
 
-    directory = workspace.run(run.run_id)
     job, work = run.job, plan.work.get(run.run_id)
     gpu = has_gpu() and job.kind not in ("prepare", "fit")
     return PlannedRun(
@@ -171,8 +185,8 @@ def _planned(
         kind=job.kind,
         labels=run.labels,
         budgets=tuple(getattr(job, "atpp", ()) or getattr(job, "adapt_tokens", ()) or getattr(job, "ptpp", ())),
-        state=directory.state().state if directory.exists() else "new",
-        starts=starts,
+        state=state or "new",
+        starts=starts(state),
         tokens=work.trained_tokens if work else 0,
         steps=work.steps if work else 0,
         evaluated_tokens=work.evaluated_tokens if work else 0,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class Draft:
     """Immutable: every change is a new draft, so that going back is easy."""
 
-    origin: Located
+    origin: Located = field(repr=False)
     """As it was opened."""
     folder: Path
     """Where its relative paths start."""
@@ -32,9 +32,9 @@ class Draft:
     """What the command line calls it: a file, or the name of a ready experiment; empty where it has none."""
     changes: tuple[str, ...] = ()
     """Assignments applied to the origin, as ``--set`` takes them."""
-    text: str = ""
+    text: str = field(default="", repr=False)
     """Its text as it was opened, with comments."""
-    before: Located | None = None
+    before: Located | None = field(default=None, repr=False)
     """What this goes on from, where its text was edited or written into a file; its blocks may have run."""
     block: int | None = None
     """Launch only the runs of this adaptation block and what they need; None for the whole experiment."""

@@ -7,8 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from odyssey_tui.services.composition import Composition, describe
+from odyssey_tui.services.composition import Composition, describe, find_states, starts
 from odyssey_tui.services.draft import changed
+from odyssey_tui.services.states import StateReader
 from store.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -31,11 +32,17 @@ def compose_whole(workspace: Workspace, path: Path, overrides: Sequence[str]) ->
     return describe(workspace, _expand(workspace, load_experiment(path, overrides)))
 
 
-def compose(workspace: Workspace, draft: Draft, calibration: Calibration | None = None) -> Composition:
-    """Expand a draft: the whole experiment, or the runs of its block and what they need. Raises ``ConfigError``."""
+def compose(
+    workspace: Workspace, draft: Draft, calibration: Calibration | None = None, states: StateReader | None = None
+) -> Composition:
+    """Expand a draft: the whole experiment, or the runs of its block and what they need. Raises ``ConfigError``.
+
+    ``states`` remembers from call to call how runs are.
+    """
+    states = states or StateReader(workspace)
     if draft.block is None:
-        return describe(workspace, _expand(workspace, draft.examine().require()), calibration)
-    found = describe(workspace, plan_block(workspace, draft, draft.block), calibration)
+        return describe(workspace, _expand(workspace, draft.examine().require()), calibration, states)
+    found = describe(workspace, plan_block(workspace, draft, draft.block, states), calibration, states)
     edited = [part for part in ANALYSES if changed(draft, (part,))]
     if not edited:
         return found
@@ -43,7 +50,7 @@ def compose(workspace: Workspace, draft: Draft, calibration: Calibration | None 
     return replace(found, cautions=(*found.cautions, words))
 
 
-def plan_block(workspace: Workspace, draft: Draft, block: int) -> Plan:
+def plan_block(workspace: Workspace, draft: Draft, block: int, states: StateReader | None = None) -> Plan:
     """The runs of one adaptation block and what they need.
 
     Blocks that the draft replaces stay beside it where something of them was run and nothing more is to be done for
@@ -60,11 +67,12 @@ def plan_block(workspace: Workspace, draft: Draft, block: int) -> Plan:
         beside = examine_block(draft.set(("adapt",), [*draft.blocks, *replaced]))
         if not beside.problems:
             both = _expand(workspace, beside.require())
-            least = min(_new_work(workspace, plan.of_block(block)) for plan in (alone, both))
             of_replaced = [run_id for run_id, asking in both.blocks.items() if max(asking) >= len(draft.blocks)]
-            ran = any(workspace.run(run_id).exists() for run_id in of_replaced)
-            if ran and _new_work(workspace, both.of_block(block)) == least:
-                return _only(both, block)
+            if any(workspace.run(run_id).exists() for run_id in of_replaced):
+                states = states or StateReader(workspace)
+                work, work_apart = (_new_work(workspace, plan.of_block(block), states) for plan in (both, alone))
+                if work <= work_apart:
+                    return _only(both, block)
     return _only(alone, block)
 
 
@@ -109,10 +117,8 @@ def _expand(workspace: Workspace, experiment: Experiment) -> Plan:
     return expand(experiment, look_up(experiment, workspace))
 
 
-def _new_work(workspace: Workspace, plan: Plan) -> tuple[int, int]:
+def _new_work(workspace: Workspace, plan: Plan, states: StateReader) -> tuple[int, int]:
     """Tokens to be trained and runs to be made, to compare plans of the same block."""
-    from engine.launch.submit import preview
-
-    there = set(preview(workspace, plan.runs).existing)
-    new = [run.run_id for run in plan.runs if run.run_id not in there]
+    found = find_states(workspace, plan, states)
+    new = [run.run_id for run in plan.runs if starts(found.get(run.run_id))]
     return sum(plan.work[run_id].trained_tokens for run_id in new if run_id in plan.work), len(new)

@@ -92,10 +92,21 @@ def read_speeds(workspace: Workspace) -> tuple[Speed, ...]:
     from store.database import lease
     from store.queries.speeds import list_speeds
 
-    if not os.path.exists(workspace.database_path):
+    try:
+        found = os.stat(workspace.database_path)
+    except FileNotFoundError:
         return ()
+    key, signature = str(workspace.database_path), (found.st_ino, found.st_size, found.st_mtime_ns)
+    if (known := _speeds.get(key)) is not None and known[0] == signature:
+        return known[1]
     with lease(workspace) as con:
-        return tuple(list_speeds(con))
+        speeds = tuple(list_speeds(con))
+    _speeds[key] = signature, speeds
+    return speeds
+
+
+_speeds: dict[str, tuple[tuple[int, int, int], tuple[Speed, ...]]] = {}
+"""By database file as it was read: a plan is drawn anew at every key."""
 
 
 def case_key(run: RunSpec, plan: Plan) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 from textual import on
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from odyssey_tui.services.composition import Composition
 
 
+QUIET_S = 0.4
+"""Laws are judged when nothing was typed for so long: it takes a third of a second of the processor."""
+
+
 class PlanDetails(Static):
     """Laws are judged in a thread, one plan at a time; until that is done nothing is said of them."""
 
@@ -25,8 +29,10 @@ class PlanDetails(Static):
         """What the laws of a plan could be told from its grid."""
 
         plan: Plan
-        briefly: tuple[str, ...]
-        lines: tuple[str, ...]
+        briefly: tuple[str, ...] = ()
+        lines: tuple[str, ...] = ()
+        given_up: bool = False
+        """Another plan came before it was begun."""
 
     def __init__(self, **options: str) -> None:
         super().__init__("", markup=False, **options)
@@ -34,6 +40,7 @@ class PlanDetails(Static):
         self._current = ""
         self._calibrated = False
         self._judging: Plan | None = None
+        self._newer = threading.Event()
         self._judged: PlanDetails.Judged | None = None
 
     def show(self, composition: Composition, *, calibrated: bool) -> None:
@@ -77,12 +84,19 @@ class PlanDetails(Static):
     def _judge(self) -> None:
         plan = self._grid
         judged = self._judged.plan if self._judged is not None else None
+        if self._judging is not None and self._judging is not plan:
+            self._newer.set()
         if plan is None or self._judging is not None or judged is plan:
             return
         self._judging = plan
-        self.run_worker(partial(self._work, plan), group="laws", thread=True, exit_on_error=False)
+        self._newer.clear()
+        # No partial: Textual writes down what a worker is, and a plan is long.
+        self.run_worker(lambda: self._work(plan), group="laws", thread=True, exit_on_error=False)
 
     def _work(self, plan: Plan) -> None:
+        if self._newer.wait(QUIET_S):
+            self.post_message(self.Judged(plan, given_up=True))
+            return
         try:
             from odyssey_tui.services.design import judge_plan, tell_designs
 
@@ -97,6 +111,8 @@ class PlanDetails(Static):
     def take(self, message: Judged) -> None:
         """Say it, unless the plan is another one by now."""
         message.stop()
-        self._judging, self._judged = None, message
+        self._judging = None
+        if not message.given_up:
+            self._judged = message
         self._draw()
         self._judge()

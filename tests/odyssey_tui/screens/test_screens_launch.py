@@ -30,8 +30,9 @@ from tests.support.tiny import write_experiment
 
 @pytest.fixture(autouse=True)
 def no_scheduler(monkeypatch) -> None:
-    """What is queued stays queued."""
+    """What is queued stays queued; laws are judged at once."""
     monkeypatch.setattr("engine.launch.scheduler.ensure_running", lambda workspace: False)
+    monkeypatch.setattr("odyssey_tui.widgets.plan_details.QUIET_S", 0.0)
 
 
 @pytest.fixture
