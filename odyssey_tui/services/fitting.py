@@ -155,8 +155,8 @@ def make_spec(
     wanted: Wanted | None = None,
 ) -> tuple[RunSpec, Basis]:
     """The fit run over what is measured now, and what it rests on."""
-    from engine.spec.run import RUN_FORMAT, FitJob, RunSpec
-    from engine.spec.strict import content_key
+    from engine.plan.identity import identify
+    from engine.spec.run import FitJob, RunSpec
 
     basis = read_basis(workspace, domain, experiment, wanted)
     points = basis.points
@@ -168,11 +168,10 @@ def make_spec(
     job_fields |= hold_out(points, job_fields)
     job_fields |= define(job_fields["forms"], job_fields.get("definitions", ()))
     job = FitJob(**job_fields)
-    key = content_key([RUN_FORMAT, job.kind, job.essence(), 0, basis.needs], 8)
-    name = f"fit-{job.domain}"
+    name, run_id = identify(f"fit-{job.domain}", job, needs=basis.needs)
     return (
         RunSpec(
-            run_id=f"{name}-{key}",
+            run_id=run_id,
             name=name,
             experiment=experiment or points[0].experiment or "fits",
             needs=tuple(basis.needs),
@@ -223,7 +222,8 @@ def read_basis(workspace: Workspace, domain: str | None, experiment: str | None,
         points = [point for point in measured if point.domain == domain]
         if not points:
             known = ", ".join(sorted({point.domain or "–" for point in measured})) or "none yet"
-            raise LawError(f"No finished run adapted to {domain or 'any domain'}.", f"Domains with points: {known}.")
+            sought = f"{domain!r}" if domain else "any domain"
+            raise LawError(f"No finished run adapted to {sought}.", f"Domains with points: {known}.")
         population, left_out = None, ()
         if domain in with_points:
             population, left_out = choose_points(con, points, wanted, earlier.get("needs", ()))

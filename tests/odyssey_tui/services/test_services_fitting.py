@@ -61,6 +61,20 @@ def test_unknown_domains_and_forms_are_refused_before_anything_is_queued(own_voy
         fit_again(own_voyage, forms=("dcptt",))
 
 
+@pytest.mark.parametrize("domain", ["French (novels)", 'l\'été, "1"', "عربي", "../code/x", "x=1 and y", "d" * 300])
+def test_a_domain_may_be_called_anything(own_voyage: Workspace, domain: str) -> None:
+    from store.database import lease
+
+    with lease(own_voyage, write=True) as con:
+        for table in ("runs", "models"):
+            con.execute(f"UPDATE {table} SET domain = ? WHERE domain = 'docs'", [domain])
+    fitting = fit_again(own_voyage, domain=domain, forms=("dcpt",))
+    assert own_voyage.run(fitting.run_id).path.parent == own_voyage.runs
+    spec = RunSpec.model_validate(own_voyage.run(fitting.run_id).spec())
+    assert (spec.job.domain, spec.labels["domain"]) == (domain, domain)
+    assert fit_again(own_voyage, domain=domain, forms=("dcpt",)).run_id == fitting.run_id
+
+
 def test_forms_of_ones_own_travel_with_the_fit(own_voyage: Workspace, tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text("formula: E + A*N**-alpha + B*r**eta*D**-beta\n")
