@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from store import ingest_notes, ingest_runs, ingest_shards, strays, survey
@@ -39,6 +40,8 @@ class IngestReport:
     rows: int = 0
     quarantined: int = 0
     warnings: list[str] = field(default_factory=list)
+    unread: set[Path] = field(default_factory=set)
+    """Journals that could not be read now. Their runs stay open, and somebody who can read them will."""
     seconds: float = 0.0
 
 
@@ -64,17 +67,19 @@ def ingest(workspace: Workspace, wait_s: float = 10.0) -> IngestReport:
             originals = without_copies(con, batch, copies)
             finish(commit(con, workspace, originals, report))
         strays.remember_copies(workspace, copies)
-        closed = ingest_runs.close_finished(con, workspace, survey.waiting_runs(workspace))
+        closed = ingest_runs.close_finished(con, workspace, survey.waiting_runs(workspace), report.unread)
         open_ones = [files for files in found if files.run.run_id not in closed and files.run.run_id not in copies]
-        _remember(workspace, closed, open_ones, notes_size)
+        _remember(workspace, closed, open_ones, notes_size, report)
     deletion.discard(trash)
     report.seconds = time.monotonic() - started
     return report
 
 
-def _remember(workspace: Workspace, closed: dict[str, str], unfinished: list[RunFiles], notes_size: int) -> None:
+def _remember(
+    workspace: Workspace, closed: dict[str, str], unfinished: list[RunFiles], notes_size: int, report: IngestReport
+) -> None:
     try:
-        survey.remember(workspace, closed, unfinished, notes_size)
+        survey.remember(workspace, closed, unfinished, notes_size, report.unread)
     except WorkspaceError as error:
         # Everything is in the database; without the memory the next ingest looks at all of it once more.
         if not is_full(error):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from store.bulk import insert_rows, merge_rows, update_rows
@@ -72,23 +73,32 @@ def bring_in(
             except DataError as error:
                 # It cannot be read now; whoever can will take it, and the other runs do not wait for that.
                 report.warnings.append(error.message)
+                report.unread.add(source.path)
     rows.store(con)
     update_rows(con, "runs", "run_id", [run.row(run_id) for run_id, run in changed.items()])
     report.runs += len(changed)
 
 
-def close_finished(con: duckdb.DuckDBPyConnection, workspace: Workspace, waiting: Collection[str]) -> dict[str, str]:
+def close_finished(
+    con: duckdb.DuckDBPyConnection, workspace: Workspace, waiting: Collection[str], unread: Collection[Path]
+) -> dict[str, str]:
     """Mark runs that are finished and wholly ingested, so that nobody looks at them again; the states of all such runs.
 
-    A run in the queue (``waiting``) stays open, and so does a lost one: its worker may only have been out of sight.
+    A run in the queue (``waiting``) stays open, and so does a lost one: its worker may only have been out of sight. So
+    does one with a journal that could not be read (``unread``), or with anything that cannot be looked at.
     """
     finished = con.execute(
         "SELECT run_id FROM runs WHERE NOT closed AND state IN ('done', 'failed', 'cancelled')"
     ).fetchall()
-    # Looked at again: a shard may have come between the look at the spool and the end of the journal.
-    complete = [run_id for (run_id,) in finished if run_id not in waiting and not look_at(workspace.run(run_id)).shards]
+    complete = [run_id for (run_id,) in finished if run_id not in waiting and _is_complete(workspace, run_id, unread)]
     con.execute("UPDATE runs SET closed = true WHERE run_id IN (SELECT unnest(?))", [complete])
     return dict(con.execute("SELECT run_id, state FROM runs WHERE closed AND removed IS NULL").fetchall())
+
+
+def _is_complete(workspace: Workspace, run_id: str, unread: Collection[Path]) -> bool:
+    # Looked at again: a shard may have come between the look at the spool and the end of the journal.
+    files = look_at(workspace.run(run_id))
+    return not files.shards and not files.hidden and all(source.path not in unread for source in files.journals)
 
 
 class _Rows:

@@ -58,6 +58,8 @@ class RunDir:
         self._lock = threading.Lock()
         self._fold = RunFold()
         self._offsets: dict[Path, int] = {}
+        self.unread = False
+        """Whether the last ``state()`` could not read a journal: the next may, though no file has changed."""
 
     def __repr__(self) -> str:
         return f"RunDir({str(self.path)!r})"
@@ -159,16 +161,21 @@ class RunDir:
         Of a journal that cannot be read now, what was read of it before holds; where nothing was, the run is ``held``.
         """
         with self._lock:
+            offsets = dict(self._offsets)
             try:
                 fold = self._fold.control(self._read(self.control))
                 attempt = self.latest_attempt()
                 if attempt is not None:
                     fold = fold.events(attempt.number, self._read(attempt.events))
             except DataError as error:
+                # Neither journal counts as read: what the one said belongs to what the other will say.
+                self._offsets = offsets
+                self.unread = True
                 if self._fold == RunFold():
                     return RunState(state="held", reason=error.message, hint=error.hint)
                 return self._fold.state()
             self._fold = fold
+            self.unread = False
             return fold.state()
 
     def trouble(self) -> DataError | None:

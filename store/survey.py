@@ -24,6 +24,8 @@ from store.strays import known_copies
 from store.workspace import Workspace
 
 _FORMAT = 2
+_UNREAD = -1
+"""In the place of a size: there is a file or folder that could not be read."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,8 @@ class RunFiles:
     run: RunDir
     journals: tuple[Source, ...]
     shards: tuple[Shard, ...]
+    hidden: tuple[Path, ...] = ()
+    """Journals and folders that are there and cannot be looked at: nobody knows what they hold."""
 
     @property
     def size(self) -> int:
@@ -62,13 +66,19 @@ class RunFiles:
 
 def look_at(run: RunDir) -> RunFiles:
     """The journals and waiting shards of a run, with their sizes."""
-    journals = [Source(run.run_id, 0, run.control, size)] if (size := size_of(run.control)) else []
+    attempts = run.attempts()
+    sources = [
+        Source(run.run_id, number, path, _look_size(path))
+        for number, path in ((0, run.control), *((attempt.number, attempt.events) for attempt in attempts))
+    ]
+    hidden = [source.path for source in sources if source.size == _UNREAD]
     shards: list[Shard] = []
-    for attempt in run.attempts():
-        if size := size_of(attempt.events):
-            journals.append(Source(run.run_id, attempt.number, attempt.events, size))
-        shards.extend(_waiting(run.run_id, attempt))
-    return RunFiles(run, tuple(journals), tuple(shards))
+    for attempt in attempts:
+        names = _look_into(attempt.spool, hidden)
+        shards += _waiting(run.run_id, attempt, names)
+    if not attempts:
+        _look_into(run.path / "attempts", hidden)
+    return RunFiles(run, tuple(source for source in sources if source.size > 0), tuple(shards), tuple(hidden))
 
 
 def size_of(path: Path) -> int:
@@ -78,6 +88,28 @@ def size_of(path: Path) -> int:
     except OSError:
         return 0
     return status.st_size if stat.S_ISREG(status.st_mode) else 0
+
+
+def _look_size(path: Path) -> int:
+    """Size in bytes; 0 where there is nothing, ``_UNREAD`` where there is something that cannot be read."""
+    try:
+        status = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return 0
+    except OSError:
+        return _UNREAD
+    return status.st_size if stat.S_ISREG(status.st_mode) else _UNREAD
+
+
+def _look_into(folder: Path, hidden: list[Path]) -> list[str]:
+    """Names in a folder; one that is there and cannot be looked into joins ``hidden``."""
+    try:
+        return os.listdir(folder)
+    except FileNotFoundError:
+        return []
+    except OSError:
+        hidden.append(folder)
+        return []
 
 
 def reopened_runs(workspace: Workspace) -> list[str]:
@@ -102,7 +134,7 @@ def has_news(workspace: Workspace) -> bool:
     if any(_is_run(workspace, name, copies) for name in names - seen.open.keys() - seen.closed.keys()):
         return True
     return any(
-        _sizes(look_at(workspace.run(run_id))) != sizes
+        _has_changed(look_at(workspace.run(run_id)), sizes)
         for run_id, sizes in seen.open.items()
         if run_id in names and _is_run(workspace, run_id, copies)
     )
@@ -123,11 +155,16 @@ def ended_runs(workspace: Workspace) -> Mapping[str, str]:
 
 
 def remember(
-    workspace: Workspace, closed: Mapping[str, str], unfinished: Collection[RunFiles], notes_bytes: int
+    workspace: Workspace,
+    closed: Mapping[str, str],
+    unfinished: Collection[RunFiles],
+    notes_bytes: int,
+    unread: Collection[Path] = (),
 ) -> None:
     """Keep what an ingest has seen, for ``has_news`` and ``ended_runs``.
 
-    ``closed`` are the states of finished runs, ``notes_bytes`` is the size of the notes when they were read.
+    ``closed`` are the states of finished runs, ``notes_bytes`` is the size of the notes when they were read, ``unread``
+    are journals that could not be: that they can is news.
     """
     content: dict[str, Any] = {
         "format": _FORMAT,
@@ -135,7 +172,7 @@ def remember(
         "notes": notes_bytes,
         "closed": dict(sorted(closed.items())),
         # Shards seen now are gone once they are ingested, so any shard found later is news.
-        "open": {files.run.run_id: _sizes(files, with_shards=False) for files in unfinished},
+        "open": {files.run.run_id: _sizes(files, unread, with_shards=False) for files in unfinished},
     }
     write_atomic(_memory(workspace), json.dumps(content, separators=(",", ":")))
 
@@ -181,16 +218,37 @@ def _is_run(workspace: Workspace, name: str, copies: Collection[str]) -> bool:
     return name not in copies and workspace.run(name).exists()
 
 
-def _sizes(files: RunFiles, with_shards: bool = True) -> dict[str, int]:
-    sizes = {str(source.path.relative_to(files.run.path)): source.size for source in files.journals}
+def _has_changed(files: RunFiles, before: Mapping[str, int]) -> bool:
+    again = [source.path for source in files.journals if before.get(_name(files, source.path)) == _UNREAD]
+    return _sizes(files, [path for path in again if not _is_readable(path)]) != before
+
+
+def _is_readable(path: Path) -> bool:
+    """Whether all of a file can be read: a broken disk may fail anywhere in it."""
+    try:
+        with open(path, "rb") as file:
+            while file.read(1 << 20):
+                pass
+    except OSError:
+        return False
+    return True
+
+
+def _sizes(files: RunFiles, unread: Collection[Path], with_shards: bool = True) -> dict[str, int]:
+    sizes = {_name(files, source.path): source.size for source in files.journals}
     if with_shards:
-        sizes |= {str(shard.path.relative_to(files.run.path)): shard.size for shard in files.shards}
-    return sizes
+        sizes |= {_name(files, shard.path): shard.size for shard in files.shards}
+    closed_off = (*files.hidden, *(source.path for source in files.journals if source.path in unread))
+    return sizes | {_name(files, path): _UNREAD for path in closed_off}
 
 
-def _waiting(run_id: str, attempt: AttemptDir) -> list[Shard]:
+def _name(files: RunFiles, path: Path) -> str:
+    return str(path.relative_to(files.run.path))
+
+
+def _waiting(run_id: str, attempt: AttemptDir, names: Collection[str]) -> list[Shard]:
     found = []
-    for name in sorted(_names(attempt.spool)):
+    for name in sorted(names):
         if match := SHARD_NAME.fullmatch(name):
             path = attempt.spool / name
             found.append(Shard(run_id, attempt, path, match["kind"], size_of(path)))

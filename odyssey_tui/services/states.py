@@ -63,7 +63,7 @@ class StateReader:
             run = self._run(run_id)
             signature = _sign(run)
             before = self._seen.get(run_id)
-            if before is not None and before[0] == signature and before[1].state in RESTING:
+            if before is not None and before[0] == signature and before[1].state in RESTING and not run.unread:
                 return before[1]
             if before is not None and before[0][0][0] not in (0, signature[0][0]):
                 # Another file: the run was deleted and queued anew, and what was read of it counts no more.

@@ -10,7 +10,7 @@ from store.event_rows import text
 from store.journal import read_events
 from store.run_dir import RunDir
 from store.strays import find_strays
-from store.survey import look_at
+from store.survey import Source, look_at, reopened_runs, waiting_runs
 from store.upkeep.check_rows import REBUILD
 from store.upkeep.deletion import half_deleted
 from store.upkeep.findings import Check, Finding, Scene, names
@@ -164,6 +164,25 @@ def _waiting(scene: Scene) -> Iterator[Finding]:
     closed = [run_id for run_id in waiting if run_id not in open_runs]
     if closed:
         yield Finding("problem", f"shards of finished runs wait to be read: {names(closed)}", REBUILD)
+    ledger = dict(scene.ask("SELECT file, byte_offset FROM ingested_journals"))
+    again = {*waiting_runs(scene.workspace), *reopened_runs(scene.workspace)}
+    longer = [
+        str(source.path.relative_to(scene.workspace.root))
+        for run in scene.runs
+        if run.run_id not in open_runs and run.run_id not in again
+        for source in look_at(run).journals
+        if _ends_beyond(source, ledger.get(str(source.path.relative_to(scene.workspace.root)), 0))
+    ]
+    if longer:
+        yield Finding("problem", f"journals of finished runs hold more than was read: {names(longer)}", REBUILD)
+
+
+def _ends_beyond(source: Source, offset: int) -> bool:
+    """Whether a journal has complete lines after ``offset``; one that cannot be read is another check's."""
+    try:
+        return source.size > offset and read_events(source.path, offset)[1] > offset
+    except DataError:
+        return False
 
 
 def _leftovers(scene: Scene) -> Iterator[Finding]:
@@ -194,7 +213,7 @@ CHECKS = (
     Check("journals are as they were read", _journals),
     Check("events count without gaps", _sequences, deep=True),
     Check("states are those of the files", _states),
-    Check("shards have been read", _waiting),
+    Check("finished runs have been read to the end", _waiting),
     Check("deletions are complete", _deleted),
     Check("checkpoints are of states", _checkpoints),
     Check("no files are left over", _leftovers),

@@ -72,7 +72,7 @@ def rebuild(workspace: Workspace, others: Sequence[Path] = (), wait_s: float = 6
         with open_file(staged, write=True) as con:
             made.refilled = refill(con, workspace)
             made.doubled = _drop_doubled(con)
-            closed = ingest_runs.close_finished(con, workspace, survey.waiting_runs(workspace))
+            closed = ingest_runs.close_finished(con, workspace, survey.waiting_runs(workspace), made.report.unread)
             made.runs = con.execute("SELECT count(*) FROM runs").fetchall()[0][0]
             made.evaluations = con.execute("SELECT count(*) FROM evaluations").fetchall()[0][0]
             made.without_losses = list_without_losses(con)
@@ -80,7 +80,8 @@ def rebuild(workspace: Workspace, others: Sequence[Path] = (), wait_s: float = 6
         made.replaced = replace_database(workspace, staged)
         for batch in taken:
             ingest.finish(batch)
-        survey.remember(workspace, closed, [files for files in seen if files.run.run_id not in closed], notes_size)
+        unfinished = [files for files in seen if files.run.run_id not in closed]
+        survey.remember(workspace, closed, unfinished, notes_size, made.report.unread)
     return made
 
 

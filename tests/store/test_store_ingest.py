@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
@@ -21,6 +22,7 @@ from store.run_dir import AttemptDir, RunDir, create_run
 from store.shards import write_shard
 from store.survey import look_at
 from store.workspace import Workspace
+from tests.support.privileges import folder_with_rights
 from tests.support.synthetic import write_finished_runs
 
 
@@ -356,3 +358,52 @@ def test_names_of_runs_are_listed_again_when_one_comes_or_goes(
     assert workspace.run_names() == {"a", "b"}
     shutil.rmtree(workspace.run("a").path)
     assert workspace.run_names() == {"b"}
+
+
+@pytest.mark.parametrize("hidden", ["attempts/1/events.jsonl", "attempts/1/spool", "attempts", "control.jsonl"])
+def test_an_ended_run_is_read_once_what_was_hidden_of_it_can_be(hidden: str) -> None:
+    with folder_with_rights() as folder:
+        workspace = Workspace.create(folder / "ws")
+        run, attempt, events = start_run(workspace)
+        events.append("metric", step=1, tokens=5, branch="trunk", values={"loss": 3.0})
+        events.append("done", seconds=1)
+        write_shard(attempt.spool, "token_losses", losses())
+        # An earlier attempt that ended well is what makes the run finished whatever the hidden part says.
+        second = Journal(run.new_attempt().events)
+        second.append("starting")
+        second.append("done", seconds=1)
+        Journal(run.control).append("cancelled", reason="no longer wanted")
+        rights = (run.path / hidden).stat().st_mode
+        (run.path / hidden).chmod(0)
+        ingest(workspace)
+        assert query(workspace, "SELECT closed FROM runs") == [(False,)]
+        assert survey.ended_runs(workspace) == {}
+        assert not has_news(workspace), "what stays hidden is no news"
+        (run.path / hidden).chmod(rights)
+        assert has_news(workspace)
+        assert ingest(workspace).warnings == []
+        assert query(workspace, "SELECT value FROM metrics") == [(3.0,)]
+        assert query(workspace, "SELECT losses FROM token_losses") == [([None, 1.0],)]
+        assert query(workspace, "SELECT state, attempt, closed FROM runs") == [("done", 2, True)]
+        assert not has_news(workspace)
+
+
+def test_a_journal_that_fails_within_is_read_once_it_is_whole(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, attempt, events = start_run(workspace)
+    events.append("done", seconds=1)
+    true_open = open
+
+    def open_broken(path: Any, *arguments: Any, **options: Any) -> Any:
+        if path == attempt.events:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return true_open(path, *arguments, **options)
+
+    with monkeypatch.context() as broken:
+        broken.setattr("builtins.open", open_broken)
+        assert "Input/output error" in ingest(workspace).warnings[0]
+        assert not has_news(workspace)
+    assert has_news(workspace)
+    ingest(workspace)
+    assert query(workspace, "SELECT state, closed FROM runs") == [("done", True)]

@@ -107,3 +107,17 @@ def test_an_instance_that_read_on_agrees_with_a_fresh_one(tmp_path: Path) -> Non
         journal.append(name, **({"attempt": 1} if name == "assigned" else {}))
         assert run.state() == RunDir(run.path).state()
     assert run.state().state == "done"
+
+
+def test_journals_count_as_read_only_together(tmp_path: Path) -> None:
+    run = create_run(Workspace.create(tmp_path), {"run_id": "a"})
+    events = run.new_attempt().events
+    Journal(events).append("starting")
+    assert run.state().state == "starting"
+    Journal(run.control).append("lost", attempt=1, reason="out of sight")
+    kept = events.rename(tmp_path / "kept")
+    events.mkdir()
+    assert (run.state().state, run.unread) == ("starting", True)
+    events.rmdir()
+    kept.rename(events)
+    assert (run.state().reason, run.unread) == ("out of sight", False)

@@ -13,6 +13,21 @@ NOBODY = 65534
 
 
 @contextmanager
+def folder_with_rights() -> Iterator[Path]:
+    """A new folder of this process's own, to whose files permissions apply within."""
+    was_root = os.geteuid() == 0
+    try:
+        if was_root:
+            os.seteuid(NOBODY)
+        folder = Path(tempfile.mkdtemp(prefix="odyssey-rights-"))
+        yield folder
+    finally:
+        if was_root:
+            os.seteuid(0)
+        shutil.rmtree(folder)
+
+
+@contextmanager
 def closed_folder() -> Iterator[Path]:
     """A folder into which, within, this process may not even look."""
     with readonly_copy(Path.mkdir) as folder:

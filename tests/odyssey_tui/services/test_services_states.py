@@ -50,6 +50,18 @@ def test_an_attempt_that_the_scheduler_said_nothing_of_is_seen(line: Workspace) 
     assert states.state("blocked-0").state == "done"
 
 
+def test_a_run_whose_journal_can_be_read_again_is_seen(line: Workspace) -> None:
+    states = StateReader(line)
+    attempt = line.run("blocked-0").new_attempt()
+    append(attempt.events, event="done")
+    kept = attempt.events.rename(line.root / "kept")
+    attempt.events.mkdir()
+    assert states.state("blocked-0").reason.startswith("cannot read")
+    attempt.events.rmdir()
+    kept.rename(attempt.events)
+    assert states.state("blocked-0").state == "done"
+
+
 def test_a_lost_run_that_turns_out_to_be_alive_is_seen(line: Workspace) -> None:
     states = StateReader(line)
     append(line.run("run-0").control, event="lost", attempt=1)

@@ -49,6 +49,12 @@ def cut_journal(workspace: Workspace) -> None:
     journal.write_text("".join(journal.read_text().splitlines(keepends=True)[:-4]))
 
 
+def restore_journal(workspace: Workspace) -> None:
+    """As if the last ingest had met a journal without its last lines, which are back."""
+    with lease(workspace, write=True) as con:
+        con.execute("UPDATE ingested_journals SET byte_offset = byte_offset / 2")
+
+
 ONE = "evaluation_id = (SELECT min(evaluation_id) FROM token_losses)"
 DAMAGES: dict[str, tuple[Callable[[Workspace], None], str]] = {
     "a row twice": (sql("INSERT INTO runs BY NAME SELECT * FROM runs LIMIT 1"), "rows are there once"),
@@ -70,6 +76,7 @@ DAMAGES: dict[str, tuple[Callable[[Workspace], None], str]] = {
     "no specification": (lose_specification, "runs have directories"),
     "a copy": (rename_directory, "runs have directories"),
     "a journal cut": (cut_journal, "journals are as they were read"),
+    "a journal restored": (restore_journal, "finished runs have been read to the end"),
     "another state": (sql("UPDATE runs SET state = 'failed' WHERE state = 'done'"), "states are those of the files"),
 }
 
