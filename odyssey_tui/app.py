@@ -112,7 +112,7 @@ class OdysseyApp(App[None], inherit_bindings=False):
     def _load_screens(self) -> None:
         """Import what is not on screen yet while the user reads: a first visit need not wait for modules and numpy."""
         for entry in (*SCREENS, *FURTHER):
-            entry.load()
+            entry.load_all()
 
     def look_now(self) -> None:
         """Look at once, for example after something was asked for; the next look is counted from here."""

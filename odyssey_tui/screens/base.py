@@ -41,6 +41,8 @@ class OdysseyScreen(Screen[None]):
     """Base of the screens. Subclasses set SCOPE and ``BINDINGS = [*bindings("screen", SCOPE)]``."""
 
     SCOPE: ClassVar[str] = ""
+    READS: ClassVar[tuple[str, ...]] = ()
+    """Modules that ``load`` and ``show`` import, in a thread of their own while the first screen is read."""
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("screen")]
 
     @dataclass

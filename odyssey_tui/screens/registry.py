@@ -30,6 +30,12 @@ class Entry:
         """Import the screen's module."""
         return importlib.import_module(self.target.partition(":")[0])
 
+    def load_all(self) -> None:
+        """Import what the screen reads with as well, so that its first visit need not."""
+        screen: type[OdysseyScreen] = getattr(self.load(), self.target.partition(":")[2])
+        for module in screen.READS:
+            importlib.import_module(module)
+
 
 SCREENS: tuple[Entry, ...] = (
     Entry("1", "runs", "Runs", "what ran, runs and waits", "odyssey_tui.screens.runs:RunsScreen"),

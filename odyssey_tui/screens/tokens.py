@@ -49,6 +49,19 @@ class TokensScreen(DriftScreen):
     """The ledger of one pair: types, classes, masks and the text as a heat map."""
 
     SCOPE = "tokens"
+    READS = (
+        "odyssey_tui.services.tokens",
+        "odyssey_tui.services.token_details",
+        "odyssey_tui.services.token_figure",
+        "store.queries.evaluations",
+        "store.queries.tokens",
+        "store.queries.passages",
+        "store.queries.positions",
+        "store.queries.drift",
+        "numpy.ma",  # duckdb asks for it with the first arrays
+        "numpy.random",
+        "rich._emoji_codes",
+    )
     CSS_PATH = "tokens.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("screen", "tokens")]
 
@@ -134,7 +147,8 @@ class TokensScreen(DriftScreen):
         self._draw_masks()
         if not again:
             self.query_one("#types", LongTable).move_cursor(0)
-        self.call_after_refresh(self._look_closer, source)
+        # After the layout that makes room for the rows, and the frame that draws them.
+        self.call_after_refresh(self.call_after_refresh, self._look_closer, source)
 
     def action_reload(self) -> None:
         """``r``: read again, whatever is known."""

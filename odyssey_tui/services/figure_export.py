@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from odyssey_tui.plots.svg_shapes import GENERATOR
 from odyssey_tui.services.tables import Column, Row, csv_text, json_text, latex_text
 from store.errors import ConfigError, DataError
 from store.files import write_atomic
@@ -111,6 +110,8 @@ def svg_text(exportable: Exportable) -> str:
 
 def refuse_other(target: Path) -> None:
     """ConfigError for a file that is there, unless it is a figure that was written here before."""
+    from odyssey_tui.plots.svg_shapes import GENERATOR  # brings numpy, for which the first frame does not wait
+
     try:
         with target.open("rb") as file:
             begins = file.read(200)
