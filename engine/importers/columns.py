@@ -34,6 +34,8 @@ NUMBERS = frozenset(
 ROLES = ("target", "base", "other")
 MOST_NATS = 20.0
 """Per token: a uniform guess among half a billion tokens."""
+MOST_LISTED = 24
+"""Columns, and characters of each, in a message."""
 _PERCENT = re.compile(r"replay.*(percent|pct|%)|(percent|pct).*replay", re.IGNORECASE)
 
 
@@ -51,15 +53,21 @@ def choose_columns(
     percentage, and a table without losses or sizes.
     """
     chosen: dict[str, str] = {}
-    for quantity, column in mapped.items():
+    for written, column in mapped.items():
+        quantity = next((one for one, synonyms in quantities.items() if written in synonyms), written)
         if quantity not in quantities:
             raise ConfigError(
                 f"--map {quantity}={column}: a point has no {quantity!r}",
                 suggest(quantity, quantities, f"It has {', '.join(quantities)}."),
             )
         if column not in names:
+            raise ConfigError(f"{where}: there is no column {column!r}", suggest(column, names, list_columns(names)))
+        taken = next((other for other, of_other in chosen.items() if other == quantity or of_other == column), None)
+        if taken is not None:
+            both = f"{quantity} is to be both {chosen[taken]!r} and {column!r}"
+            one = f"{column!r} is to be both {taken} and {quantity}"
             raise ConfigError(
-                f"{where}: there is no column {column!r}", suggest(column, names, f"Columns: {', '.join(names)}.")
+                f"--map: {both if taken == quantity else one}", "A column is one quantity; give one of them."
             )
         chosen[quantity] = column
     free = [name for name in names if name not in chosen.values()]
@@ -69,6 +77,8 @@ def choose_columns(
         exact = [name for name in free if name.strip().lower() == quantity]
         others = [name for name in free if name.strip().lower() in {synonym.lower() for synonym in synonyms}]
         found = exact or others
+        if len(found) > 1 and len(set(found)) < len(found):
+            raise ConfigError(f"{where}: several columns are called {found[0]!r}", "Give each a name of its own.")
         if len(found) > 1:
             raise ConfigError(
                 f"{where}: {' and '.join(map(repr, found))} may both be {quantity}",
@@ -84,13 +94,28 @@ def choose_columns(
         )
     for needed in ("loss", "n_params"):
         if needed not in chosen:
-            near = [name for name in names if needed.split("_")[-1][:4] in name.lower()]
+            left = [name for name in names if name not in chosen.values()]
             raise ConfigError(
                 f"{where}: no column is the {_SAID[needed]}",
-                f"Say which: --map '{needed}={(near or list(names) or ['COLUMN'])[0]}' "
-                f"(columns: {', '.join(map(str, names))}).",
+                f"Say which: --map '{needed}={nearest_column(needed, left) or 'COLUMN'}' ({list_columns(names)})",
             )
     return chosen
+
+
+def nearest_column(quantity: str, names: Sequence[str]) -> str | None:
+    """The column that is called most like a quantity; None where none resembles it."""
+    import difflib
+
+    close = difflib.get_close_matches(quantity, [name.lower() for name in names], n=1, cutoff=0.5)
+    part = quantity.split("_")[-1][:4]
+    return next((name for name in names if name.lower() in close or part in name.lower()), None)
+
+
+def list_columns(names: Sequence[str]) -> str:
+    """The columns there are, the first of many."""
+    more = f", … ({len(names)} in all)" if len(names) > MOST_LISTED else ""
+    listed = ", ".join(name if len(name) <= MOST_LISTED else f"{name[:MOST_LISTED]}…" for name in names[:MOST_LISTED])
+    return f"Columns: {listed}{more}."
 
 
 _SAID = {"loss": "loss", "n_params": "number of parameters N"}

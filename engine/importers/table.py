@@ -136,7 +136,15 @@ def _read_csv(path: Path) -> tuple[list[str], Lines]:
     try:
         content = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not UTF-8 text: {error.reason} at byte {error.start}") from error
+        raise DataError(
+            f"{path} is not UTF-8 text: {error.reason} at byte {error.start}",
+            f"A table is CSV text, JSON lines or Parquet, and its name ends so: {', '.join(SUFFIXES)}.",
+        ) from error
+    if content.lstrip()[:1] in ("{", "["):
+        raise DataError(
+            f"{path} holds JSON, not CSV",
+            "Write one object a line and call it .jsonl: jq -c '.[]' FILE > points.jsonl",
+        )
     head = content.split("\n", 1)[0]
     separator = max(",;\t", key=head.count)
     reader = csv.reader(content.splitlines(keepends=True), delimiter=separator)
@@ -174,7 +182,9 @@ def _read_parquet(path: Path) -> tuple[list[str], Lines]:
     try:
         table = pq.ParquetFile(path).read()
     except (pa.ArrowException, OSError) as error:
-        raise DataError(f"cannot read {path}: {str(error).splitlines()[0]}") from error
+        raise DataError(
+            f"cannot read {path}: {str(error).splitlines()[0]}", "Write it anew, or give the table as .csv or .jsonl."
+        ) from error
     return table.column_names, ((f"row {index}", row) for index, row in enumerate(table.to_pylist(), 1))
 
 

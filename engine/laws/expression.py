@@ -140,6 +140,10 @@ def parse(text: str, define: Mapping[str, str] | None = None) -> Node:
         except FormulaError as error:
             raise FormulaError(formula, error.column, f"{_bare(error)} (in {name})", error.hint) from error
     root = _Reader(text, nodes, known).read()
+    if early := next(
+        (name for part in (*known.values(), root) for name in part.names("parameter") if name in known), None
+    ):
+        raise LawError(f"{early!r} is used above its definition.", "A part is made of parts that stand before it.")
     unused = set(known) - {name for name, part in known.items() if any(node is part for node in root.walk())}
     if unused:
         raise LawError(f"The formula does not use {', '.join(sorted(unused))}.", "Leave out what is not used.")

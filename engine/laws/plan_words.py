@@ -36,9 +36,13 @@ def tell_shortfalls(excesses: Mapping[str, Floats], rho: Floats, atpp: Floats) -
             f"exceeds it by {excess[at]:.3g}{UNITS[name]}."
         )
     if not sentences:
-        unreachable = [name for name, excess in excesses.items() if excess.min() > 0]
+        unreachable = [
+            f"{name} by {excess.min():.3g}{UNITS[name]} at least (replay {rho[at]:.3g}, ATPP {atpp[at]:.3g})"
+            for name, excess in excesses.items()
+            if excess[at := int(np.argmin(excess))] > 0
+        ]
         sentences.append(
-            f"Several limits fail at once ({', '.join(unreachable)} each on its own): relax more than one of them."
+            f"Several limits fail at once, each on its own: {'; '.join(unreachable)}. Relax more than one of them."
             if unreachable
             else "No cell meets even all limits but one: relax more than one of them."
         )

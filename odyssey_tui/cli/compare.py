@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from odyssey_tui.cli.context import Invocation
+from odyssey_tui.cli.numbers import Number
 from odyssey_tui.cli.output import Column, emit_json, emit_table, table_options
 from odyssey_tui.cli.printing import print_figure, print_wrapped
 from odyssey_tui.services.compare_tables import columns_of, record, table_rows
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 @click.argument("runs", metavar="RUN RUN...", nargs=-1, required=True)
 @click.option("--metric", "-m", default="loss", show_default=True, help="Whose curves are drawn: tokens_per_s, lr, …")
 @click.option("--x", "axis", type=click.Choice(list(X_AXES)), default="tokens", show_default=True, help="Their x axis.")
-@click.option("--smooth", type=click.FloatRange(0, 1, max_open=True), default=0.0, help="Average them: 0.9, say.")
+@click.option("--smooth", type=Number(0, 1, max_open=True), default=0.0, help="Average them: 0.9, say.")
 @click.option("--seeds", is_flag=True, help="Runs that differ in their seed alone as one curve with a band.")
 @click.option("--svg", type=click.Path(path_type=Path), help="Write the curves, as .svg or .png.")
 @click.option("--plane", type=click.Path(path_type=Path), help="Write learning and forgetting, as .svg or .png.")

@@ -11,7 +11,11 @@ class Exit(IntEnum):
     meaning: str
 
     OK = 0, "done"
-    FAILED = 1, "a run that was waited for failed, a check found something wrong, or an error without a narrower class"
+    FAILED = (
+        1,
+        "a run that was waited for failed, a check found something wrong, no cell meets the limits of a plan, or an "
+        "error without a narrower class",
+    )
     USAGE = 2, "a wrong option, argument or configuration, or no terminal for the screens"
     WORKSPACE = 3, "no workspace there, or it cannot be used: its folder, its database, somebody who holds it"
     DATA = 4, "text, a table or a file of results cannot be used as it is"

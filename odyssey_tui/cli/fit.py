@@ -10,24 +10,9 @@ import click
 
 from odyssey_tui.cli.context import Invocation
 from odyssey_tui.cli.import_ import Pair
+from odyssey_tui.cli.numbers import Items, Number
 from odyssey_tui.cli.output import emit_json, table_options
 from odyssey_tui.cli.printing import say_wrapped
-
-
-class Items(click.ParamType):
-    """Values separated by commas."""
-
-    name = "A,B,…"
-
-    def __init__(self, kind: type) -> None:
-        self.kind = kind
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[Any, ...]:
-        try:
-            return tuple(self.kind(part.strip()) for part in str(value).split(",") if part.strip())
-        except ValueError:
-            whole = "whole numbers" if self.kind is int else "numbers"
-            self.fail(f"{value!r} is not a list of {whole}, for example 8,16", param, ctx)
 
 
 class Pairs(click.ParamType):
@@ -39,6 +24,15 @@ class Pairs(click.ParamType):
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[tuple[str, str], ...]:
         return tuple(Pair().convert(part, param, ctx) for part in str(value).split(",") if part.strip())
+
+
+def merge(mapped: Sequence[tuple[tuple[str, str], ...]]) -> dict[str, str]:
+    """What several ``--map`` say. A usage error where one name is given two columns."""
+    merged: dict[str, str] = {}
+    for name, column in (pair for pairs in mapped for pair in pairs):
+        if merged.setdefault(name, column) != column:
+            raise click.UsageError(f"--map says that {name} is both {merged[name]!r} and {column!r}: give one of them")
+    return merged
 
 
 OF_FITS = ("role", "delta", "starts", "bootstrap", "seed", "anchors", "anchor_choice", "anchor_weight", "level")
@@ -65,7 +59,9 @@ OPTIONS = {
     "--form", "form", multiple=True, metavar="NAME|FILE", help="A law, or your own (.yaml); several: side by side."
 )
 @click.option("--forms", type=Items(str), help="Laws to fit, e.g. dcpt,zero_shot.")
-@click.option("--anchors", type=Items(int), help="Held-out points that join a second fit; 5,10,20: several fits.")
+@click.option(
+    "--anchors", type=Items(int, least=0), help="Held-out points that join a second fit; 5,10,20: several fits."
+)
 @click.option("--starts", type=click.IntRange(min=1), help="Starting points of the optimiser.")
 @click.option("--bootstrap", type=click.IntRange(min=0), help="Refits for intervals and bands.")
 @click.option("--domain", help="Which domain; default: the one fitted last, else the one with the most points.")
@@ -73,7 +69,7 @@ OPTIONS = {
 @click.option("--method", help="Only states adapted so: full, lora, ... Different ways are never mixed in one fit.")
 @click.option("--variant", help="Only this variant of an experiment; plain: none of them.")
 @click.option("--newlines", type=click.Choice(["keep", "strip"]), help="Only training text with these line ends.")
-@click.option("--lr", type=float, help="Only this learning rate.")
+@click.option("--lr", type=Number(), help="Only this learning rate.")
 @click.option("--base", help="Only from this base: a published family, or corpora joined by +.")
 @click.option("--fit-ptpp", type=Items(float), help="PTPP values to fit.")
 @click.option("--score-ptpp", type=Items(float), help="PTPP values to hold out and score; default: the highest.")
@@ -89,10 +85,10 @@ OPTIONS = {
 @click.option("--where", help="Only these rows: 'train=rpj and n_params>1e6'.")
 @click.option("--holdout", multiple=True, metavar="WHERE", help="Rows to predict, not to fit; several: any of them.")
 @click.option("--anchor-choice", type=click.Choice(["cheapest", "random"]), help="Sizes they are of [cheapest].")
-@click.option("--anchor-weight", type=click.FloatRange(min=0, min_open=True), help="What each counts for [1].")
+@click.option("--anchor-weight", type=Number(min=0, min_open=True), help="What each counts for [1].")
 @click.option("--role", type=click.Choice(["target", "base"]), help="Which loss it is [target].")
-@click.option("--delta", type=click.FloatRange(min=0, min_open=True), help="Of the Huber loss on logarithms [0.001].")
-@click.option("--seed", type=int, help="Of starts, bootstrap and anchors [0].")
+@click.option("--delta", type=Number(min=0, min_open=True), help="Of the Huber loss on logarithms [0.001].")
+@click.option("--seed", type=click.IntRange(min=0), help="Of starts, bootstrap and anchors [0].")
 @click.option(
     "--cross-validate",
     is_flag=False,
@@ -100,7 +96,7 @@ OPTIONS = {
     type=click.Choice(["auto", "ptpp", "n_params", "checkpoint"]),
     help="Compare laws by leaving out each PTPP (or N, or both) in turn.",
 )
-@click.option("--level", type=click.FloatRange(0, 1, min_open=True, max_open=True), help="Of intervals [0.9].")
+@click.option("--level", type=Number(0, 1, min_open=True, max_open=True), help="Of intervals [0.9].")
 @click.option("--list", is_flag=True, help="The fits stored here: what each is of, how good, whether it is old.")
 @click.option("--diff", nargs=2, metavar="A B", help="What changed between two of them (numbers of --list, or names).")
 @click.option("--isoflop", is_flag=True, help="Of --points: the best size at each budget of FLOPs, and its power law.")
@@ -206,7 +202,7 @@ def fit_isoflop_here(isoflop: bool, points: tuple[Path, ...], **options: Any) ->
         raise click.UsageError("--isoflop needs a table: --points FILE")
     fit_isoflop(
         [path.expanduser() for path in points],
-        mapped=dict(pair for pairs in options["mapped"] for pair in pairs),
+        mapped=merge(options["mapped"]),
         where=options["where"] or "",
         by=options["by"] or (),
         draws=1000 if options["bootstrap"] is None else options["bootstrap"],
@@ -229,7 +225,7 @@ def fit_table_here(forms: tuple[str, ...], points: tuple[Path, ...], **options: 
     fit_points(
         [path.expanduser() for path in points],
         forms,
-        mapped=dict(pair for pairs in options["mapped"] for pair in pairs),
+        mapped=merge(options["mapped"]),
         where=options["where"] or "",
         holdout=options["holdout"],
         options=TableOptions(**chosen),

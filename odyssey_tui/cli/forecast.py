@@ -10,6 +10,7 @@ import click
 
 from engine.laws.errors import LawError
 from odyssey_tui.cli.context import Invocation
+from odyssey_tui.cli.numbers import Number
 from odyssey_tui.cli.output import emit_json, emit_table, table_options
 from odyssey_tui.cli.printing import print_figure, print_wrapped
 from store.errors import DataError
@@ -45,10 +46,8 @@ class Anchors(click.ParamType):
     help="The axis.",
 )
 @click.option("--size", help="Model size to draw: a label or a number of parameters.")
-@click.option(
-    "--replay", "replay_ratio", type=click.FloatRange(0, 1), help="Replay ratio to draw: the nearest measured."
-)
-@click.option("--atpp", type=click.FloatRange(0, min_open=True), help="ATPP to draw where it is not the axis.")
+@click.option("--replay", "replay_ratio", type=Number(0, 1), help="Replay ratio to draw: the nearest measured.")
+@click.option("--atpp", type=Number(0, min_open=True), help="ATPP to draw where it is not the axis.")
 @click.option(
     "--anchors",
     is_flag=False,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from odyssey_tui.cli.context import Invocation
+from odyssey_tui.cli.numbers import Number
 from odyssey_tui.cli.output import emit_json, emit_table, table_options
 from odyssey_tui.cli.printing import print_wrapped, say_wrapped, terminal_width
 from odyssey_tui.services.matrix_cells import ROWS
@@ -32,10 +33,10 @@ EVERY_SET = "set"
 @click.option("--columns", default=EVERY_SET, show_default=True, help="Every set, or names of sets with commas.")
 @click.option("--where", default="", help="Only states that pass, like 'size=s and ptpp=16 and method=full'.")
 @click.option("--size", help="Only this model size.")
-@click.option("--ptpp", type=float, help="Only base states of this PTPP.")
+@click.option("--ptpp", type=Number(), help="Only base states of this PTPP.")
 @click.option("--method", help="Only this method: full, lora, ...")
-@click.option("--replay", type=click.FloatRange(0, 1), help="Only this replay ratio.")
-@click.option("--atpp", type=float, help="Only this ATPP.")
+@click.option("--replay", type=Number(0, 1), help="Only this replay ratio.")
+@click.option("--atpp", type=Number(), help="Only this ATPP.")
 @click.option("--variant", help="Only this variant; 'plain' for runs without one.")
 @click.option("--cell", "number", default=1, show_default=True, type=click.IntRange(1), help="Which of the cells.")
 @click.option("--order", type=click.Choice(ORDERS), default="name", show_default=True, help="Of rows and columns.")

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from odyssey_tui.cli.context import Invocation
-from odyssey_tui.cli.fit import Pairs, refuse_foreign
+from odyssey_tui.cli.exits import Exit
+from odyssey_tui.cli.fit import Pairs, merge, refuse_foreign
+from odyssey_tui.cli.numbers import Number
 from odyssey_tui.cli.output import emit_json, table_options
 from odyssey_tui.cli.printing import say_wrapped
 
@@ -26,26 +28,24 @@ OF_TABLE = (
 
 
 @click.command()
-@click.option("--forgetting", type=click.FloatRange(min=0), help="Largest rise of the base loss, nats per token.")
-@click.option("--forgetting-share", type=click.FloatRange(min=0), help="The same as a share of the base loss: 0.03.")
-@click.option("--target", "target_loss", type=click.FloatRange(min=0), help="Largest target loss, nats per token.")
-@click.option("--gain", "target_gain", type=click.FloatRange(min=0), help="Least fall below its zero-shot value, nats.")
-@click.option("--flops", type=click.FloatRange(min=0), help="Largest compute, 6·N·D.")
-@click.option("--target-tokens", type=click.FloatRange(min=0), help="Tokens of domain text there are.")
-@click.option("--sure", "probability", type=click.FloatRange(0, 1), help="In which share of the draws: 0.9.")
+@click.option("--forgetting", type=Number(min=0), help="Largest rise of the base loss, nats per token.")
+@click.option("--forgetting-share", type=Number(min=0), help="The same as a share of the base loss: 0.03.")
+@click.option("--target", "target_loss", type=Number(min=0), help="Largest target loss, nats per token.")
+@click.option("--gain", "target_gain", type=Number(min=0), help="Least fall below its zero-shot value, nats.")
+@click.option("--flops", type=Number(min=0, min_open=True), help="Largest compute, 6·N·D.")
+@click.option("--target-tokens", type=Number(min=0, min_open=True), help="Tokens of domain text there are.")
+@click.option("--sure", "probability", type=Number(0, 1), help="In which share of the draws: 0.9.")
 @click.option("--size", help="Model: a size's label or a number of parameters; default: the largest measured.")
-@click.option("--ptpp", type=click.FloatRange(min=0, min_open=True), help="Its pretraining tokens per parameter.")
+@click.option("--ptpp", type=Number(min=0, min_open=True), help="Its pretraining tokens per parameter.")
 @click.option(
     "--goal",
     type=click.Choice(["cheapest", "best", "limited", "pareto"]),
     help="Default: cheapest with a target, else best. limited: with all domain text; pareto: at one budget.",
 )
-@click.option("--atpp", type=click.FloatRange(min=0, min_open=True), help="Budget of --goal pareto, or of a cell.")
+@click.option("--atpp", type=Number(min=0, min_open=True), help="Budget of --goal pareto, or of a cell.")
 @click.option("--pareto", is_flag=True, help="List what no cell beats on target loss and forgetting.")
 @click.option("--next", "number", type=click.IntRange(min=1), help="Runs that would tell most about the answer.")
-@click.option(
-    "--replay", "replay_ratio", type=click.FloatRange(0, 1), help="With --atpp: a cell instead of the answer."
-)
+@click.option("--replay", "replay_ratio", type=Number(0, 1), help="With --atpp: a cell instead of the answer.")
 @click.option("--queue", is_flag=True, help="Queue the run of the answer, or the next runs.")
 @click.option("--grid", is_flag=True, help="The map of replay ratio and ATPP: every cell with what the laws say of it.")
 @click.option("--svg", type=click.Path(path_type=Path), help="Also write the map as a figure, .svg or .png.")
@@ -70,11 +70,11 @@ OF_TABLE = (
 @click.option("--holdout", multiple=True, metavar="WHERE", help="Rows that choose the laws; without: cross-validation.")
 @click.option("--form", multiple=True, metavar="NAME|FILE", help="Law of the target loss; several: the best of them.")
 @click.option("--base-form", multiple=True, metavar="NAME|FILE", help="Law of the base loss.")
-@click.option("--target-zero-shot", type=click.FloatRange(min=0, min_open=True), help="The model's loss before.")
-@click.option("--base-zero-shot", type=click.FloatRange(min=0, min_open=True), help="The same on the base text.")
+@click.option("--target-zero-shot", type=Number(min=0, min_open=True), help="The model's loss before.")
+@click.option("--base-zero-shot", type=Number(min=0, min_open=True), help="The same on the base text.")
 @click.option("--starts", type=click.IntRange(min=1), help="Starting points of the optimiser.")
 @click.option("--bootstrap", type=click.IntRange(min=0), help="Refits for probabilities.")
-@click.option("--seed", type=int, help="Of starts and bootstrap [0].")
+@click.option("--seed", type=click.IntRange(min=0), help="Of starts and bootstrap [0].")
 @table_options
 @click.pass_obj
 def plan(
@@ -89,10 +89,11 @@ def plan(
     svg: Path | None,
     points: tuple[Path, ...],
     **options: Any,
-) -> None:
+) -> int:
     """Find the replay ratio and budget that meet limits, and how sure the laws are of it.
 
-    Without any limit, those of the experiment's `limits:` hold, else a forgetting of 0.05 nats.
+    Without any limit, those of the experiment's `limits:` hold, else a forgetting of 0.05 nats. The exit status is 1
+    where no cell meets them.
     The target and the base law are those that predict their held-out points best; "feasible" is the share of
     bootstrap draws in which all limits hold.
 
@@ -118,7 +119,7 @@ def plan(
         source, laws = read_stored_source(invocation, options), {}
     if source is None:
         plan_output.print_nothing(**form)
-        return
+        return Exit.OK
     mapped = solve(source, asked_by(options))
     if svg is not None:
         plan_output.write_map(mapped, svg)
@@ -134,6 +135,8 @@ def plan(
         emit_json(plan_output.record_of(mapped, laws))
     else:
         plan_output.print_plan(mapped.answer, csv=csv, latex=latex, pareto=pareto)
+    answered = mapped.answer.choice is not None or pareto or number is not None or queue
+    return Exit.OK if answered else Exit.FAILED
 
 
 def cell_asked(mapped: PlanMap, options: dict[str, Any]) -> tuple[float, float]:
@@ -217,7 +220,7 @@ def read_table_source(points: tuple[Path, ...], options: dict[str, Any]) -> Tabl
     from odyssey_tui.services.table_plans import read_tables
 
     filters = {
-        "mapped": dict(pair for pairs in options["mapped"] for pair in pairs),
+        "mapped": merge(options["mapped"]),
         "where": options["where"] or "",
         "holdout": options["holdout"],
     }

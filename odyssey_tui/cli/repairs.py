@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from odyssey_tui.cli.context import Invocation
+from odyssey_tui.cli.numbers import Number
 from odyssey_tui.cli.output import emit_json, emit_table, table_options
 from odyssey_tui.cli.printing import print_wrapped
 from store.errors import ConfigError
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 @click.option("--plain", default="", help="What to compare with, like 'method=lora and lr=0.001'; default: plain.")
 @click.option("--where", default="", help="Only states that pass, like 'variant!=old and lr<0.01'.")
 @click.option("--size", help="Only this model size.")
-@click.option("--ptpp", type=float, help="Only base states of this PTPP.")
-@click.option("--atpp", type=float, help="Only this ATPP.")
+@click.option("--ptpp", type=Number(), help="Only base states of this PTPP.")
+@click.option("--atpp", type=Number(), help="Only this ATPP.")
 @click.option("--cell", "number", default=1, show_default=True, type=click.IntRange(1), help="Which of the cells.")
 @table_options
 @click.pass_obj

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from odyssey_tui.cli.context import Invocation
+from odyssey_tui.cli.numbers import Number
 from odyssey_tui.cli.output import emit_json, emit_table, table_options
 from odyssey_tui.cli.printing import print_figure, print_wrapped
 from odyssey_tui.services.curve_names import X_AXES
@@ -41,7 +42,7 @@ WAITING = frozenset({"queued", "held"})
 @click.option("--card", is_flag=True, help="Print Markdown with all that it takes to make the run again.")
 @click.option("--metric", "-m", help="Also draw this metric: loss, tokens_per_s, lr, memory_bytes, …")
 @click.option("--x", "axis", type=click.Choice(list(X_AXES)), default="tokens", show_default=True, help="Its x axis.")
-@click.option("--smooth", type=click.FloatRange(0, 1, max_open=True), default=0.0, help="Average it: 0.9, say.")
+@click.option("--smooth", type=Number(0, 1, max_open=True), default=0.0, help="Average it: 0.9, say.")
 @click.option("--svg", type=click.Path(path_type=Path), help="Write the curve (of the loss), as .svg or .png.")
 @table_options
 @click.pass_obj

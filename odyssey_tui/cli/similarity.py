@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from odyssey_tui.cli.context import Invocation
+from odyssey_tui.cli.numbers import Number
 from odyssey_tui.cli.output import emit_json, emit_table, table_options
 from odyssey_tui.cli.printing import print_figure, print_wrapped
 from odyssey_tui.cli.similarity_alone import SimilarityCommand
@@ -40,11 +41,11 @@ ANY = "any"
 @click.option("--experiment", help="Only the adapted states of this experiment.")
 @click.option("--base", help="Only this base: a published model, or corpora joined by +.")
 @click.option("--size", help="Only this model size.")
-@click.option("--ptpp", type=float, help="Only base states of this PTPP.")
+@click.option("--ptpp", type=Number(), help="Only base states of this PTPP.")
 @click.option("--method", help="Only full, lora, ...; default: any, full fine-tuning first.")
-@click.option("--replay", "replay_ratio", type=click.FloatRange(0, 1), help="Only this replay ratio.")
-@click.option("--atpp", type=float, help="Only this ATPP.")
-@click.option("--lr", type=float, help="Only this learning rate.")
+@click.option("--replay", "replay_ratio", type=Number(0, 1), help="Only this replay ratio.")
+@click.option("--atpp", type=Number(), help="Only this ATPP.")
+@click.option("--lr", type=Number(), help="Only this learning rate.")
 @click.option("--variant", help="Only this variant of an experiment.")
 @click.option("--newlines", type=click.Choice(["keep", "strip"]), help="Only training text with these line ends.")
 @click.option("--svg", type=click.Path(path_type=Path), help="Also write the figure, as .svg or .png.")

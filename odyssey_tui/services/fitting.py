@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -165,7 +166,9 @@ def make_spec(
         # A single number is written as one, so that it is the same fit however it was asked for.
         chosen["anchors"] = sum(chosen["anchors"])
     job_fields = {**basis.settings, **chosen, "domain": points[0].domain}
-    job_fields |= hold_out(points, job_fields)
+    require_counts(chosen)
+    job_fields |= hold_out(points, job_fields, chosen)
+    job_fields["anchors"] = anchors_within(points, job_fields, chosen)
     job_fields |= define(job_fields["forms"], job_fields.get("definitions", ()))
     job = FitJob(**job_fields)
     name, run_id = identify(f"fit-{job.domain}", job, needs=basis.needs)
@@ -210,6 +213,10 @@ def read_basis(workspace: Workspace, domain: str | None, experiment: str | None,
 
     with lease(workspace) as con:
         done = {run.run_id: run for run in list_runs(con) if run.state == "done"}
+        experiments = sorted({run.experiment for run in done.values() if run.experiment})
+        if experiment is not None and experiment not in experiments:
+            hint = suggest(experiment, experiments, f"Experiments: {', '.join(experiments) or 'none'}.")
+            raise LawError(f"No run of an experiment {experiment!r} has finished.", hint)
         adapted_states = adaptation_points(con, experiment=experiment, role="target")
         never_adapted = imported_pretraining(con, experiment=experiment, role="target")
         fits = [run for run in done.values() if run.kind == "fit" and domain in (None, run.domain)]
@@ -257,16 +264,72 @@ def commonest_domain(points: Sequence[Measured]) -> str | None:
     return max(dict.fromkeys(domains), key=domains.count, default=None)
 
 
-def hold_out(points: Sequence[Measured], chosen: dict[str, Any]) -> dict[str, tuple[float, ...]]:
-    """Which PTPP to fit and which to score: as chosen, else the highest measured one is held out."""
+def hold_out(
+    points: Sequence[Measured], settings: dict[str, Any], asked: Mapping[str, Any] | None = None
+) -> dict[str, tuple[float, ...]]:
+    """Which PTPP to fit and which to score: as ``asked``, else as in ``settings``, else the highest measured is held
+    out. Raises LawError for a PTPP asked for that was not measured, or that is to be both.
+
+    What is not asked for gives way to what is, and leaves out what is not measured any more.
+    """
     import numpy as np
 
-    fitted, scored = tuple(chosen.get("fit_ptpp") or ()), tuple(chosen.get("score_ptpp") or ())
-    if fitted and scored:
-        return {"fit_ptpp": fitted, "score_ptpp": scored}
+    asked = asked or {}
     known = distinct(np.array([point.ptpp if point.ptpp is not None else np.nan for point in points], dtype=float))
     measured = [float(f"{value:.3g}") for value in known]
-    if len(measured) < 2:
+    sides = {}
+    for name in ("fit_ptpp", "score_ptpp"):
+        wanted = tuple(asked.get(name) or ())
+        if unknown := [value for value in wanted if not is_measured(value, measured)]:
+            option = f"--{name.replace('_', '-')}"
+            there = ", ".join(f"{value:g}" for value in measured) or "none is known"
+            raise LawError(f"{option} {unknown[0]:g}: nothing was measured at that PTPP.", f"Measured: {there}.")
+        sides[name] = wanted or tuple(value for value in settings.get(name) or () if is_measured(value, measured))
+    fitted, scored = sides["fit_ptpp"], sides["score_ptpp"]
+    if both := [value for value in scored if is_measured(value, fitted)]:
+        if asked.get("fit_ptpp") and asked.get("score_ptpp"):
+            raise LawError(f"P = {both[0]:g} is to be both fitted and held out.", "Leave it out of one of the two.")
+        if asked.get("fit_ptpp"):
+            scored = tuple(value for value in scored if value not in both)
+        else:
+            fitted = tuple(value for value in fitted if not is_measured(value, scored))
+    if len(measured) < 2 or (fitted and scored):
         return {"fit_ptpp": fitted, "score_ptpp": scored}
-    scored = scored or tuple(measured[-1:])
+    scored = scored or tuple(value for value in measured[-1:] if not is_measured(value, fitted))
     return {"fit_ptpp": fitted or tuple(value for value in measured if value not in scored), "score_ptpp": scored}
+
+
+def is_measured(wanted: float, measured: Sequence[float]) -> bool:
+    """Whether a PTPP is one of ``measured``, as ``engine.laws.splits`` tells them apart."""
+    from engine.laws.splits import SAME_PTPP
+
+    return any(abs(math.log(value / wanted)) <= math.log1p(SAME_PTPP) for value in measured) if wanted > 0 else False
+
+
+def require_counts(asked: Mapping[str, Any]) -> None:
+    """Refuse numbers of starts, refits or anchors that are none."""
+    for name, least in (("starts", 1), ("bootstrap", 0), ("anchors", 0)):
+        given = asked.get(name, least)
+        if low := [value for value in (given if isinstance(given, tuple) else (given,)) if value < least]:
+            raise ConfigError(f"{name} {low[0]} is below {least}", "Give a whole number.")
+
+
+def anchors_within(
+    points: Sequence[Measured], job_fields: Mapping[str, Any], asked: Mapping[str, Any]
+) -> int | tuple[int, ...]:
+    """The numbers of anchors of a fit; none where those of the newest fit would leave nothing to score.
+
+    Raises LawError where such a number was asked for.
+    """
+    given = job_fields.get("anchors") or 0
+    most = max(given, default=0) if isinstance(given, tuple) else given
+    held_out = [point for point in points if point.ptpp and is_measured(point.ptpp, job_fields["score_ptpp"])]
+    if not most or len(held_out) > most:
+        return given
+    if not asked.get("anchors"):
+        return 0
+    if not held_out:
+        raise LawError(f"{most} anchors are held-out points, and nothing is held out.", "Say which PTPP: --score-ptpp.")
+    raise LawError(
+        f"{most} anchors of {len(held_out)} held-out points would leave none to score.", "Ask for fewer anchors."
+    )

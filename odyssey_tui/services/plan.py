@@ -188,7 +188,7 @@ def solve(source: Source, asked: Asked) -> PlanMap:
         grid.choice,
         list_options(laws, candidates, goal),
         grid.shortfalls,
-        grid.warnings,
+        (*([f"The fit is old. {source.stale}"] if source.stale else []), *grid.warnings),
         front_of(grid, limits, float(candidates[1][0]) if problem == "pareto" else None),
         *list_critical(laws, budgets, np.unique(candidates[0]), model),
         files=source.files,

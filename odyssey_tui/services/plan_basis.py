@@ -86,6 +86,8 @@ class Source:
     """What holds where no limit is given."""
     files: tuple[str, ...] = ()
     """Of a table."""
+    stale: str = ""
+    """Why the stored fits are old; empty where they are not."""
 
     @property
     def ptpps(self) -> list[float]:
@@ -111,6 +113,9 @@ def read_source(workspace: Workspace, domain: str | None = None, experiment: str
 
     Raises LawError where the domain has no fit, or no law that can serve.
     """
+    from odyssey_tui.services.fit_list import tell_stale
+    from odyssey_tui.services.populations import split_populations
+    from odyssey_tui.services.similarity import read_surroundings
     from store.database import lease
     from store.queries.points import adaptation_points
     from store.queries.runs import find_run
@@ -127,6 +132,10 @@ def read_source(workspace: Workspace, domain: str | None = None, experiment: str
         unadapted = list_base_states(con, family.domain)
         curves = {role: read_curve(con, family, role, qualities) for role in points}
         name = find_run(con, family.run_id).experiment if family.run_id else None
+        by_role = {role: [point for point in measured if point.role == role] for role in points}
+        around = read_surroundings(con)
+        populations = {role: split_populations(found, around) for role, found in by_role.items()}
+        stale = tell_stale(con, family, by_role, populations)
 
     def start(role: str, n_params: float, ptpp: float) -> float | Law:
         at = near(points[role].n_params, n_params) & near(points[role].ptpp, ptpp)
@@ -146,6 +155,8 @@ def read_source(workspace: Workspace, domain: str | None = None, experiment: str
         return curve
 
     adapted = as_points([p for p in measured if p.role == "target" and p.method in (None, "full")])
+    # Points of runs that are deleted count as long as the fit does.
+    adapted = adapted if len(adapted) else target_points
     return Source(
         domain=family.domain,
         target=target,
@@ -157,6 +168,7 @@ def read_source(workspace: Workspace, domain: str | None = None, experiment: str
         start=start,
         experiment=name,
         limits=experiment_limits(workspace, name),
+        stale=stale,
     )
 
 

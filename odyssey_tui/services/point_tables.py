@@ -44,6 +44,8 @@ class LoadedPoints:
     """What was adapted to, where the table says it."""
     files: tuple[str, ...] = ()
     """Names of the tables."""
+    unused: tuple[str, ...] = ()
+    """Columns of numbers that are no quantity."""
 
     @property
     def sentence(self) -> str:
@@ -68,12 +70,17 @@ def load_points(
     Raises ConfigError for filters that cannot be read or hold nothing (or everything) out, and for values that are no
     shares; DataError where nothing is left, or what is left mixes corpora, domains or methods.
     """
-    from engine.importers.law_points import read_points
+    from engine.importers.law_points import QUANTITIES, read_points
 
     table = read_points(paths, mapped)
     mine = choose_role(table.rows, role)
     if not mine:
-        raise DataError(f"no row has the role {role!r}", "Choose the other with --role, or leave the column out.")
+        found = sorted({row["role"] for row in table.rows if row["role"]})
+        known = {"target", "base"} & {name.lower() for name in found}
+        other = (
+            "Take the other (--role; of a plan --base-points)" if known else "Roles are target and base: rename them"
+        )
+        raise DataError(f"no row has the role {role!r}; there is {', '.join(found)}", f"{other}, or drop the column.")
     accepted = select(table, mine, where, "--where")
     if not accepted:
         raise DataError(f"--where {where!r} accepts none of {len(mine)} rows", tell_values(table, mine, where))
@@ -104,6 +111,7 @@ def load_points(
         n_filtered=len(table.rows) - len(accepted),
         domain=accepted[0]["domain"] or "",
         files=tuple(path.name for path in paths),
+        unused=tuple(sorted(table.numeric - set(QUANTITIES) - set(table.chosen.values()))),
     )
 
 

@@ -14,6 +14,7 @@ from engine.laws.form import Form
 from engine.laws.forms import form_of
 from engine.laws.law import Law, law_from_record
 from engine.laws.points import Points, group_values
+from store.names import suggest
 
 if TYPE_CHECKING:
     from store.database import Connection
@@ -86,6 +87,15 @@ def list_families(con: Connection, domain: str | None, experiment: str | None) -
     from store.queries.fits import list_fits
 
     fits = list_fits(con, experiment=experiment)
+    if (
+        experiment is not None
+        and not fits
+        and (others := sorted({f.experiment for f in list_fits(con) if f.experiment}))
+    ):
+        raise LawError(
+            f"No law has been fitted in an experiment {experiment!r}.",
+            suggest(experiment, others, f"Experiments with fits: {', '.join(others)}."),
+        )
     if domain is not None and fits and all(fit.domain != domain for fit in fits):
         raise LawError(f"No law has been fitted to {domain!r}.", f"Domains with fits: {', '.join(list_domains(fits))}.")
     fits = [fit for fit in fits if domain is None or fit.domain == domain]

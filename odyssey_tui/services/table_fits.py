@@ -16,6 +16,15 @@ if TYPE_CHECKING:
     from engine.laws.form import Role
 
 
+SAME_AS = {
+    "share": ("replay_ratio", "share"),
+    "replay_ratio": ("replay_ratio", "share"),
+    "adapt_tokens": ("atpp", "adapt_tokens"),
+    "ptpp": ("ptpp", "pretrain_tokens"),
+}
+"""Quantities that follow from either of two columns."""
+
+
 @dataclass(frozen=True)
 class TableOptions:
     """How to fit."""
@@ -45,9 +54,11 @@ def fit_table(
     """What ``engine.laws.standalone.fit_all`` answers; errors and ``hear`` as of ``asking.ask``."""
     from engine.laws.request import FitRequest
 
+    read = tuple(read_form(form) for form in dict.fromkeys(forms))
+    require_columns(points, read)
     request = FitRequest(
         points.columns,
-        tuple(read_form(form) for form in dict.fromkeys(forms)),
+        read,
         **vars(options),
         cross_validate=cross_validate,
         only_best=only_best,
@@ -59,6 +70,33 @@ def fit_table(
         hear,
         noun="fit",
         killed_hint="Lower --starts or --bootstrap, or fit one form at a time.",
+    )
+
+
+def require_columns(points: LoadedPoints, forms: Sequence[str | dict[str, Any]]) -> None:
+    """Refuse forms of one name, and forms all of which read a quantity of which the table has no value at all.
+
+    Raises LawError naming the quantity, its symbol, and the column that is called most like it.
+    """
+    from engine.importers.columns import nearest_column
+    from engine.laws.expression import VARIABLES
+    from engine.laws.forms import form_of
+
+    known = [form_of(form) for form in forms]
+    names = [form.name for form in known]
+    if double := next((name for name in names if names.count(name) > 1), None):
+        raise LawError(f"Two forms are called {double!r}.", "Give one another name: name: … in its file.")
+    empty = {name for name, values in points.columns.items() if all(value is None for value in values)}
+    lacking = [[name for name in form.needs if name in empty] for form in known if not form.describes_pretraining]
+    if len(lacking) < len(known) or not all(lacking):
+        return
+    quantity = lacking[0][0]
+    symbol = next((symbol for symbol, column in VARIABLES.items() if column == quantity), quantity)
+    near = ((one, nearest_column(one, points.unused)) for one in SAME_AS.get(quantity, (quantity,)))
+    hint = next((f"If it is {column!r}: --map {one}={column}." for one, column in near if column), "")
+    raise LawError(
+        f"{known[0].name} reads {symbol} ({quantity}), and no row has it.",
+        hint or f"Add a column {' or '.join(SAME_AS.get(quantity, (quantity,)))}, or fit another form.",
     )
 
 

@@ -38,7 +38,7 @@ def adapted(workspace: Workspace, name: str = "adapt-docs-r0-p15-s") -> str:
         ("forecast", "--x", "replay_ratio", "--role", "base", "--anchors", "3"),
         ("forecast", "--residuals", "--form", "ptpp_gated_floor"),
         ("plan", "--forgetting", "0.2", "--target", "2.6"),
-        ("plan",),
+        ("plan", "--forgetting", "1"),
     ],
     ids=lambda arguments: " ".join(arguments),
 )
