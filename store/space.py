@@ -11,8 +11,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 # Libraries that write by themselves hand on the system's words (safetensors, arrow), numpy its own.
 _FULL_WORDS = re.compile(
@@ -65,6 +63,8 @@ def look_at(path: Path) -> Room:
     place = folder.resolve()
     while not os.path.ismount(place):
         place = place.parent
+    import psutil  # 15 ms, which a command that only reads need not wait for
+
     devices = {Path(part.mountpoint): part.device for part in psutil.disk_partitions(all=True)}
     return Room(devices.get(place) or "the disk", place, free)
 

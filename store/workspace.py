@@ -160,7 +160,8 @@ class Workspace:
         """Names of the folders of runs that hold a specification, sorted; copies of other runs among them."""
         from store.run_dir import SPEC_FILE
 
-        return [name for name in sorted(self.run_names()) if os.path.exists(f"{self.runs}/{name}/{SPEC_FILE}")]
+        runs = os.fspath(self.runs)
+        return [name for name in sorted(self.run_names()) if os.path.exists(f"{runs}/{name}/{SPEC_FILE}")]
 
     def run_names(self) -> frozenset[str]:
         """Names of what lies among the runs, whether they are runs or not; listed again when something came or went."""

@@ -42,7 +42,7 @@ def runs(
         raise click.UsageError("--json, --csv and --latex exclude each other")
     check_filter(text)
     workspace = invocation.open()
-    listing = RunLister(workspace).read(text, sort=sort, group=group)
+    listing = RunLister(workspace).read(text, sort=sort, group=group, seeds=seeds or (json and group != UNGROUPED))
     rows = [row for one in listing.groups for row in one.rows]
     if json:
         emit_json(plain_listing(listing, grouped=group != UNGROUPED, seeds=seeds))

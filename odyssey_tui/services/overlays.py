@@ -63,11 +63,10 @@ def join_seeds(workspace: Workspace, subjects: Sequence[Subject]) -> tuple[Subje
     """Subjects of single runs, those that differ in their seed alone as one, with labels joined by ``+``."""
     from odyssey_tui.services.run_configs import ConfigReader
     from store.database import lease
-    from store.queries.runs import list_runs
 
     configs = ConfigReader()
     with lease(workspace) as con:
-        configs.update(con, [run.run_id for run in list_runs(con)])
+        configs.read_seeds(con, workspace.run_names())
     joined: dict[str, list[Subject]] = {}
     for subject in subjects:
         joined.setdefault(configs.seed_key(subject.run_ids[0]), []).append(subject)

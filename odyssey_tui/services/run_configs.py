@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +15,6 @@ if TYPE_CHECKING:
     from store.database import Connection
 
 Value = str | float
-REFERENCE = re.compile(r'"run": "([^"]+)"')
-"""A run that another one rests on, as specifications name it."""
 MOST_TEXT = 80
 """Characters of a value: what is longer is no axis."""
 
@@ -26,19 +23,22 @@ class ConfigReader:
     """Remembers what it has read of one workspace."""
 
     def __init__(self) -> None:
-        self._specs: dict[str, str] = {}
+        self._work: dict[str, tuple[str, list[str]]] = {}
         self._seed_keys: dict[str, str] = {}
         self._values: dict[str, Mapping[str, Value]] = {}
 
-    def update(self, con: Connection, run_ids: Iterable[str]) -> None:
-        """Read what is new; forget runs that are not among ``run_ids`` any more."""
+    def read_seeds(self, con: Connection, run_ids: Iterable[str]) -> None:
+        """Read what ``seed_key`` needs; forget runs that are not among ``run_ids`` any more."""
+        from store.queries.runs import read_work
+
+        self._work.update(read_work(con, _renew((self._work, self._seed_keys), run_ids)))
+
+    def read_values(self, con: Connection, run_ids: Iterable[str]) -> None:
+        """Read what ``values`` needs: whole specifications, which of many runs takes a while. Forget as above."""
         from store.queries.runs import read_specs
 
-        wanted = set(run_ids)
-        for known in (self._specs, self._seed_keys, self._values):
-            for gone in known.keys() - wanted:
-                del known[gone]
-        self._specs.update(read_specs(con, sorted(wanted - self._specs.keys())))
+        wanted = _renew((self._values,), run_ids)
+        self._values.update({run_id: _values_of(text) for run_id, text in read_specs(con, wanted).items()})
 
     def seed_key(self, run_id: str) -> str:
         """The same for runs that differ in nothing but their seed and the seeds of what they rest on."""
@@ -48,21 +48,18 @@ class ConfigReader:
         return self._seed_keys[run_id]
 
     def _find_seed_key(self, run_id: str) -> str:
-        spec = _read(self._specs.get(run_id, ""))
-        if not isinstance(spec.get("job"), Mapping):
+        if run_id not in self._work:
             return run_id
-        labels = {key: value for key, value in (spec.get("labels") or {}).items() if key != "seed"}
-        text = json.dumps([labels, spec["job"]], sort_keys=True)
-        text = REFERENCE.sub(lambda found: f'"run": "{self.seed_key(found[1])}"', text)
+        work, rests_on = self._work[run_id]
+        text = " ".join([work, *map(self.seed_key, rests_on)])
         return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
     def values(self, run_id: str) -> Mapping[str, Value]:
-        """Labels and the keys of what the run does, nested ones joined by dots: ``training.lr``, ``target``."""
-        if run_id not in self._values:
-            spec = _read(self._specs.get(run_id, ""))
-            job = {key: value for key, value in (spec.get("job") or {}).items() if key != "kind"}
-            self._values[run_id] = dict([*flatten(job), *flatten(spec.get("labels") or {})])
-        return self._values[run_id]
+        """Labels and the keys of what the run does, nested ones joined by dots: ``training.lr``, ``target``.
+
+        Empty for a run that has not been read.
+        """
+        return self._values.get(run_id, {})
 
     def fields(self, run_ids: Sequence[str]) -> dict[str, type]:
         """Keys that any of the runs has, by name, and as what their values are compared."""
@@ -103,9 +100,21 @@ def differing_keys(configs: Sequence[Mapping[str, Value]]) -> list[tuple[str, in
     return sorted(found, key=lambda pair: (pair[0].count("."), pair[0]))
 
 
-def _read(text: str) -> dict[str, Any]:
+def _renew(remembered: Iterable[dict[str, Any]], run_ids: Iterable[str]) -> list[str]:
+    """Forget runs that are not among ``run_ids``; those of them that are not in the first."""
+    wanted, (first, *others) = set(run_ids), remembered
+    for known in (first, *others):
+        for gone in known.keys() - wanted:
+            del known[gone]
+    return sorted(wanted - first.keys())
+
+
+def _values_of(text: str) -> Mapping[str, Value]:
     try:
-        spec = json.loads(text) if text else {}
+        spec = json.loads(text)
     except ValueError:
         return {}
-    return spec if isinstance(spec, dict) else {}
+    if not isinstance(spec, dict):
+        return {}
+    job = {key: value for key, value in (spec.get("job") or {}).items() if key != "kind"}
+    return dict([*flatten(job), *flatten(spec.get("labels") or {})])

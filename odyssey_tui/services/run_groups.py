@@ -50,13 +50,19 @@ def _last(value: float | None) -> tuple[bool, float]:
 
 
 def arrange(
-    rows: Sequence[RunRow], *, sort: str = "plan", group: str = "experiment", configs: ConfigReader | None = None
+    rows: Sequence[RunRow],
+    *,
+    sort: str = "plan",
+    group: str = "experiment",
+    configs: ConfigReader | None = None,
+    seeds: bool = True,
 ) -> tuple[RunGroup, ...]:
     """Rows in groups, groups in the order in which they first appear; ``plan`` keeps the order given.
 
     Runs of different tokenizers are sorted by bits per byte, joined seeds by their means. An experiment that adapts has
     two groups: its adaptations, and all that they rest on. Pinned runs are a group of their own, which comes first.
-    ``group`` may be any key of a configuration that ``configs`` knows; without ``configs`` no seeds are joined.
+    ``group`` may be any key of a configuration that ``configs`` knows; without ``configs`` no seeds are joined. Unless
+    ``seeds`` groups have no units.
     """
     keys = SORT_KEYS if compare_losses(rows).per_token else BYTE_SORT_KEYS
     ordered = sorted(rows, key=keys[sort]) if sort in keys else list(rows)
@@ -71,7 +77,7 @@ def arrange(
     seed_key = configs.seed_key if configs is not None else lambda run_id: run_id
     found = []
     for (name, supporting), members in groups.items():
-        units = join_seeds(members, seed_key)
+        units = join_seeds(members, seed_key) if seeds else ()
         if sort in keys:
             units = tuple(sorted(units, key=lambda unit: keys[sort](unit.row)))
         found.append(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from store.names import suggest
 
 if TYPE_CHECKING:
     from odyssey_tui.services.filter import Filter
+    from store.database import Connection
     from store.workspace import Workspace
 
 
@@ -37,21 +38,32 @@ class RunLister:
         self._rows: dict[str, RunRow] = {}
         self._lock = threading.RLock()
 
-    def read(self, text: str = "", *, sort: str = "plan", group: str = "experiment") -> Listing:
-        """The runs that pass the filter ``text``. Raises ConfigError (FilterError for the filter)."""
+    def read(self, text: str = "", *, sort: str = "plan", group: str = "experiment", seeds: bool = True) -> Listing:
+        """The runs that pass the filter ``text``. Raises ConfigError (FilterError for the filter).
+
+        Unless ``seeds`` groups have no units: which runs differ in their seed alone is not looked at.
+        """
+        chosen = _parse_columns(text)
+        by_key = group not in FIELDS and group != UNGROUPED
         with self._lock:
-            rows = self._read_rows()
-            if group not in FIELDS and group != UNGROUPED:
+            rows = self._read_rows(values=chosen is None or by_key, seeds=seeds)
+            if by_key:
                 self._check_key(group, rows)
-            chosen, configured = self._parse(text, rows)
-            shown = [row for row in rows if chosen.accepts(self._record(row, configured))]
-            groups = arrange(shown, sort=sort, group=group, configs=self._configs)
+            shown = rows if chosen is not None and not chosen.tests else self._filter(rows, text, chosen)
+            groups = arrange(shown, sort=sort, group=group, configs=self._configs, seeds=seeds)
         return Listing(groups, len(rows), len(shown))
 
-    def _read_rows(self) -> list[RunRow]:
+    def _read_rows(self, *, values: bool = False, seeds: bool = False) -> list[RunRow]:
         """The runs now. One that has not changed is the same object as before: what holds it compares in no time."""
+
+        def learn(con: Connection, run_ids: Sequence[str]) -> None:
+            if values:
+                self._configs.read_values(con, run_ids)
+            if seeds:
+                self._configs.read_seeds(con, run_ids)
+
         rows = []
-        for row in list_runs(self._workspace, self._configs):
+        for row in list_runs(self._workspace, learn):
             before = self._rows.get(row.run_id)
             rows.append(before if before is not None and before == row else row)
         self._rows = {row.run_id: row for row in rows}
@@ -62,30 +74,34 @@ class RunLister:
         if key not in known:
             raise ConfigError(f"no run has a key '{key}'", suggest(key, known, f"Keys: {', '.join(FIELDS)}, …"))
 
-    def _parse(self, text: str, rows: list[RunRow]) -> tuple[Filter, bool]:
-        """The filter, and whether it looks at keys of configurations: those cost a look at every specification."""
-        try:
-            return parse(text), False
-        except UnknownKeyError:
-            return parse(text, self._configs.fields([row.run_id for row in rows])), True
-
-    def _record(self, row: RunRow, configured: bool) -> Mapping[str, object]:
-        return {**self._configs.values(row.run_id), **row.record()} if configured else row.record()
+    def _filter(self, rows: list[RunRow], text: str, chosen: Filter | None) -> list[RunRow]:
+        if chosen is not None:
+            return [row for row in rows if chosen.accepts(row.record())]
+        chosen = parse(text, self._configs.fields([row.run_id for row in rows]))
+        return [row for row in rows if chosen.accepts({**self._configs.values(row.run_id), **row.record()})]
 
     def fields(self) -> dict[str, type]:
         """Every key that a filter may name: columns, then keys of configurations."""
         with self._lock:
-            run_ids = [row.run_id for row in list_runs(self._workspace, self._configs)]
+            run_ids = [row.run_id for row in self._read_rows(values=True)]
             return {**FIELDS, **{key: kind for key, kind in self._configs.fields(run_ids).items() if key not in FIELDS}}
 
     def group_keys(self) -> list[tuple[str, int]]:
         """Keys of the configurations that differ between runs, with how many values each has."""
         with self._lock:
-            rows = list_runs(self._workspace, self._configs)
+            rows = self._read_rows(values=True)
             found = differing_keys([self._configs.values(row.run_id) for row in rows])
         return [(key, count) for key, count in found if key not in FIELDS]
 
     def values(self, run_id: str) -> Mapping[str, str | float]:
-        """The configuration of a run, flattened."""
+        """The configuration of a run, flattened; empty unless ``fields`` or a filter has read it."""
         with self._lock:
             return self._configs.values(run_id)
+
+
+def _parse_columns(text: str) -> Filter | None:
+    """The filter; None where it looks at keys of configurations: those cost a look at every specification."""
+    try:
+        return parse(text)
+    except UnknownKeyError:
+        return None

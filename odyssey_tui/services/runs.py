@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from odyssey_tui.services.filter import Filter, parse_filter
 from odyssey_tui.services.format import perplexity
 from odyssey_tui.services.token_text import neutral
 from odyssey_tui.services.tokenizer_fair import Fairness, weigh
+from store.queries.rows import make
 
 if TYPE_CHECKING:
-    from odyssey_tui.services.run_configs import ConfigReader
-    from store.queries.runs import RunRow as StoredRun
+    from store.database import Connection
+    from store.queries.runs import RunSummary
     from store.workspace import Workspace
 
 TRAINED = frozenset({"pretrain", "adapt", "imported"})
@@ -141,10 +144,10 @@ def compare_losses(rows: Sequence[RunRow]) -> Fairness:
     return weigh(row.tokenizer for row in rows if row.loss is not None)
 
 
-def list_runs(workspace: Workspace, configs: ConfigReader | None = None) -> list[RunRow]:
+def list_runs(workspace: Workspace, learn: Callable[[Connection, Sequence[str]], None] | None = None) -> list[RunRow]:
     """All runs in the order of their experiments' plans, oldest launch first; as current as the files are.
 
-    ``configs`` learns the specifications that it has not seen.
+    ``learn`` reads what else is wanted of them.
     """
     from engine.launch.experiments import read_launches
     from store.database import lease
@@ -154,24 +157,23 @@ def list_runs(workspace: Workspace, configs: ConfigReader | None = None) -> list
 
     ingest(workspace)
     with lease(workspace) as con:
-        found = runs.list_runs(con)
+        found = runs.list_summaries(con)
         unsaid = [run.run_id for run in found if run.tokenizer_id is None and run.train_loss is not None]
         tokenizers = find_tokenizers(con, unsaid) if unsaid else {}
-        if configs is not None:
-            configs.update(con, [run.run_id for run in found])
+        if learn is not None:
+            learn(con, [run.run_id for run in found])
     planned = [run_id for launched in reversed(read_launches(workspace)) for run_id in launched.runs]
     place = {run_id: index for index, run_id in reversed(list(enumerate(planned)))}
     found.sort(key=lambda run: place.get(run.run_id, len(place)))
     return [as_row(run, tokenizers.get(run.run_id)) for run in found]
 
 
-def as_row(run: StoredRun, tokenizer: str | None = None) -> RunRow:
+def as_row(run: RunSummary, tokenizer: str | None = None) -> RunRow:
     """A stored run as lists show it; ``tokenizer`` where no state of its own names one.
 
     What others have written (names, tags, reasons) moves no cursor: control characters are spelled out.
     """
-    labels = run.labels
-    return RunRow(
+    values = dict(
         run_id=run.run_id,
         name=neutral(run.name),
         experiment=neutral(run.experiment or ""),
@@ -183,8 +185,8 @@ def as_row(run: StoredRun, tokenizer: str | None = None) -> RunRow:
         atpp=run.atpp,
         size=run.size,
         method=run.method,
-        rank=labels.get("rank"),
-        lr=labels.get("lr"),
+        rank=_value(run.rank_json),
+        lr=_value(run.lr_json),
         seed=run.seed,
         share=run.progress,
         eta_s=run.eta_s,
@@ -201,6 +203,13 @@ def as_row(run: StoredRun, tokenizer: str | None = None) -> RunRow:
         pinned=run.pinned,
         n_notes=run.n_notes,
     )
+    return make(RunRow, values)
+
+
+@lru_cache(maxsize=1024)
+def _value(text: str | None) -> Any:
+    """An axis value: there are few, of many runs."""
+    return None if text is None else json.loads(text)
 
 
 def find_run_ids(workspace: Workspace, wanted: Sequence[str]) -> list[str]:

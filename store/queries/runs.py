@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class RunRow:
-    """One run. Times are unix seconds, losses nats per token; None where there is nothing (yet)."""
+class RunSummary:
+    """One run as lists have it. Times are unix seconds, losses nats per token; None where there is nothing (yet)."""
 
     run_id: str
     name: str
@@ -30,37 +30,17 @@ class RunRow:
     replay_ratio: float | None
     ptpp: float | None
     seed: int | None
-    labels_json: str
+    rank_json: str | None
+    """The axis values ``rank`` and ``lr``."""
+    lr_json: str | None
     state: str
-    attempt: int
     reason: str
-    hint: str
     done: float
     total: float
-    unit: str
     phase: str
     eta_s: float | None
-    queued: float | None
-    started: float | None
-    ended: float | None
-    heartbeat: float | None
-    """Time of the attempt's last event: its last sign of life."""
-    host: str | None
-    pid: int | None
-    device: str | None
-    cost_flops: float | None
     train_loss: float | None
     """Newest training loss."""
-    valid_loss: float | None
-    tokens_per_s: float | None
-    flops: float | None
-    """Spent so far, by count: 6·N per trained token and 2·N per evaluated one."""
-    mfu: float | None
-    """Share of the device's peak that training used; None where the peak is unknown."""
-    memory_bytes: int | None
-    """Peak."""
-    step: int | None
-    tokens: int | None
     atpp: float | None
     """Largest ATPP measured on the target set."""
     target_loss: float | None
@@ -78,12 +58,6 @@ class RunRow:
     tags: list[str]
     pinned: bool
     n_notes: int
-    n_warnings: int
-
-    @cached_property
-    def labels(self) -> dict[str, Any]:
-        """All axis values of the run, by name."""
-        return json.loads(self.labels_json)
 
     @property
     def progress(self) -> float | None:
@@ -93,7 +67,42 @@ class RunRow:
         return min(1.0, self.done / self.total) if self.total else None
 
 
-_LIST = """
+@dataclass(frozen=True)
+class RunRow(RunSummary):
+    """One run with everything that the database has in its row."""
+
+    labels_json: str
+    attempt: int
+    hint: str
+    unit: str
+    queued: float | None
+    started: float | None
+    ended: float | None
+    heartbeat: float | None
+    """Time of the attempt's last event: its last sign of life."""
+    host: str | None
+    pid: int | None
+    device: str | None
+    cost_flops: float | None
+    valid_loss: float | None
+    tokens_per_s: float | None
+    flops: float | None
+    """Spent so far, by count: 6·N per trained token and 2·N per evaluated one."""
+    mfu: float | None
+    """Share of the device's peak that training used; None where the peak is unknown."""
+    memory_bytes: int | None
+    """Peak."""
+    step: int | None
+    tokens: int | None
+    n_warnings: int
+
+    @cached_property
+    def labels(self) -> dict[str, Any]:
+        """All axis values of the run, by name."""
+        return json.loads(self.labels_json)
+
+
+_LISTED = """
 WITH scored AS (
     SELECT evaluation_id, e.sum_loss / ln(2) / nullif(coalesce(e.n_bytes, s.n_bytes), 0) AS bits, s.tokenizer_id
     FROM evaluations e LEFT JOIN eval_sets s USING (eval_set_id)
@@ -122,37 +131,44 @@ WITH scored AS (
     FROM marks GROUP BY run_id
 ), warned AS (
     SELECT run_id, count(*) AS n_warnings FROM warnings GROUP BY run_id
+), listed AS (
+    SELECT r.* EXCLUDE (labels), r.labels::VARCHAR AS labels_json,
+        r.labels->'rank' AS rank_json, r.labels->'lr' AS lr_json,
+        f.* EXCLUDE (run_id, tokenizer_id), coalesce(f.tokenizer_id, o.tokenizer_id) AS tokenizer_id,
+        coalesce(n.tags, []) AS tags, coalesce(n.pinned, false) AS pinned, coalesce(n.n_notes, 0) AS n_notes,
+        coalesce(w.n_warnings, 0) AS n_warnings
+    FROM runs r LEFT JOIN finals f USING (run_id) LEFT JOIN owned o USING (run_id)
+    LEFT JOIN noted n USING (run_id) LEFT JOIN warned w USING (run_id)
 )
-SELECT r.run_id, r.name, r.experiment, r.kind, r.domain, r.size, r.method, r.replay_ratio, r.ptpp, r.seed,
-    r.labels::VARCHAR AS labels_json, r.state, r.attempt, r.reason, r.hint, r.done, r.total, r.unit, r.phase, r.eta_s,
-    r.queued, r.started, r.ended, r.heartbeat, r.host, r.pid, r.device, r.cost_flops,
-    r.train_loss, r.valid_loss, r.tokens_per_s, r.flops, r.mfu, r.memory_bytes, r.step, r.tokens,
-    f.atpp, f.target_loss, f.target_delta, f.base_delta, f.target_bits, f.target_delta_bits, f.base_delta_bits,
-    coalesce(f.tokenizer_id, o.tokenizer_id) AS tokenizer_id,
-    coalesce(n.tags, []) AS tags, coalesce(n.pinned, false) AS pinned, coalesce(n.n_notes, 0) AS n_notes,
-    coalesce(w.n_warnings, 0) AS n_warnings
-FROM runs r LEFT JOIN finals f USING (run_id) LEFT JOIN owned o USING (run_id)
-LEFT JOIN noted n USING (run_id) LEFT JOIN warned w USING (run_id)
 """
-_ORDER = " ORDER BY coalesce(r.queued, r.started) NULLS LAST, r.run_id"
+_ORDER = " ORDER BY coalesce(queued, started) NULLS LAST, run_id"
 
 
-def list_runs(con: duckdb.DuckDBPyConnection, *, experiment: str | None = None) -> list[RunRow]:
-    """All runs, or those of one experiment, in the order in which they were queued."""
-    where, parameters = (" WHERE r.experiment = ?", [experiment]) if experiment else ("", [])
-    return fetch(con, RunRow, _LIST + where + _ORDER, parameters)
+def _select(kind: type[RunSummary]) -> str:
+    """A query of the columns that ``kind`` has; what it lacks is not computed."""
+    return f"{_LISTED} SELECT {', '.join(field.name for field in fields(kind))} FROM listed"
+
+
+def list_runs(con: duckdb.DuckDBPyConnection) -> list[RunRow]:
+    """All runs in the order in which they were queued."""
+    return fetch(con, RunRow, _select(RunRow) + _ORDER)
+
+
+def list_summaries(con: duckdb.DuckDBPyConnection) -> list[RunSummary]:
+    """As ``list_runs``, with what lists show."""
+    return fetch(con, RunSummary, _select(RunSummary) + _ORDER)
 
 
 def find_run(con: duckdb.DuckDBPyConnection, wanted: str) -> RunRow:
     """The run of this identifier, name, or unique beginning of an identifier; ``OdysseyError`` otherwise."""
     run_id = resolve_run(con, wanted)
-    return fetch(con, RunRow, _LIST + " WHERE r.run_id = ?", [run_id])[0]
+    return fetch(con, RunRow, _select(RunRow) + " WHERE run_id = ?", [run_id])[0]
 
 
 def find_runs(con: duckdb.DuckDBPyConnection, wanted: Sequence[str]) -> list[RunRow]:
     """As ``find_run``, for several, in the order asked for."""
     run_ids = [resolve_run(con, name) for name in wanted]
-    rows = fetch(con, RunRow, _LIST + " WHERE r.run_id IN (SELECT unnest(?))", [run_ids])
+    rows = fetch(con, RunRow, _select(RunRow) + " WHERE run_id IN (SELECT unnest(?))", [run_ids])
     by_id = {row.run_id: row for row in rows}
     return [by_id[run_id] for run_id in run_ids]
 
@@ -207,6 +223,25 @@ def read_specs(con: duckdb.DuckDBPyConnection, run_ids: Sequence[str]) -> dict[s
         [list(run_ids)],
     ).fetchall()
     return dict(found)
+
+
+def read_work(con: duckdb.DuckDBPyConnection, run_ids: Sequence[str]) -> dict[str, tuple[str, list[str]]]:
+    """What several runs do, as a hash that leaves out their seeds and which runs they rest on, and those runs in order.
+
+    Runs whose specification cannot be read are left out.
+    """
+    if not run_ids:
+        return {}
+    found = con.execute(
+        r"""
+        SELECT run_id, md5(json_merge_patch(coalesce(labels, '{}'), '{"seed": null}')::VARCHAR
+            || regexp_replace(job, '"run": ?"[^"]+"', '', 'g')), regexp_extract_all(job, '"run": ?"([^"]+)"', 1)
+        FROM (SELECT run_id, labels, (spec->'job')::VARCHAR AS job FROM runs WHERE run_id IN (SELECT unnest(?)))
+        WHERE starts_with(job, '{')
+        """,
+        [list(run_ids)],
+    ).fetchall()
+    return {run_id: (work, rests_on) for run_id, work, rests_on in found}
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,16 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
+from typing import Any
 
 import click
+import numpy as np
 import pytest
 
 from odyssey_tui.cli.output import Column, emit_json, emit_table
 from odyssey_tui.services.format import cut, pad, width_of
+from odyssey_tui.services.tables import json_text
 
 COLUMNS = (
     Column("name", "name"),
@@ -107,3 +111,21 @@ def test_texts_are_cut_and_filled_by_cells() -> None:
     assert cut("数字数字", 4) == "数…"
     assert (pad("数", 4), pad("e\u0301x", 4, right=True)) == ("数  ", "  e\u0301x")
     assert width_of("🙂 שלום") == 7
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [{"a": "},\n    {", "b": 1e-5, "c": None, "d": []}, {"a": "π", "b": 3, "c": True, "d": []}],
+        [{"a": 1, "d": ["x"]}, {"a": 2, "d": []}],
+        [{"a": {"b": 1}}, {}, [1, 2], "x"],
+        [],
+    ],
+)
+def test_json_of_many_rows_is_indented_like_any_other(rows: list[Any]) -> None:
+    assert json_text(rows) == json.dumps(rows, indent=2, ensure_ascii=False) + "\n"
+
+
+def test_json_has_no_number_that_is_none() -> None:
+    rows = [{"a": math.nan, "b": np.int64(3)}, {"a": -math.inf, "b": np.float64(0.5)}]
+    assert json.loads(json_text(rows)) == [{"a": None, "b": 3}, {"a": None, "b": 0.5}]
