@@ -31,14 +31,18 @@ class ConfigReader:
         """Read what ``seed_key`` needs; forget runs that are not among ``run_ids`` any more."""
         from store.queries.runs import read_work
 
-        self._work.update(read_work(con, _renew((self._work, self._seed_keys), run_ids)))
+        new = _renew((self._work, self._seed_keys), run_ids)
+        if new:
+            self._work.update(read_work(con, new if self._work else None))
 
     def read_values(self, con: Connection, run_ids: Iterable[str]) -> None:
         """Read what ``values`` needs: whole specifications, which of many runs takes a while. Forget as above."""
         from store.queries.runs import read_specs
 
-        wanted = _renew((self._values,), run_ids)
-        self._values.update({run_id: _values_of(text) for run_id, text in read_specs(con, wanted).items()})
+        new = _renew((self._values,), run_ids)
+        if new:
+            specs = read_specs(con, new if self._values else None)
+            self._values.update({run_id: _values_of(text) for run_id, text in specs.items()})
 
     def seed_key(self, run_id: str) -> str:
         """The same for runs that differ in nothing but their seed and the seeds of what they rest on."""

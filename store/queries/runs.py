@@ -214,34 +214,36 @@ def read_spec(con: duckdb.DuckDBPyConnection, run_id: str) -> dict[str, Any]:
     return json.loads(found[0][0]) if found else {}
 
 
-def read_specs(con: duckdb.DuckDBPyConnection, run_ids: Sequence[str]) -> dict[str, str]:
-    """The specifications of several runs as JSON texts, by run; runs without one are left out."""
-    if not run_ids:
-        return {}
-    found = con.execute(
-        "SELECT run_id, spec::VARCHAR FROM runs WHERE spec IS NOT NULL AND run_id IN (SELECT unnest(?))",
-        [list(run_ids)],
-    ).fetchall()
-    return dict(found)
+def read_specs(con: duckdb.DuckDBPyConnection, run_ids: Sequence[str] | None) -> dict[str, str]:
+    """The specifications of several runs (None: all) as JSON texts, by run; runs without one are left out."""
+    where, parameters = _among(run_ids)
+    query = f"SELECT run_id, spec::VARCHAR FROM runs WHERE spec IS NOT NULL AND {where}"
+    return dict(con.execute(query, parameters).fetchall())
 
 
-def read_work(con: duckdb.DuckDBPyConnection, run_ids: Sequence[str]) -> dict[str, tuple[str, list[str]]]:
-    """What several runs do, as a hash that leaves out their seeds and which runs they rest on, and those runs in order.
+def read_work(con: duckdb.DuckDBPyConnection, run_ids: Sequence[str] | None) -> dict[str, tuple[str, list[str]]]:
+    """What several runs (None: all) do, as a hash that leaves out their seeds and which runs they rest on, and those
+    runs in order.
 
     Runs whose specification cannot be read are left out.
     """
-    if not run_ids:
-        return {}
+    # Not hash(): of 2,011 such texts it took 14 for others that differ from them in two digits.
+    where, parameters = _among(run_ids)
     found = con.execute(
-        r"""
-        SELECT run_id, md5(json_merge_patch(coalesce(labels, '{}'), '{"seed": null}')::VARCHAR
+        rf"""
+        SELECT run_id, md5(json_merge_patch(coalesce(labels, '{{}}'), '{{"seed": null}}')::VARCHAR
             || regexp_replace(job, '"run": ?"[^"]+"', '', 'g')), regexp_extract_all(job, '"run": ?"([^"]+)"', 1)
-        FROM (SELECT run_id, labels, (spec->'job')::VARCHAR AS job FROM runs WHERE run_id IN (SELECT unnest(?)))
-        WHERE starts_with(job, '{')
+        FROM (SELECT run_id, labels, (spec->'job')::VARCHAR AS job FROM runs WHERE {where})
+        WHERE starts_with(job, '{{')
         """,
-        [list(run_ids)],
+        parameters,
     ).fetchall()
     return {run_id: (work, rests_on) for run_id, work, rests_on in found}
+
+
+def _among(run_ids: Sequence[str] | None) -> tuple[str, list[Any]]:
+    """A condition on ``run_id`` and its parameters. Ten thousand identifiers take longer than what is asked of them."""
+    return ("true", []) if run_ids is None else ("run_id IN (SELECT unnest(?))", [list(run_ids)])
 
 
 @dataclass(frozen=True)
