@@ -11,20 +11,19 @@ from bench.viewing.visit import Step, Visit
 ROOT = Path(__file__).resolve().parent.parent.parent
 LONG_RUNS = 8
 ROWS, IDLE_S = 40, 10.0
-DOWN, HOME, TAB, ENTER, ESCAPE = "\x1b[B", "\x1b[H", "\t", "\r", "\x1b"
+DOWN, HOME, TAB = "\x1b[B", "\x1b[H", "\t"
 WHEEL_UP, WHEEL_DOWN = "\x1b[<64;60;6M", "\x1b[<65;60;6M"
 """Over the first chart of W&B's application, which zooms by the wheel alone."""
 
 
 def odyssey_visit(workspace: Path, *, stay: bool = False) -> Visit:
-    """The ``odyssey`` command; ``stay``: keys on Runs, then on the curves of Compare."""
+    """The ``odyssey`` command; ``stay``: keys on Runs, then on the curves of Compare.
+
+    The first heading is that of the bases, the second that of the long runs, all of which Space on it marks.
+    """
     steps = (
         Step(("j",), "row", ROWS),
-        Step(("/",)),
-        Step(("experiment=long and kind=adapt",), shows="kind=adapt"),
-        Step((ENTER,)),
-        Step(("g", "j")),
-        Step((" ",), times=LONG_RUNS),
+        Step(("g", "j", " ")),
         Step(("2",), "overlay", shows="long-r0.4375"),
         Step((TAB, TAB)),
         Step(("+", "+", "L", "y", "H", "-", "y", "0"), "chart", 5),
