@@ -120,6 +120,11 @@ class Palette:
             self.index(key)
         return {key: self.index(key) for key in keys}
 
+    def clear(self) -> None:
+        """Forget every key."""
+        self._index.clear()
+        self._taken.clear()
+
 
 RUNS = Palette()
 """Colours of runs, the same on every screen of a process."""

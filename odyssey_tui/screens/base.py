@@ -20,12 +20,12 @@ from textual.dom import DOMNode
 from textual.message import Message
 from textual.screen import Screen
 from textual.widget import Widget
-from textual.widgets import Footer
 
 from odyssey_tui.keymap import ACTIONS, Action, bindings
 from odyssey_tui.screens.copying import Copied, copied_readings, copy, row_under_cursor, whole_table
 from odyssey_tui.widgets.banner import Banner
 from odyssey_tui.widgets.bars import StatusBar, TopBar
+from odyssey_tui.widgets.key_bar import KeyBar
 from store.errors import OdysseyError
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class OdysseyScreen(Screen[None]):
         with Vertical(id="body"):
             yield from self.compose_body()
         yield StatusBar()
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyBar()
 
     def compose_body(self) -> ComposeResult:
         """The widgets between the bars."""

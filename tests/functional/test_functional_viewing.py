@@ -63,7 +63,7 @@ def test_a_terminal_answers_and_counts_frames(tmp_path: Path) -> None:
 
 def test_a_visit_measures_every_named_step(made, tmp_path: Path) -> None:
     whole = odyssey_visit(made.root, stay=True)
-    steps = (Step(("j",), "row", 3), Step(("?",), shows="Everywhere"))
+    steps = (Step(("j",), "row", 3), Step(("?",), shows="keep at the top of the list"))
     visit = Visit(whole.command, whole.rows, environment=whole.environment, steps=steps, idle_s=0.2)
     assert Visit.read(visit.write(tmp_path / "visit.json")) == visit
     found = pay(visit)

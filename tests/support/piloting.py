@@ -10,14 +10,20 @@ from textual.pilot import Pilot
 from textual.screen import Screen
 from textual.worker import WorkerCancelled
 
+CALM = 3
+"""How often all messages are answered with nothing to read: one may ask for the next frame, and that for a read."""
+
 
 async def settle(pilot: Pilot) -> None:
     """Wait until nothing is being read or written: what a thread brings may ask for more."""
-    for _ in range(5):
-        await pilot.pause()
+    calm = 0
+    while calm < CALM:
+        await pilot.pause(0)
+        workers = pilot.app.workers
+        calm = calm + 1 if all(worker.is_finished for worker in workers) else 0
         # A screen that closes takes its reads with it.
         with contextlib.suppress(WorkerCancelled):
-            await pilot.app.workers.wait_for_complete()
+            await workers.wait_for_complete()
     await pilot.pause()
 
 

@@ -50,7 +50,8 @@ def test_steps_equal_plain_transformers(make_decoder, noise, recorder) -> None:
     found = [(metric["loss"], metric["grad_norm"], metric["lr"]) for metric in report.metrics]
     np.testing.assert_allclose(found, expected, rtol=1e-5)
     for ours, theirs in zip(trained.model.parameters(), model.parameters(), strict=True):
-        torch.testing.assert_close(ours, theirs, atol=2e-6, rtol=1e-4)
+        # A gradient near zero leaves Adam's ratio to rounding; a step at the peak rate moves a weight by 3e-3.
+        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
     assert report.metrics[-1]["tokens"] == 18 * 16
 
 

@@ -13,6 +13,7 @@ from odyssey_tui.screens.similarity import SimilarityScreen
 from odyssey_tui.services.scatter import Look
 from odyssey_tui.services.similarity import scatter
 from odyssey_tui.widgets.chart import Chart
+from odyssey_tui.widgets.key_bar import KeyBar
 from odyssey_tui.widgets.keyed_table import KeyedTable
 from store.workspace import Workspace
 from tests.support.piloting import press, settle
@@ -180,6 +181,5 @@ async def test_every_size_survives_every_key(study: Workspace, empty: Workspace,
 async def test_the_footer_fits_eighty_columns(study: Workspace) -> None:
     async with OdysseyApp(study).run_test(size=(80, 24)) as pilot:
         screen = await open_screen(pilot)
-        keys = [node for node in screen.query("FooterKey") if node.region.width]
-        assert {"Measure", "Model", "All", "Groups", "Statistics"} <= {node.description for node in keys}
-        assert max(node.region.right for node in keys) <= 80
+        labels = [key.label for key in screen.query_one(KeyBar).shown]
+        assert {"Measure", "Model", "All", "Groups", "Statistics", "Help", "Quit"} <= {*labels}
