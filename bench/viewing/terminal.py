@@ -137,11 +137,15 @@ class Terminal:
                 )
         return self._times[-1] - self.started
 
-    def wait_until_quiet(self, quiet_s: float, seconds: float = 120.0) -> float:
-        """Read until nothing has come for ``quiet_s``; seconds from the start until the last that came."""
+    def wait_until_quiet(self, quiet_s: float, seconds: float = 120.0) -> float | None:
+        """Read until nothing has come for ``quiet_s``; seconds from the start until the last that came.
+
+        None for a program that never rests (a cursor that blinks).
+        """
         deadline = time.perf_counter() + seconds
-        while time.perf_counter() < deadline and self._read(quiet_s):
-            pass
+        while self._read(quiet_s):
+            if time.perf_counter() >= deadline:
+                return None
         return (self._times[-1] if self._times else self.started) - self.started
 
     def listen(self, seconds: float) -> None:

@@ -18,8 +18,9 @@ from pathlib import Path
 from bench.harness import MIB, leave_result
 from bench.viewing.terminal import Answer, Terminal
 
-START_QUIET_S = 2.0
-"""What is still read and drawn behind the first rows has ended when nothing has come for so long."""
+START_QUIET_S, START_PATIENCE_S = 2.0, 30.0
+"""What is still read and drawn behind the first rows has ended when nothing has come for so long; and how long that is
+waited for."""
 
 
 @dataclass(frozen=True)
@@ -77,9 +78,10 @@ def pay(visit: Visit, patience_s: float = 20.0) -> dict[str, float]:
         if visit.rows:
             found["first_rows_s"] = terminal.wait_for(visit.rows)
         found["first_rows_cpu_s"] = terminal.cpu_s()
-        found["start_s"] = terminal.wait_until_quiet(START_QUIET_S)
-        found["start_cpu_s"] = terminal.cpu_s()
-        found["start_kb"] = terminal.n_bytes / 1e3
+        if (last := terminal.wait_until_quiet(START_QUIET_S, START_PATIENCE_S)) is not None:
+            found["start_s"] = last
+            found["start_cpu_s"] = terminal.cpu_s()
+            found["start_kb"] = terminal.n_bytes / 1e3
         found["start_rss_mib"] = terminal.rss_bytes() / MIB
         for step in visit.steps:
             found |= dict(_take(terminal, step, visit.quiet_s, patience_s))
