@@ -7,9 +7,15 @@ half the time. Every character still meets the same colours.
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import os
 import re
+import select
+from collections.abc import Callable
 from functools import lru_cache
-from typing import NamedTuple
+from threading import Thread
+from typing import IO, Any, NamedTuple, cast
 
 from textual.drivers.linux_driver import LinuxDriver
 
@@ -98,12 +104,78 @@ def change(now: Pen, wanted: Pen) -> str:
     return min((f"\x1b[{';'.join(way)}m" for way in ways), key=len)
 
 
+class Outlet:
+    """A file to draw on for as long as there is somebody behind it: what cannot be written any more is dropped.
+
+    Otherwise the thread that writes ends by the error, and the application waits for it to take what it draws.
+    """
+
+    def __init__(self, file: IO[str]) -> None:
+        self._file = file
+        self._gone = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def write(self, text: str) -> int:
+        self._attempt(lambda: self._file.write(text))
+        return len(text)
+
+    def flush(self) -> None:
+        self._attempt(self._file.flush)
+
+    def _attempt(self, send: Callable[[], object]) -> None:
+        if self._gone:
+            return
+        try:
+            send()
+        except OSError:
+            self._gone = True
+
+
 class ThinDriver(LinuxDriver):
-    """Textual's driver for terminals, sending less."""
+    """Textual's driver for terminals: it sends less, and notices that the terminal is gone."""
 
     def __init__(self, *given: object, **options: object) -> None:
         super().__init__(*given, **options)  # type: ignore[arg-type]
         self._thinner = Thinner()
+        self._file = cast("IO[str]", Outlet(self._file))
+        self._watch: Thread | None = None
 
     def write(self, data: str) -> None:
         super().write(self._thinner.thin(data))
+
+    def start_application_mode(self) -> None:
+        super().start_application_mode()
+        if self._watch is None:
+            self._watch = Thread(target=self._wait_for_hangup, name="odyssey-hangup", daemon=True)
+            self._watch.start()
+
+    def run_input_thread(self) -> None:
+        try:
+            super().run_input_thread()
+        except OSError as error:
+            # The terminal is gone: who waits for that tells.
+            if error.errno != errno.EIO:
+                raise
+
+    def _wait_for_hangup(self) -> None:
+        """Leave when the terminal closes. A signal says so to whom it controls alone, and the thread that reads keys
+        takes the end of input for another look at once, again and again.
+        """
+        poll = select.poll()
+        poll.register(self.fileno, 0)
+        # Where terminals cannot be polled (macOS) the answer is another one, at once.
+        if any(event & select.POLLHUP for _, event in poll.poll()):
+            self._mute()
+            # An application that has ended needs not be told.
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._app.hang_up)
+
+    def _mute(self) -> None:
+        """Send nowhere what would still be said to the terminal: parting words are no reason to fail."""
+        null = os.open(os.devnull, os.O_WRONLY)
+        for descriptor in (1, 2):
+            if os.fstat(descriptor).st_rdev == os.fstat(self.fileno).st_rdev:
+                os.dup2(null, descriptor)
+        os.close(null)

@@ -117,3 +117,10 @@ def test_a_signal_leaves_the_terminal_as_it_was(environment: dict[str, str], num
         assert terminal.wait() == 128 + number
         assert "whatever runs goes on" in terminal.text
         assert terminal.restored
+
+
+def test_a_terminal_that_vanishes_ends_the_application(environment: dict[str, str]) -> None:
+    with Terminal(ODYSSEY, environment) as terminal:
+        terminal.wait_for("Welcome to odyssey")
+        terminal.vanish()
+        assert terminal.exit_status == 128 + signal.SIGHUP

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import io
+import os
 import random
 import re
 
+from textual.drivers._writer_thread import MAX_QUEUED_WRITES, WriterThread
 from textual.drivers.linux_driver import LinuxDriver
 
 from odyssey_tui.app import OdysseyApp
-from odyssey_tui.driver import PLAIN, Pen, ThinDriver, Thinner, change, turned
+from odyssey_tui.driver import PLAIN, Outlet, Pen, ThinDriver, Thinner, change, turned
 from store.workspace import Workspace
 
 SEQUENCE = re.compile(r"\x1b\[([0-9;?]*)([A-Za-z])")
@@ -58,3 +62,18 @@ def test_the_application_draws_by_it_on_a_terminal(empty: Workspace) -> None:
     app = OdysseyApp(empty)
     assert app.driver_class is ThinDriver
     assert issubclass(ThinDriver, LinuxDriver)
+
+
+class Gone(io.StringIO):
+    """A terminal that has closed."""
+
+    def write(self, text: str) -> int:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
+def test_what_nobody_is_there_to_see_is_dropped_and_the_writing_goes_on() -> None:
+    thread = WriterThread(Outlet(Gone()))
+    thread.start()
+    for _ in range(3 * MAX_QUEUED_WRITES):
+        thread.write("x")
+    thread.stop()

@@ -41,7 +41,8 @@ class Terminal:
         if self._process.poll() is None:
             self._process.terminate()
             self._process.wait()
-        os.close(self._leader)
+        if self._leader >= 0:
+            os.close(self._leader)
 
     @property
     def text(self) -> str:
@@ -51,6 +52,16 @@ class Terminal:
     def press(self, keys: str) -> None:
         """Type keys as they are (``\\r`` is Enter)."""
         os.write(self._leader, keys.encode())
+
+    def vanish(self) -> None:
+        """Close the terminal under the program, which no signal tells: the terminal does not control it."""
+        os.close(self._leader)
+        self._leader = -1
+
+    @property
+    def exit_status(self) -> int:
+        """Of the program, once it has ended by itself; ``TimeoutExpired`` when it does not."""
+        return self._process.wait(timeout=60)
 
     def send(self, number: signal.Signals) -> None:
         """Send the program a signal."""
