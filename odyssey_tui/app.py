@@ -197,6 +197,10 @@ class OdysseyApp(App[None], inherit_bindings=False):
         """Ctrl-C: leave with the shell's status for an interrupt."""
         self._leave_on(signal.SIGINT)
 
+    def hang_up(self) -> None:
+        """The terminal is gone: leave as on the signal that says so."""
+        self._leave_on(signal.SIGHUP)
+
     def _leave_on(self, number: signal.Signals) -> None:
         """Give the terminal back, then end with the shell's status for the signal."""
         self.exit(return_code=128 + number, message=f"{LEAVE_ON[number]}; whatever runs goes on")
@@ -215,8 +219,8 @@ class OdysseyApp(App[None], inherit_bindings=False):
                 yield SystemCommand(title, TITLES[theme.name], partial(self.pick_theme, theme.name))
         yield SystemCommand("Screenshot", "save this screen as SVG in the current folder", self.save_screen)
 
-    def put_on_clipboard(self, text: str) -> None:
-        """On that of the terminal one sits at, by every way there is."""
+    def copy_to_clipboard(self, text: str) -> None:
+        """To that of the terminal one sits at, by every way there is; also what the mouse selected."""
         from odyssey_tui.services.clipboard import hand_to_tmux, sequences
 
         self._clipboard = text

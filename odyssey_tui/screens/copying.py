@@ -47,7 +47,7 @@ def copy(screen: OdysseyScreen, copied: Copied | None) -> None:
         screen.notify("There is nothing to copy here.", timeout=3)
         return
     text, what = copied
-    screen.odyssey.put_on_clipboard(text)
+    screen.odyssey.copy_to_clipboard(text)
     first, *more = text.split("\n")
     shown = first if len(first) <= MOST_SHOWN and not more else ""
     screen.notify(f"copied {what}{f': {shown}' if shown else ''}", timeout=4, markup=False)

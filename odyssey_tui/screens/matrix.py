@@ -13,7 +13,7 @@ from odyssey_tui.keymap import bindings
 from odyssey_tui.screens.base import READING, WHAT_TO_PRESS, following
 from odyssey_tui.screens.choose import ChooseScreen
 from odyssey_tui.screens.filtered import FilteredScreen
-from odyssey_tui.services.matrix_source import parse_where
+from odyssey_tui.services.matrix_source import FIELDS, parse_where, values_of
 from odyssey_tui.services.matrix_values import VALUES
 from odyssey_tui.widgets.filter_line import FilterLine
 from odyssey_tui.widgets.heat_map import HeatMap
@@ -70,12 +70,15 @@ class MatrixScreen(FilteredScreen):
         self._intervals: dict[tuple[str, ...], MeanDifference | None] = {}
 
     def compose_body(self) -> ComposeResult:
-        yield FilterLine("size=s and ptpp=16 and method=full", parse_where)
+        yield FilterLine("size=s and ptpp=16 and method=full", parse_where, lambda: FIELDS, self._values_of)
         yield Static(READING, id="empty", markup=False)
         yield Static("", id="heading", markup=False)
         yield Static("", id="notes", markup=False)
         yield HeatMap(id="map")
         yield Static("", id="story", markup=False)
+
+    def _values_of(self, key: str) -> list[object]:
+        return values_of(self._snapshot.source, key) if self._snapshot is not None else []
 
     def on_mount(self) -> None:
         self.set_class(True, "-empty")

@@ -15,7 +15,7 @@ from odyssey_tui.keymap import bindings
 from odyssey_tui.screens.base import READING, WHAT_TO_PRESS, following
 from odyssey_tui.screens.choose import ChooseScreen
 from odyssey_tui.screens.filtered import FilteredScreen
-from odyssey_tui.services.matrix_source import parse_where
+from odyssey_tui.services.matrix_source import FIELDS, parse_where, values_of
 from odyssey_tui.widgets.filter_line import FilterLine
 from odyssey_tui.widgets.keyed_table import KeyedTable
 
@@ -75,12 +75,15 @@ class RepairsScreen(FilteredScreen):
         self._snapshot: Snapshot | None = None
 
     def compose_body(self) -> ComposeResult:
-        yield FilterLine("size=s and ptpp=16 and lr<0.01", parse_where)
+        yield FilterLine("size=s and ptpp=16 and lr<0.01", parse_where, lambda: FIELDS, self._values_of)
         yield Static(READING, id="empty", markup=False)
         yield Static("", id="heading", markup=False)
         yield KeyedTable(id="ways")
         with VerticalScroll(id="verdict"):
             yield Static("", id="sentences", markup=False)
+
+    def _values_of(self, key: str) -> list[object]:
+        return values_of(self._snapshot.source, key) if self._snapshot is not None else []
 
     def on_mount(self) -> None:
         self.set_class(True, "-empty")

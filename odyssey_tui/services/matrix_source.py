@@ -156,6 +156,11 @@ def runs_of(workspace: Workspace, experiment: str, others: set[str | None]) -> f
     return frozenset(run_id for launched in launches if launched.name == experiment for run_id in launched.runs)
 
 
+def values_of(source: Source, key: str) -> list[Any]:
+    """What the states have under one of FIELDS."""
+    return [record_of(state).get(key) for state in source.states]
+
+
 def record_of(state: State) -> dict[str, Any]:
     """A state under the names of FIELDS."""
     return {

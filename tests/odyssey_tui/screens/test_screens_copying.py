@@ -13,7 +13,7 @@ import pytest
 
 from odyssey_tui.app import OdysseyApp
 from odyssey_tui.screens.base import OdysseyScreen
-from odyssey_tui.services.clipboard import hand_to_tmux, osc52, sequences, tsv
+from odyssey_tui.services.clipboard import hand_to_tmux, osc52, sequences, through_tmux, tsv
 from store.workspace import Workspace
 from tests.support.piloting import press, settle
 from tests.support.terminal import Terminal
@@ -98,6 +98,20 @@ async def test_cells_of_the_matrix_and_tokens(voyage: Workspace) -> None:
         token = app.clipboard
         await press(pilot, "C")
         assert token in app.clipboard.split("\n")[1]
+
+
+async def test_what_the_mouse_selected_goes_through_tmux_too(empty: Workspace, monkeypatch) -> None:
+    monkeypatch.setenv("TMUX", "x")
+    monkeypatch.setenv("PATH", "")
+    written: list[str] = []
+    app = OdysseyApp(empty)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        monkeypatch.setattr(app._driver, "write", written.append)
+        monkeypatch.setattr(app.screen, "get_selected_text", lambda: "a run")
+        await press(pilot, "ctrl+c")
+        assert (app.clipboard, app.return_code) == ("a run", None)
+        assert through_tmux(osc52("a run")) in "".join(written)
 
 
 def test_rows_become_lines_with_tabs() -> None:

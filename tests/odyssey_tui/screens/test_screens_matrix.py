@@ -14,6 +14,7 @@ from odyssey_tui.app import OdysseyApp
 from odyssey_tui.screens.matrix import MatrixScreen
 from odyssey_tui.screens.similarity import SimilarityScreen
 from odyssey_tui.screens.tokens import TokensScreen
+from odyssey_tui.widgets.filter_line import FilterLine
 from odyssey_tui.widgets.heat_map import HeatCell, HeatMap, HeatTable, forms_of, in_sight, squeeze
 from store.ingest import ingest
 from store.workspace import Workspace
@@ -139,7 +140,9 @@ async def test_enter_opens_the_ledger_and_escape_goes_back(study: Workspace) -> 
         await press(pilot, "5", "v")
         assert pilot.app.base_screen is screen
         assert screen.query_one(HeatMap).current == ("law", "novels")
-        await press(pilot, "slash", *"variant=kl", "enter")
+        await press(pilot, "slash", *"variant=")
+        assert "kl" in screen.query_one(FilterLine).completion.candidates
+        await press(pilot, "k", "l", "enter")
         assert screen.query_one(HeatMap).table.rows == ("zero-shot", "law", "web")
         await press(pilot, "escape")
         assert screen.query_one(HeatMap).table.rows == ("zero-shot", "law", "novels", "web")

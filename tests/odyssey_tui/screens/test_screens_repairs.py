@@ -12,6 +12,7 @@ from odyssey_tui.app import OdysseyApp
 from odyssey_tui.screens.matrix import MatrixScreen
 from odyssey_tui.screens.repairs import RepairsScreen
 from odyssey_tui.screens.tokens import TokensScreen
+from odyssey_tui.widgets.filter_line import FilterLine
 from odyssey_tui.widgets.heat_map import HeatMap
 from odyssey_tui.widgets.keyed_table import KeyedTable
 from store.ingest import ingest
@@ -85,7 +86,9 @@ async def test_classes_cells_and_domains_follow_keys(study: Workspace) -> None:
         assert "size s" in text_of(screen, "#heading")
         await press(pilot, "d", "enter")
         assert "Ways to adapt to law" in text_of(screen, "#heading")
-        await press(pilot, "slash", *"domain=web", "enter")
+        await press(pilot, "slash", *"domain=")
+        assert screen.query_one(FilterLine).completion.candidates == ("law", "novels", "web")
+        await press(pilot, *"web", "enter")
         assert "Ways to adapt to web" in text_of(screen, "#heading")
         assert not screen._troubles
 
