@@ -11,13 +11,13 @@ from rich.console import Console
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
-from odyssey_tui.app import OdysseyApp
+from odyssey_tui.app import BUSY_S, OdysseyApp
 from odyssey_tui.screens.run import RunScreen
 from odyssey_tui.widgets.chart import Chart
 from odyssey_tui.widgets.metric_grid import MetricGrid
 from store.workspace import Workspace
 from tests.support.gpus import FakeDriver, card
-from tests.support.piloting import press, settle
+from tests.support.piloting import press, record_painting, settle
 from tests.support.synthetic import write_finished_runs
 
 
@@ -192,6 +192,7 @@ async def test_a_run_that_writes_a_lot_is_drawn_a_few_times_and_whole(own_voyage
         before, drawn = len(screen.query_one(Chart).figure.lines[0].x), len(shown)
         await press(pilot, "plus")
         view = screen.query_one(Chart).view
+        painted = record_painting(pilot.app)
         journal = own_voyage.run(screen._run_id).latest_attempt().events
         for burst in range(3):
             for number in range(200):
@@ -204,4 +205,6 @@ async def test_a_run_that_writes_a_lot_is_drawn_a_few_times_and_whole(own_voyage
             await settle(pilot)
         assert len(screen.query_one(Chart).figure.lines[0].x) == before + 600
         assert len(shown) - drawn <= 9
+        assert len(painted) <= 30, "at most ten times for what one look finds, and looks are a second apart"
+        assert BUSY_S >= 1
         assert screen.query_one(Chart).view == view

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -20,7 +19,6 @@ from odyssey_tui.screens.runs import RunsScreen
 from odyssey_tui.services.run_groups import RunGroup
 from odyssey_tui.services.runs import RunRow
 from odyssey_tui.settings import Settings
-from odyssey_tui.widgets.banner import Banner
 from odyssey_tui.widgets.bars import StatusBar
 from odyssey_tui.widgets.chart import Chart
 from odyssey_tui.widgets.long_table import LongTable
@@ -275,14 +273,6 @@ async def test_a_waiting_run_is_held_here_and_on_its_page(own_voyage, monkeypatc
         await press(pilot, "w", "enter", "w")
         asked = [json.loads(path.read_text()) for path in (own_voyage.queue / "requests").glob("*.json")]
         assert [request["action"] for request in asked] == ["hold", "hold"]
-
-
-async def test_a_vanished_workspace_is_told_and_the_rows_stay(own_voyage) -> None:
-    async with opened(own_voyage) as pilot:
-        shutil.rmtree(own_voyage.root)
-        await press(pilot, "r")
-        assert pilot.app.screen.query_one(Banner).text
-        assert len(names(pilot)) == ADAPTED
 
 
 async def test_a_screen_that_shows_the_same_draws_nothing(voyage, monkeypatch) -> None:

@@ -1,0 +1,74 @@
+"""What goes wrong around the application: the workspace vanishes, somebody holds the database."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+
+from odyssey_tui.app import OdysseyApp
+from odyssey_tui.widgets.banner import Banner
+from odyssey_tui.widgets.long_table import LongTable
+from store import database
+from store.workspace import Workspace
+from tests.support.piloting import press, settle
+
+
+@contextmanager
+def held(workspace: Workspace) -> Iterator[None]:
+    """The database in the hands of another process."""
+    with database.lease_path(workspace).open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        json.dump({"pid": 4242, "host": "here", "command": "odyssey store rebuild"}, file)
+        file.flush()
+        yield
+
+
+async def test_a_vanished_workspace_is_told_and_read_again_once_it_is_back(own_voyage: Workspace) -> None:
+    async with OdysseyApp(own_voyage).run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        rows = pilot.app.screen.query_one(LongTable).keys
+        away = own_voyage.root.rename(own_voyage.root.with_name("away"))
+        pilot.app.look_now()
+        await press(pilot, "r")
+        assert str(own_voyage.root) in pilot.app.screen.query_one(Banner).text
+        assert pilot.app.screen.query_one(LongTable).keys == rows
+        assert not own_voyage.root.exists()
+        away.rename(own_voyage.root)
+        pilot.app.look_now()
+        await press(pilot, "r")
+        assert pilot.app.screen.query_one(Banner).text == ""
+        assert pilot.app.screen.query_one(LongTable).keys == rows
+
+
+async def test_a_database_in_other_hands_is_waited_for_and_keys_go_on(own_voyage: Workspace, monkeypatch) -> None:
+    waiting, patience_over = threading.Event(), threading.Event()
+
+    def wait(seconds: float) -> None:
+        waiting.set()
+        patience_over.wait(10)
+
+    clock = SimpleNamespace(
+        monotonic=lambda: time.monotonic() + 100 * patience_over.is_set(), sleep=wait, time=time.time
+    )
+    async with OdysseyApp(own_voyage).run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        screen, rows = pilot.app.screen, pilot.app.screen.query_one(LongTable)
+        before = rows.cursor_row
+        monkeypatch.setattr(database, "time", clock)
+        with held(own_voyage):
+            screen.reload()
+            await pilot.pause()
+            assert waiting.wait(10)
+            await pilot.press("j", "j")
+            assert rows.cursor_row == before + 2
+            assert screen.query_one(Banner).text == ""
+            patience_over.set()
+            await settle(pilot)
+            assert "is in use by process 4242 on here (odyssey store rebuild)" in screen.query_one(Banner).text
+        await press(pilot, "r")
+        assert screen.query_one(Banner).text == ""
