@@ -3,16 +3,20 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
-# Two processes: most tests wait for worker processes or one core.
-PYTEST_FLAGS ?= -n 2
+# Three processes for two cores: many tests wait for worker processes or for a frame.
+PYTEST_FLAGS ?= -n 3
 
-.PHONY: demo test install lint clean
+.PHONY: demo test test-slow install lint clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/odyssey demo $(DEMO_FLAGS)
 
 test: $(VENV)/.installed-dev
-	@$(BIN)/python -m pytest tests $(PYTEST_FLAGS)
+	@$(BIN)/python -m pytest tests -m "not slow" $(PYTEST_FLAGS)
+
+# Whole studies, kills, damage and full disks, several processes a run: what takes many seconds each.
+test-slow: $(VENV)/.installed-dev
+	@$(BIN)/python -m pytest tests -m slow $(PYTEST_FLAGS)
 
 install: $(VENV)/.installed
 

@@ -143,6 +143,7 @@ def prepare(workspace: Workspace, config: Path) -> str:
     return shown.stdout
 
 
+@pytest.mark.slow
 def test_texts_that_cannot_be_used_and_then_ones_that_can(workspace: Workspace, config: Path) -> None:
     poems = config.with_name("poems.jsonl")
     good = poems.read_text()

@@ -32,6 +32,8 @@ from store.run_dir import RunDir, create_run
 from store.workspace import Workspace
 from tests.support.tiny import write_corpus
 
+pytestmark = pytest.mark.slow
+
 EXPERIMENT = """
 name: failing
 corpora:

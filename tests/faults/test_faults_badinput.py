@@ -10,6 +10,8 @@ from bench.badinput import try_one
 from bench.faulting.estate import KINDS, Estate, build_estate
 from bench.faulting.probes import Told, faults_of, preload
 
+pytestmark = pytest.mark.slow
+
 EACH = 2
 
 

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from bench.faulting.strikes import AIMED, RANDOM, Strike, plan_strikes
 from bench.faulting.sweep import QUICK
 from bench.faults import measure, table
+
+pytestmark = pytest.mark.slow
 
 SEED = 3
 KILLS = 7

@@ -12,6 +12,8 @@ from store.database import lease
 from store.workspace import Workspace
 from tests.support.synthetic import synthetic_workspace
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory: pytest.TempPathFactory) -> Workspace:

@@ -15,6 +15,8 @@ import pytest
 
 from tests.support.tiny import write_experiment
 
+pytestmark = pytest.mark.slow
+
 START = (
     "import sys; from odyssey_tui.cli.main import run; code = run(); assert 'torch' not in sys.modules; sys.exit(code)"
 )

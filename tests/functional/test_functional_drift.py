@@ -18,6 +18,8 @@ from store.workspace import Workspace
 from tests.support.queue import wait_for_all
 from tests.support.tiny import write_experiment
 
+pytestmark = pytest.mark.slow
+
 DEADLINE_S = 180.0
 
 

@@ -21,6 +21,8 @@ from store.workspace import Workspace
 from tests.support.queue import wait_for_all
 from tests.support.tiny import write_experiment
 
+pytestmark = pytest.mark.slow
+
 DEADLINE_S = 180.0
 WINDOW = 32
 LORA = "  - {domain: poems, method: lora, rank: 4, lr: 1e-2, replay_ratio: 0.25, atpp: [1]}\n"
@@ -104,7 +106,6 @@ def plain_losses(folder: Path, tokens: np.ndarray) -> np.ndarray:
     return losses
 
 
-@pytest.mark.slow
 def test_stored_losses_are_those_of_a_plain_forward_pass(stored: list[Stored]) -> None:
     assert {(entry.method, entry.role) for entry in stored} >= {
         (method, role)
@@ -118,7 +119,6 @@ def test_stored_losses_are_those_of_a_plain_forward_pass(stored: list[Stored]) -
         assert entry.sum_loss == pytest.approx(np.nansum(expected), abs=1e-4 * entry.predicted)
 
 
-@pytest.mark.slow
 def test_contributions_add_up_to_the_change_of_loss(workspace: Workspace, stored: list[Stored]) -> None:
     by_id = {entry.evaluation_id: entry for entry in stored}
     adapted = [entry for entry in stored if entry.role == "target"]

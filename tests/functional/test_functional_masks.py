@@ -16,6 +16,8 @@ from store.workspace import Workspace
 from tests.support.queue import wait_for_all
 from tests.support.tiny import write_experiment
 
+pytestmark = pytest.mark.slow
+
 DEADLINE_S = 120.0
 TARGETS = 8 * 31
 """Of one step."""
@@ -62,7 +64,6 @@ def metrics(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str
     }
 
 
-@pytest.mark.slow
 def test_the_first_step_holds_the_newlines_as_asked(metrics: dict[str, list[dict[str, Any]]]) -> None:
     # Of the same sequences under the same weights, with n targets of which o are no newlines and their sums of losses:
     # plain (O + N) / n, exclude O / o, weight (O + N / 4) / n, kl O / n, the divergence from the base being 0 as yet.
@@ -74,7 +75,6 @@ def test_the_first_step_holds_the_newlines_as_asked(metrics: dict[str, list[dict
     assert 0 < TARGETS - others < TARGETS / 4
 
 
-@pytest.mark.slow
 def test_only_what_is_held_to_the_base_diverges_from_it(metrics: dict[str, list[dict[str, Any]]]) -> None:
     divergence = [values["divergence"] for values in metrics["kl"]]
     assert divergence[0] == pytest.approx(0, abs=1e-6)
@@ -83,7 +83,6 @@ def test_only_what_is_held_to_the_base_diverges_from_it(metrics: dict[str, list[
         assert not any("divergence" in values for values in metrics[name])
 
 
-@pytest.mark.slow
 def test_documents_apart_and_joined_by_line_ends_are_other_trainings(metrics: dict[str, list[dict[str, Any]]]) -> None:
     losses = {name: [values["loss"] for values in metrics[name]] for name in ("plain", "apart", "joined")}
     assert losses["plain"] != losses["apart"] != losses["joined"] != losses["plain"]

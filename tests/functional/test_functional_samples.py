@@ -24,6 +24,8 @@ from store.workspace import Workspace
 from tests.support.inline import execute
 from tests.support.tiny import write_corpus, write_experiment
 
+pytestmark = pytest.mark.slow
+
 SAMPLES = Path(__file__).parents[2] / "sample_configs"
 SMALL = {"sequence": 32, "batch_sequences": 8, "precision": "fp32", "log_every": 1, "lr": 3e-3}
 RATES = {"5e-6": 3e-4, "2e-5": 1e-3, "5e-4": 1e-2}
@@ -129,7 +131,6 @@ def masks(base: Path) -> Study:
     return carry_out(base, "m2d2-masks", (FAR,))
 
 
-@pytest.mark.slow
 def test_kept_and_stripped_text_is_scored_on_the_same_sets(newlines: Study) -> None:
     for domain in (NEAR, FAR):
         for control in ({}, {"lr": 3e-4}, {"variant": "annealed"}, {"variant": "decayed", "lr": 1e-3}):
@@ -144,7 +145,6 @@ def test_kept_and_stripped_text_is_scored_on_the_same_sets(newlines: Study) -> N
     assert zero_shots == {"base", *(f"{domain}{join}" for domain in (NEAR, FAR) for join in ("", "+space"))}
 
 
-@pytest.mark.slow
 def test_what_stripping_costs_is_the_newline(newlines: Study) -> None:
     kept, stripped = newlines.adapted(), newlines.adapted(newlines="strip")
     rise = newlines.losses(stripped, NEAR) - newlines.losses(kept, NEAR)
@@ -156,7 +156,6 @@ def test_what_stripping_costs_is_the_newline(newlines: Study) -> None:
     assert np.nanmean(spaced) < np.nanmean(rise)
 
 
-@pytest.mark.slow
 def test_every_mask_is_a_training_of_its_own(masks: Study) -> None:
     variants = (
         None,
@@ -186,7 +185,6 @@ def test_every_mask_is_a_training_of_its_own(masks: Study) -> None:
     assert not np.array_equal(zero_shot, losses[None], equal_nan=True)
 
 
-@pytest.mark.slow
 def test_replay_lora_and_interpolations_of_the_sample_are_there(masks: Study) -> None:
     for ratio in (0.05, 0.25):
         run = masks.adapted(domain=FAR, replay_ratio=ratio)

@@ -15,6 +15,8 @@ import pytest
 from odyssey_tui.cli.exits import Exit
 from odyssey_tui.cli.main import run
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 TABLE = ROOT / "sample_configs" / "french-8.1b-SIMULATED.csv"
 N, P = 8.1e9, 279.0

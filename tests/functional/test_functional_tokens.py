@@ -20,6 +20,8 @@ from engine.stats import paired_bootstrap
 from store.workspace import Workspace
 from tests.support.states import save_tiny_state
 
+pytestmark = pytest.mark.slow
+
 WINDOW = 32
 VERSES = "the ship left the island,\nand the wind of 12 days had turned.\n\n"
 ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}

@@ -9,6 +9,8 @@ import pytest
 from engine.launch import requests
 from tests.slurm.conftest import Bench, squeue, tell
 
+pytestmark = pytest.mark.slow
+
 
 def in_slurm(bench: Bench) -> list[str]:
     """States of the jobs of the bench's runs that have not ended."""

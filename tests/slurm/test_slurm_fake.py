@@ -17,6 +17,8 @@ from engine.report import Report
 from store.workspace import Workspace
 from tests.slurm.conftest import Bench
 
+pytestmark = pytest.mark.slow
+
 QUICK = Timing(cluster=Patience(0.0, 0.02, 0.02, 0.05, 0.1, 0.2, 60.0))
 PROGRAM = """#!/bin/sh
 echo "$@" >> "{path}.calls"

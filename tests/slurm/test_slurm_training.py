@@ -23,6 +23,8 @@ from tests.support.inline import execute
 from tests.support.queue import wait_for_all
 from tests.support.tiny import write_experiment
 
+pytestmark = pytest.mark.slow
+
 DEADLINE_S = 150.0
 Losses = dict[tuple[str, str, int], float]
 

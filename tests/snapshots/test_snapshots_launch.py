@@ -7,6 +7,7 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 from odyssey_tui.app import OdysseyApp
+from odyssey_tui.services import composition
 from odyssey_tui.widgets.field_table import FieldTable
 from store.space import Room
 from store.workspace import Workspace
@@ -14,9 +15,11 @@ from tests.support.piloting import press, settle
 
 
 @pytest.fixture(autouse=True)
-def same_disk(monkeypatch) -> None:
-    """As much room on every machine."""
+def same_machine(monkeypatch) -> None:
+    """As much room and as many slots on every machine, whatever a test before asked for."""
     monkeypatch.setattr("store.space.look_at", lambda folder: Room("disk", folder, 10**11))
+    monkeypatch.setenv("ODYSSEY_SLOTS", "2")
+    monkeypatch.setattr(composition, "machine", composition.machine.__wrapped__)
 
 
 async def compose(pilot: Pilot) -> None:

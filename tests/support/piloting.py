@@ -10,21 +10,20 @@ from textual.pilot import Pilot
 from textual.screen import Screen
 from textual.worker import WorkerCancelled
 
-CALM = 3
+CALM = 4
 """How often all messages are answered with nothing to read: one may ask for the next frame, and that for a read."""
 
 
 async def settle(pilot: Pilot) -> None:
     """Wait until nothing is being read or written: what a thread brings may ask for more."""
-    calm = 0
+    workers, calm = pilot.app.workers, 0
     while calm < CALM:
-        await pilot.pause(0)
-        workers = pilot.app.workers
+        # At last until the processor is idle: a thread whose worker was cancelled may have something to say.
+        await pilot.pause(0 if calm < CALM - 1 else None)
         calm = calm + 1 if all(worker.is_finished for worker in workers) else 0
         # A screen that closes takes its reads with it.
         with contextlib.suppress(WorkerCancelled):
             await workers.wait_for_complete()
-    await pilot.pause()
 
 
 async def press(pilot: Pilot, *keys: str) -> None:

@@ -257,6 +257,7 @@ def test_pretraining_forms_are_fitted_to_the_base_states(sweep: Sweep) -> None:
     assert event["scores"]["mae_rel_mean"] < 0.01
 
 
+@pytest.mark.slow
 def test_a_form_of_ones_own_is_fitted_like_the_others(sweep: Sweep) -> None:
     own = {
         "name": "mine",

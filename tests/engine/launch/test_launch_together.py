@@ -24,6 +24,8 @@ from engine.spec.run import Corpus, PrepareJob, Resources, RunSpec, Tokenizer
 from store.errors import ConfigError
 from store.journal import read_events
 
+pytestmark = pytest.mark.slow
+
 COMMAND = (sys.executable, str(Path(__file__).with_name("scripted_worker.py")))
 
 

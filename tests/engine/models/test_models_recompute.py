@@ -124,6 +124,7 @@ def test_a_model_that_cannot_be_compiled_is_one_message() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_a_compiled_model_computes_the_same() -> None:
     """Slow by the compiler's own time: half a minute and more on two cores."""
     plain, compiled = _decoder("gpt2", layers=1), _decoder("gpt2", layers=1)

@@ -29,6 +29,8 @@ from engine.spec.run import Architecture, Evaluation, LossMask, Method, Scheme, 
 from engine.train.batch import PLAIN
 from engine.train.causal_loss import CausalLoss
 
+pytestmark = pytest.mark.slow
+
 SMALL = Evaluation(sets=(), scheme=Scheme(window=64), batch_tokens=256)
 
 

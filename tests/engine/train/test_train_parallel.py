@@ -38,6 +38,8 @@ from store.run_dir import RunDir, create_run
 from store.workspace import Workspace
 from tests.engine.train import parallel_scenarios as scenarios
 
+pytestmark = pytest.mark.slow
+
 TOLERANCE = 1e-5
 DEADLINE_S = 120.0
 

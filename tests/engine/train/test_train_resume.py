@@ -289,6 +289,7 @@ def _weights(run: RunDir) -> bytes:
     return (run.checkpoint("ptpp4") / "model.safetensors").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_worker_killed_on_the_spot_is_replaced_and_loses_nothing(tmp_path: Path, yard: Yard) -> None:
     folder = tmp_path / "text"
     folder.mkdir()

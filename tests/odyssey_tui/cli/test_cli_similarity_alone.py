@@ -21,6 +21,8 @@ from store.workspace import Workspace
 from tests.support.resembling import write_texts
 from tests.support.states import save_tiny_state
 
+pytestmark = pytest.mark.slow
+
 ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
 QUICK = ("--samples", "64", "--sample-tokens", "16", "--bootstrap", "40")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from odyssey_tui.cli.launch import COLUMNS, table_row
-from odyssey_tui.services import timing
+from odyssey_tui.services import composition, timing
 from odyssey_tui.services.composition import describe
 from odyssey_tui.services.launch import compose, compose_whole, launch
 from odyssey_tui.services.plan_words import details, mixture_lines, sharing_text
@@ -76,6 +76,7 @@ def test_runs_of_another_precision_or_size_tell_nothing(tiny) -> None:
 def test_what_the_machine_lacks_is_told_before_it_is_queued(empty, tmp_path, monkeypatch, resources, wanted) -> None:
     monkeypatch.setenv("ODYSSEY_SLOTS", "2")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setattr(composition, "machine", composition.machine.__wrapped__)
     path = write_experiment(tmp_path)
     assert not any("the queue will hold" in caution for caution in compose_whole(empty, path, ()).cautions)
     (caution,) = (c for c in compose_whole(empty, path, [f"resources={resources}"]).cautions if "will hold" in c)

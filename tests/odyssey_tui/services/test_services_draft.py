@@ -99,6 +99,7 @@ def test_taking_back_and_adding(demo) -> None:
     assert demo.set(("seeds",), [1, 2]).unset(("seeds",)).changes == ()
 
 
+@pytest.mark.slow
 def test_any_edit_is_what_its_assignments_make_of_the_file(demo) -> None:
     """A random walk over all keys: adding, changing, removing."""
     rng = random.Random(7)
