@@ -63,7 +63,8 @@ SECTIONS: dict[str, Section] = {
         ("laws-grid.yaml", "laws-grid-seeds.yaml", "laws-grid-check.yaml"),
         (
             "fit --domain french --fit-ptpp 15,31 --score-ptpp 279 --anchors 20 --bootstrap 100 --wait --forms "
-            "dcpt,ptpp_additive,ptpp_gated,ptpp_gated_floor,zero_shot,quality,quality_limit,forgetting",
+            "dcpt,ptpp_additive,ptpp_gated,ptpp_gated_floor,zero_shot,quality,quality_limit,quality_share,replay_odds,"
+            "forgetting",
             "forecast --domain french --svg {figures}/forecast-target.svg",
             "forecast --domain french --role base --svg {figures}/forecast-base.svg",
         ),

@@ -251,6 +251,9 @@ ACTIONS: tuple[Action, ...] = (
     Action("forecast.budget", ("b",), "Budget", "the next ATPP, where it is not the axis", footer=False),
     Action("forecast.domain", ("d",), "Domain", "another domain that laws are fitted to", footer=False),
     Action("forecast.fit", ("n",), "Fit again", "queue a new fit: other anchors, PTPP, laws", footer=False),
+    Action(
+        "forecast.next", ("w",), "Next runs", "those that would tell most about the highest PTPP here", footer=False
+    ),
     Action("forecast.card", ("M",), "Card", "how to make this fit again, as Markdown, into a file", footer=False),
     Action("forecast.export", ("E",), "Export", "figure, table or everything as a file", footer=False),
     Action("plan.queue", ("enter",), "Queue", "run the cell under the cursor (asks first), or open its run"),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from engine.laws.errors import LawError
 from engine.laws.forgetting import ForgettingForm
 from engine.laws.form import Form, Parameter, Scaling
+from engine.laws.replay_odds import ReplayOddsForm
 from engine.laws.sums import Powers, ShareFloor, SumForm
 from engine.laws.zero_shot import ZeroShotForm
 from store.names import suggest
@@ -186,6 +187,66 @@ QUALITY_LIMIT = ZeroShotForm(
     saw="its zero-shot losses on both corpora",
     pretraining="ln_q",
 )
+QUALITY_SHARE = SumForm(
+    name="quality_share",
+    formula="E + B·Q^κ·N^ν·D^−β·(r+ε)^−(γ + g·ln Q)",
+    source=OURS,
+    parameters=(
+        FLOOR,
+        _level("B", "adaptation term", Scaling("beta", "d"), Scaling("kappa", "q", -1.0), Scaling("nu", "n", -1.0)),
+        Parameter("kappa", "exponent of the base-corpus loss Q", (-4.0, 4.0), (-0.5, 1.5)),
+        Parameter("nu", "exponent of N", EITHER_SIGN, (-0.5, 0.5), axis="N"),
+        DECAY,
+        SHARE_FLOOR[1],
+        Parameter(
+            "gamma", "exponent of the share", EITHER_SIGN, (-0.5, 0.5), axis="r", scaling=(Scaling("g", "q", -1.0),)
+        ),
+        Parameter("g", "how that exponent changes with ln Q", (-1.0, 1.0), (-0.2, 0.2), axis="r"),
+    ),
+    needs=(*MIX, "quality"),
+    terms=(
+        E,
+        ShareFloor(
+            "B", exponents=(("kappa", 1.0, "ln_q"), ("nu", 1.0, "ln_n"), ("beta", -1.0, "ln_d")), bend=("g", "ln_q")
+        ),
+    ),
+    saw="its zero-shot loss on the base corpus",
+)
+REPLAY_ODDS = ReplayOddsForm(
+    name="replay_odds",
+    formula="L0·(1 + r·A/P)^−δ + G·(E − L0)·D^b·(P·N)^μ·((1−r)/(r·D + K·(P/P0)^c))^(b+μ)",
+    source=OURS,
+    parameters=(
+        Parameter(
+            "G",
+            "forgetting: part of the way from L0 to E",
+            (1e-4, 20.0),
+            (0.05, 3.0),
+            log=True,
+            linear=True,
+            scaling=(Scaling("mu", "d"), Scaling("mu", "pn", -1.0)),
+        ),
+        Parameter("E", "loss that forgetting leads to (nats)", (0.5, 20.0), (2.0, 12.0)),
+        Parameter("b", "exponent of D without replay", (0.01, 2.0), (0.1, 0.8)),
+        Parameter("mu", "exponent of the pretraining tokens P·N", EITHER_SIGN, (-0.1, 0.5)),
+        Parameter(
+            "K",
+            "tokens that hold as replay does",
+            (1e-6, 1e4),
+            (1e-4, 1.0),
+            log=True,
+            axis="r",
+            neutral=1.0,
+            scaling=(Scaling("", "d"),),
+        ),
+        Parameter("c", "exponent of P in those tokens", EITHER_SIGN, (-1.0, 1.0), axis="P"),
+        Parameter("delta", "exponent of pretraining gone on with", (0.0, 1.0), (0.02, 0.4), axis="r"),
+    ),
+    needs=(*MIX_P, "zero_shot_loss"),
+    roles=("base",),
+    exact_at_zero=True,
+    saw="its zero-shot loss",
+)
 GADRE = SumForm(
     name="gadre",
     formula="E + (a·M^η + b·M^−η)·C^−η, M = D/N, C = 6·N·D",
@@ -264,6 +325,8 @@ REGISTRY: dict[str, Form] = {
         ZERO_SHOT,
         QUALITY,
         QUALITY_LIMIT,
+        QUALITY_SHARE,
+        REPLAY_ODDS,
         FORGETTING,
         FORGETTING_PINNED,
         GADRE,

@@ -315,7 +315,7 @@ def _check(target: Law, base: Law, limits: Limits) -> None:
     if (limits.forgetting is not None or limits.forgetting_share is not None) and not base.form.exact_at_zero:
         raise LawError(
             f"{base.form.name} is not exact at D = 0, so it cannot limit forgetting.",
-            "Fit zero_shot or forgetting_pinned to the base loss.",
+            "Fit replay_odds, zero_shot or forgetting_pinned to the base loss.",
         )
 
 

@@ -57,22 +57,30 @@ class Powers(Term):
 @dataclass(frozen=True)
 class ShareFloor(Term):
     """C / (r + eps)^gamma: what a corpus loses when its share of the mix is small (D-CPT's third term); ``exponents``
-    as of ``Powers``."""
+    as of ``Powers``. With ``bend``, (parameter, feature), the exponent is gamma + parameter * feature."""
 
     coefficient: str = "C"
     epsilon: str = "eps"
     gamma: str = "gamma"
     exponents: tuple[tuple[str, float, str], ...] = ()
+    bend: tuple[str, str] | None = None
 
     def value(self, u: Floats, x: Features, index: dict[str, int]) -> Floats:
         powers = Powers(self.coefficient, self.exponents).value(u, x, index)
-        return powers * np.exp(-u[:, index[self.gamma], None] * self._log_share(u, x, index))
+        return powers * np.exp(-self._power(u, x, index) * self._log_share(u, x, index))
 
     def gradients(self, value: Floats, u: Floats, x: Features, index: dict[str, int]) -> Iterator[tuple[str, Floats]]:
         epsilon = np.exp(u[:, index[self.epsilon], None])
         yield from Powers(self.coefficient, self.exponents).gradients(value, u, x, index)
-        yield self.epsilon, value * (-u[:, index[self.gamma], None] * epsilon / (x.r + epsilon))
-        yield self.gamma, value * -self._log_share(u, x, index)
+        yield self.epsilon, value * (-self._power(u, x, index) * epsilon / (x.r + epsilon))
+        by_power = value * -self._log_share(u, x, index)
+        yield self.gamma, by_power
+        if self.bend:
+            yield self.bend[0], by_power * getattr(x, self.bend[1])
+
+    def _power(self, u: Floats, x: Features, index: dict[str, int]) -> Floats:
+        power = u[:, index[self.gamma], None]
+        return power + u[:, index[self.bend[0]], None] * getattr(x, self.bend[1]) if self.bend else power
 
     def _log_share(self, u: Floats, x: Features, index: dict[str, int]) -> Floats:
         return np.log(x.r + np.exp(u[:, index[self.epsilon], None]))

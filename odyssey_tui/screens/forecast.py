@@ -129,6 +129,7 @@ class ForecastScreen(OdysseyScreen):
             "x_axis": 2 * len(choices.forms),
             "residuals": 2 * len(found.residuals),
             "export": 2 * len(found.scores),
+            "next": 2 * len(found.ptpps) if found.at is not None else 0,
         }
         return counts[action] > 1 if action in counts else True
 
@@ -199,6 +200,21 @@ class ForecastScreen(OdysseyScreen):
         verb = "queued" if fitting.queued else f"is there already ({fitting.state})"
         self.notify(f"{fitting.run_id} {verb}", timeout=5, markup=False)
         self.expect_change()
+
+    def action_next(self) -> None:
+        """Runs that would tell most about the size, mix and budget shown, at the highest PTPP; Enter queues one."""
+        from odyssey_tui.screens.next_runs import SHOWN_RUNS, offer_runs
+        from odyssey_tui.services.next_runs import next_runs_at
+
+        found = self._found
+        if found is None or found.at is None:
+            return
+        at, workspace = found.at, self.odyssey.workspace
+        asked = (found.domain, at.n_params, max(found.ptpps), at.replay_ratio, at.atpp)
+        self.perform(
+            lambda: next_runs_at(workspace, *asked, SHOWN_RUNS),
+            lambda told: offer_runs(self, *told),
+        )
 
     def action_role(self) -> None:
         """The loss on the target text, or on the base text; its own best law."""

@@ -14,19 +14,13 @@ from textual.widgets import Input, Label, Static
 from odyssey_tui.keymap import bindings
 from odyssey_tui.screens.base import READING, WHAT_TO_PRESS, OdysseyScreen, following, one_line
 from odyssey_tui.screens.choose import ChooseScreen
-from odyssey_tui.screens.confirm import ConfirmScreen
 from odyssey_tui.services.plan_fields import FIELDS, NONE
 from odyssey_tui.widgets.plan_heat import PlanHeat
 from store.errors import OdysseyError
 
 if TYPE_CHECKING:
-    from odyssey_tui.services.next_runs import NextRuns
     from odyssey_tui.services.plan import PlanMap, Problem
     from odyssey_tui.services.plan_basis import Source
-    from odyssey_tui.services.plan_queue import Queueable, Wanted
-
-SHOWN_RUNS = 8
-"""Next runs on offer."""
 
 
 class Request(NamedTuple):
@@ -270,23 +264,17 @@ class PlanScreen(OdysseyScreen):
 
     def action_queue(self) -> None:
         """Enter: the run of the cell under the cursor, after asking; the one that is there is opened."""
+        from odyssey_tui.screens.next_runs import find_run
         from odyssey_tui.services.plan_queue import wanted_at
 
         snapshot = self._snapshot
         if snapshot is None or snapshot.found is None or snapshot.source is None:
             return
-        self._find(wanted_at(snapshot.found, self._at))
-
-    def _find(self, wanted: Wanted) -> None:
-        """Look for the run, then ask or open it."""
-        from odyssey_tui.services.plan_queue import find_run
-
-        workspace = self.odyssey.workspace
-        experiment = self._snapshot.source.experiment if self._snapshot and self._snapshot.source else None
-        self.perform(lambda: find_run(workspace, experiment, wanted), self._ask_queue)
+        find_run(self, wanted_at(snapshot.found, self._at), snapshot.source.experiment)
 
     def action_next(self) -> None:
         """Runs that would tell most about the cell under the cursor; Enter on one queues it."""
+        from odyssey_tui.screens.next_runs import SHOWN_RUNS, offer_runs
         from odyssey_tui.services.next_runs import next_runs, read_rate
 
         snapshot = self._snapshot
@@ -296,45 +284,15 @@ class PlanScreen(OdysseyScreen):
         ratio, budget = (
             float(axis[at]) for axis, at in zip((found.grid.replay_ratio, found.grid.atpp), self._at, strict=True)
         )
-        self.perform(lambda: next_runs(source, found, ratio, budget, SHOWN_RUNS, read_rate(workspace)), self._offer)
-
-    def _offer(self, runs: NextRuns) -> None:
-        from odyssey_tui.services.next_runs import tell_run, wanted
-
-        if not runs.runs:
-            self.notify("no run is expected to narrow these forecasts", timeout=5)
-            return
-
-        def chosen(index: int | None) -> None:
-            if index is not None:
-                self._find(wanted(runs, runs.runs[index]))
-
-        title = f"Next runs for ρ {runs.replay_ratio:.3g}, ATPP {runs.atpp:.3g}, by fall of variance per {runs.per}"
-        self.app.push_screen(ChooseScreen(title, [tell_run(run) for run in runs.runs]), chosen)
+        self.perform(
+            lambda: next_runs(source, found, ratio, budget, SHOWN_RUNS, read_rate(workspace)),
+            lambda runs: offer_runs(self, runs, source.experiment),
+        )
 
     @on(PlanHeat.Selected)
     def queue_clicked(self) -> None:
         """A click on the cell under the cursor, as Enter."""
         self.action_queue()
-
-    def _ask_queue(self, found: Queueable) -> None:
-        from odyssey_tui.screens.run import RunScreen
-        from odyssey_tui.services.plan_queue import launch, tell_cost
-
-        if found.existing:
-            self.notify(f"{found.name} is there already: {found.state}", timeout=4, markup=False)
-            self.app.push_screen(RunScreen(found.run_id))
-            return
-
-        def answer(yes: bool | None) -> None:
-            if yes:
-                self.perform(lambda: launch(self.odyssey.workspace, found), told)
-
-        def told(count: int) -> None:
-            self.notify(f"{count} {'run' if count == 1 else 'runs'} queued", timeout=4)
-            self.expect_change()
-
-        self.app.push_screen(ConfirmScreen("Queue", tell_cost(found)), answer)
 
     def _ask(self) -> None:
         """The same laws, another question."""

@@ -30,6 +30,7 @@ DEFAULT_FORMS = (
     "ptpp_gated",
     "ptpp_gated_floor",
     "zero_shot",
+    "replay_odds",
     "forgetting_pinned",
 )
 PRETRAINING_FORMS = ("chinchilla", "gadre")

@@ -24,7 +24,7 @@ def draw_forecast(found: Forecast) -> Figure:
     )
     for index, track in enumerate(found.tracks):
         if any(low == low for low in track.low):
-            figure.band(track.x, track.low, track.high, color=color_of(found, index))
+            figure.band(track.x, track.low, track.high, label_of(track), color=color_of(found, index))
     for index, track in enumerate(found.tracks):
         figure.line(track.x, track.loss, label_of(track), color=color_of(found, index), style="solid")
     held_out = {track.ptpp for track in found.tracks if track.held_out}

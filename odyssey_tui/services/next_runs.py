@@ -138,6 +138,21 @@ def next_runs(
     )
 
 
+def next_runs_at(
+    workspace: Workspace, domain: str, n_params: float, ptpp: float, replay_ratio: float, atpp: float, number: int
+) -> tuple[NextRuns, str | None]:
+    """``next_runs`` by a domain's stored laws, and the experiment that they would belong to."""
+    from odyssey_tui.services.plan import Asked, plan
+    from odyssey_tui.services.plan_basis import read_source
+    from odyssey_tui.services.stored_laws import NO_FITS, NO_FITS_HINT
+
+    source = read_source(workspace, domain)
+    if source is None:
+        raise LawError(NO_FITS, NO_FITS_HINT)
+    found = plan(source, Asked(size=f"{n_params:.0f}", ptpp=ptpp))
+    return next_runs(source, found, replay_ratio, atpp, number, read_rate(workspace)), source.experiment
+
+
 def list_trajectories(
     source: Source, replay_ratio: float, atpp: float
 ) -> tuple[list[tuple[State, ...]], tuple[str, ...]]:

@@ -242,7 +242,9 @@ def best_law(
         exactly = " that is exact at D = 0" if exact else ""
         raise LawError(
             f"Planning needs a law of the {role} loss{exactly}, and none is stored for {family.domain}.",
-            "Fit zero_shot or forgetting_pinned too: `odyssey fit --forms ...`." if exact else NO_FITS_HINT,
+            "Fit replay_odds, zero_shot or forgetting_pinned too: `odyssey fit --forms ...`."
+            if exact
+            else NO_FITS_HINT,
         )
     law, _, points = read_law(con, min(usable, key=held_out_error), qualities)
     return law, points

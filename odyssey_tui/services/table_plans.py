@@ -23,7 +23,7 @@ from store.errors import OdysseyError
 
 CANDIDATES = {
     "target": ("dcpt", "ptpp_additive", "ptpp_gated", "ptpp_gated_floor", "zero_shot"),
-    "base": ("zero_shot", "forgetting_pinned"),
+    "base": ("zero_shot", "replay_odds", "forgetting_pinned"),
 }
 """Laws among which the best is taken when none is named; a limit on forgetting needs one that is exact at D = 0."""
 

@@ -32,6 +32,11 @@ TRUTH: dict[str, dict[str, float]] = {
         **{"F": 3.0, "phi": 0.8, "nu": -0.05, "eps": 0.1, "gamma": 0.1},
         **{"K": 0.5, "a": 0.3, "kappa": 1.0, "eta": -0.4, "beta": 0.4},
     },
+    "quality_share": {
+        **{"E": 0.3, "B": 2.5, "kappa": 0.6, "nu": 0.05, "beta": 0.28, "eps": 0.1},
+        **{"gamma": 0.15, "g": -0.2},
+    },
+    "replay_odds": {"G": 0.15, "E": 6.0, "b": 0.4, "mu": 0.15, "K": 0.02, "c": 0.4, "delta": 0.15},
     "gadre": {"E": 1.6, "a": 0.5, "b": 0.6, "eta": 0.15},
     "liew_kato": {"E": 1.6, "A": 1.0, "alpha1": 0.1, "alpha2": 0.2, "alpha3": 0.01},
     "forgetting": {"A": 0.3, "beta": 0.4, "alpha": 0.3, "B": 50.0, "E": 0.01},

@@ -121,6 +121,15 @@ def test_written_formulas() -> None:
             | {"C": c, "eps": eps, "gamma": gamma},
             e + 0.4 * q**1.2 + q**0.3 * n**0.1 * data + floor,
         ),
+        "quality_share": (
+            {"E": e, "B": b, "kappa": 0.3, "nu": 0.1, "beta": beta, "eps": eps, "gamma": 0.15, "g": -0.2},
+            e + b * q**0.3 * n**0.1 * d**-beta * (r + eps) ** -(0.15 - 0.2 * np.log(q)),
+        ),
+        "replay_odds": (
+            {"G": 0.3, "E": 6.0, "b": 0.4, "mu": 0.2, "K": 900.0, "c": 0.5, "delta": 0.17},
+            l0 * (1 + r * d / n / p) ** -0.17
+            + 0.3 * (6.0 - l0) * d**0.4 * (p * n) ** 0.2 * ((1 - r) / (r * d + 900.0 * (p / p0) ** 0.5)) ** 0.6,
+        ),
         "gadre": (
             {"E": e, "a": 20.0, "b": 30.0, "eta": 0.12},
             e + (20.0 * (d / n) ** 0.12 + 30.0 * (d / n) ** -0.12) * (6 * n * d) ** -0.12,
@@ -184,7 +193,16 @@ def test_the_gated_floor_nests_the_others(
 
 
 def test_our_forms_are_never_called_published() -> None:
-    for name in ("ptpp_additive", "ptpp_gated", "ptpp_gated_floor", "zero_shot", "quality", "quality_limit"):
+    for name in (
+        "ptpp_additive",
+        "ptpp_gated",
+        "ptpp_gated_floor",
+        "zero_shot",
+        "quality",
+        "quality_limit",
+        "quality_share",
+        "replay_odds",
+    ):
         assert REGISTRY[name].source == "this project's form"
 
 

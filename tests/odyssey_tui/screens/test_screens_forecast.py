@@ -10,6 +10,7 @@ from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
 from odyssey_tui.app import OdysseyApp
+from odyssey_tui.screens.choose import ChooseScreen
 from odyssey_tui.screens.forecast import ForecastScreen
 from odyssey_tui.widgets.chart import Chart
 from store.workspace import Workspace
@@ -137,3 +138,14 @@ async def test_without_a_law_there_is_what_to_press(empty: Workspace) -> None:
         assert "No law has been fitted" in screen.query_one(Chart)._empty
         await press(pilot, "f", "a", "p", "e", "x", "s", "v", "b", "d", "E", "t")
         assert not screen._troubles
+
+
+async def test_the_runs_that_would_tell_most_are_offered(fitted: Workspace) -> None:
+    async with OdysseyApp(fitted).run_test(size=WIDE) as pilot:
+        screen = await open_forecast(pilot)
+        at = screen._found.at
+        await press(pilot, "w")
+        assert isinstance(pilot.app.screen, ChooseScreen)
+        assert f"ρ {at.replay_ratio:.3g}, ATPP {at.atpp:.3g} of s, P 45" in pilot.app.screen._title
+        await press(pilot, "escape")
+        assert pilot.app.screen is screen

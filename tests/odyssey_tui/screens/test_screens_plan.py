@@ -60,7 +60,7 @@ async def test_laws_that_cannot_serve_say_why(voyage: Workspace) -> None:
         screen = await open_plan(pilot)
         assert screen.has_class("-empty")
         assert "exact at D = 0" in text_of(screen, "#empty")
-        assert "Fit zero_shot or forgetting_pinned too" in text_of(screen, "#empty")
+        assert "Fit replay_odds, zero_shot or forgetting_pinned too" in text_of(screen, "#empty")
         assert not screen._troubles
 
 

@@ -9,10 +9,11 @@ import pytest
 
 from engine.laws.errors import LawError
 from engine.laws.planner import Limits
+from odyssey_tui.plots.readout import precise, read_out
 from odyssey_tui.services.fit_words import open_lines
 from odyssey_tui.services.forecast import forecast
 from odyssey_tui.services.forecast_curves import AXES
-from odyssey_tui.services.forecast_figure import draw_forecast, draw_residuals
+from odyssey_tui.services.forecast_figure import draw_forecast, draw_residuals, label_of
 from odyssey_tui.services.forecast_record import exportable
 from odyssey_tui.services.plan import Asked, cheapest
 from odyssey_tui.services.plan_basis import DEFAULT_FORGETTING, experiment_limits
@@ -33,6 +34,14 @@ def test_curves_points_and_bands(fitted: Workspace) -> None:
     for track in found.tracks:
         assert all(low <= high for low, high in zip(track.low, track.high, strict=True))
         assert all(math.isfinite(loss) for loss in track.loss)
+
+
+def test_the_cross_hair_reads_curves_with_their_bands(fitted: Workspace) -> None:
+    found = forecast(fitted)
+    readings = {(one.label, one.text) for one in read_out(draw_forecast(found), found.tracks[0].x[3], log_x=True)}
+    for track in found.tracks:
+        low, high = precise(track.low[3]), precise(track.high[3])
+        assert (label_of(track), f"{precise(track.loss[3])} [{low}, {high}]") in readings
 
 
 def test_the_curve_goes_through_what_the_fit_predicted(fitted: Workspace) -> None:
