@@ -74,6 +74,7 @@ class OdysseyApp(App[None], inherit_bindings=False):
         self.states = StateReader(workspace)
         """Shared by all that look at the files of runs, so that each is read once."""
         self._reader: PulseReader | None = None
+        self._prepared = False
         self._told: set[str] = set()
         """Keys of the troubles that the user has been told of."""
 
@@ -108,6 +109,12 @@ class OdysseyApp(App[None], inherit_bindings=False):
         except Exception as error:
             self.post_message(self.Pulsed(None, error))
 
+    def prepare_screens(self) -> None:
+        """Something is on screen: what is not yet may be imported, once."""
+        if not self._prepared:
+            self._prepared = True
+            self._load_screens()
+
     @work(thread=True, group="load screens", exit_on_error=False)
     def _load_screens(self) -> None:
         """Import what is not on screen yet while the user reads: a first visit need not wait for modules and numpy."""
@@ -131,8 +138,6 @@ class OdysseyApp(App[None], inherit_bindings=False):
             self.pulse = now
             self._tell(now.troubles, first=before is None)
             self._announce(now)
-            if before is None:
-                self._load_screens()
             if before is None or before.news != now.news:
                 screen.reload()
             screen.clear_trouble("workspace")

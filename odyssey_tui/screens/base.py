@@ -137,6 +137,7 @@ class OdysseyScreen(Screen[None]):
         self._follow()
 
     def _follow(self) -> None:
+        self.odyssey.prepare_screens()
         if self._again:
             self._again = False
             self.reload()

@@ -26,12 +26,12 @@ from odyssey_tui.widgets.preview import Preview
 from odyssey_tui.widgets.run_columns import (
     BYTE_COLUMNS,
     RUN_COLUMNS,
-    Meter,
     RunColumn,
     Widths,
     fit_columns,
     heading_cells,
     join_widths,
+    measure,
     run_cells,
     table_columns,
     unit_cells,
@@ -116,7 +116,6 @@ class RunsScreen(FilteredScreen, RunActions, RunPreview):
         """What the table shows, from the top."""
         self._snapshot: Snapshot | None = None
         self._lister: RunLister | None = None
-        self._meter = Meter()
         self._further: Mapping[str, type] = {}
         """Keys that a filter may name besides the columns."""
         self._sought = ""
@@ -178,7 +177,7 @@ class RunsScreen(FilteredScreen, RunActions, RunPreview):
         listing = self._reader.read(request.filter, sort=request.sort, group=request.group)
         fair = compare_losses([row for group in listing.groups for row in group.rows])
         columns = RUN_COLUMNS if fair.per_token else BYTE_COLUMNS
-        widths = tuple(self._meter.measure(group.units, columns) for group in listing.groups)
+        widths = tuple(measure(group.units, columns) for group in listing.groups)
         return Snapshot(listing, widths, fair)
 
     def show(self, snapshot: Snapshot) -> None:

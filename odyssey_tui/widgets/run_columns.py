@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
@@ -28,6 +29,7 @@ LEAST_NUMBER = 3
 BAR_CELLS = 10
 INDENT = "  "
 """Before the name of one of several seeds."""
+MOVEMENT = ("state", "share", "eta_s")
 MOVING = frozenset({"running", "starting", "stopping"})
 STATE_STYLES = {
     "done": "",
@@ -53,6 +55,8 @@ class RunColumn:
     right: bool = False
     averaged: str = ""
     """The field whose mean and spread stand there for several seeds."""
+    reads: tuple[str, ...] = ()
+    """The fields that it draws, where they are not the one of its name alone."""
 
 
 def state(row: RunRow) -> Text:
@@ -85,15 +89,15 @@ def change(delta: float | None) -> str:
 
 
 RUN_COLUMNS: tuple[RunColumn, ...] = (
-    RunColumn("state", "state", 11, 0, state),
+    RunColumn("state", "state", 11, 0, state, reads=MOVEMENT),
     RunColumn("domain", "domain", 10, 9, lambda row: row.domain or ""),
     RunColumn("replay", "ρ", 5, 3, lambda row: short(row.replay), right=True),
     RunColumn("ptpp", "P", 5, 4, lambda row: short(row.ptpp), right=True),
     RunColumn("atpp", "A", 5, 5, lambda row: short(row.atpp), right=True),
     RunColumn("size", "size", 6, 6, lambda row: row.size or ""),
     RunColumn("method", "method", 6, 10, lambda row: row.method or ""),
-    RunColumn("progress", "progress", BAR_CELLS, 8, progress),
-    RunColumn("tags", "tags", 16, 11, tags),
+    RunColumn("progress", "progress", BAR_CELLS, 8, progress, reads=MOVEMENT),
+    RunColumn("tags", "tags", 16, 11, tags, reads=("tags", "n_notes")),
     RunColumn("loss", "loss", 6, 7, lambda row: "" if row.loss is None else number(row.loss), True, "loss"),
     RunColumn("delta_target", "ΔL tgt", 7, 1, lambda row: change(row.delta_target), True, "delta_target"),
     RunColumn("delta_base", "ΔL base", 7, 2, lambda row: change(row.delta_base), True, "delta_base"),
@@ -117,32 +121,23 @@ class Widths:
     columns: Mapping[str, int]
 
 
-class Meter:
-    """Measures what lines need again and again; of a run that has not changed only once."""
+def measure(units: Sequence[RunUnit], columns: Sequence[RunColumn]) -> Widths:
+    """What the units need in ``columns``; of several seeds their means and every run."""
+    rows = [row for unit in units for row in unit.rows]
+    joined = [unit for unit in units if unit.repeated]
+    names = [f"{unit.row.name} ×{len(unit.rows)}" for unit in joined]
+    names += [f"{INDENT}{name_seed(unit, row)}" if unit.repeated else row.name for unit in units for row in unit.rows]
+    filled = {}
+    for column in columns:
+        means = (cell_len(str(unit_text(column, unit))) for unit in joined)
+        filled[column.key] = max(_widest(column, rows), max(means, default=0))
+    return Widths(max(map(cell_len, names), default=0), filled)
 
-    def __init__(self) -> None:
-        self._known: dict[str, tuple[RunRow, tuple[int, ...]]] = {}
 
-    def measure(self, units: Iterable[RunUnit], columns: Sequence[RunColumn]) -> Widths:
-        """What the units need in ``RUN_COLUMNS`` or ``BYTE_COLUMNS``; of several seeds their means and every run."""
-        name, filled = 0, [0] * len(columns)
-        for unit in units:
-            if unit.repeated:
-                name = max(name, cell_len(unit.row.name) + len(f" ×{len(unit.rows)}"))
-                drawn = [cell_len(str(unit_text(column, unit))) for column in columns]
-                filled = list(map(max, filled, drawn))
-            for row in unit.rows:
-                label = name_seed(unit, row) if unit.repeated else row.name
-                name = max(name, cell_len(label) + len(INDENT) * unit.repeated)
-                filled = list(map(max, filled, self._row_widths(row, columns)))
-        return Widths(name, dict(zip((column.key for column in columns), filled, strict=True)))
-
-    def _row_widths(self, row: RunRow, columns: Sequence[RunColumn]) -> tuple[int, ...]:
-        key = f"{columns[-1].key}:{row.run_id}"
-        known = self._known.get(key)
-        if known is None or known[0] is not row:
-            known = self._known[key] = row, tuple(cell_len(str(column.draw(row))) for column in columns)
-        return known[1]
+def _widest(column: RunColumn, rows: Sequence[RunRow]) -> int:
+    # Drawing is what takes long, and ten thousand runs have five sizes.
+    different = dict(zip(map(attrgetter(*column.reads or (column.key,)), rows), rows, strict=True))
+    return max((cell_len(str(column.draw(row))) for row in different.values()), default=0)
 
 
 def join_widths(widths: Sequence[Widths]) -> Widths:
