@@ -22,7 +22,7 @@ SHOTS: dict[str, tuple[str, ...]] = {
     "runs": ("1", "down", "down"),
     "run": ("1", *ADAPTED, "j", "enter"),
     "compare": ("1", *ADAPTED, "j", "space", "space", "2"),
-    "launch": ("3",),
+    "launch": ("3", *".3,.4", "enter"),
     "queue": ("4",),
     "similarity": ("5",),
     "matrix": ("5", "v"),
