@@ -24,6 +24,8 @@ from tests.support.drift_results import make_result
 from tests.support.states import save_tiny_state
 from tests.support.synthetic_drift import HIDDEN_SHARE, write_drift
 
+pytestmark = pytest.mark.slow
+
 ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
 WORDS = "the ship left the island and the wind had turned\n"
 

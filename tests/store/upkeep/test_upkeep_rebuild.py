@@ -23,6 +23,8 @@ from store.workspace import Workspace
 from tests.support.dying import die_at
 from tests.support.synthetic import find_run_dir
 
+pytestmark = pytest.mark.slow
+
 
 def rows_of(workspace: Workspace) -> dict[str, int]:
     with lease(workspace) as con:
