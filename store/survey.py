@@ -83,11 +83,7 @@ def look_at(run: RunDir) -> RunFiles:
 
 def size_of(path: Path) -> int:
     """Size in bytes; 0 for what is no file, or cannot be looked at."""
-    try:
-        status = os.stat(path)
-    except OSError:
-        return 0
-    return status.st_size if stat.S_ISREG(status.st_mode) else 0
+    return max(_look_size(path), 0)
 
 
 def _look_size(path: Path) -> int:
@@ -257,10 +253,7 @@ def _waiting(run_id: str, attempt: AttemptDir, names: Collection[str]) -> list[S
 
 def _names(folder: Path) -> list[str]:
     """Names in a folder; none where there is no folder, or it cannot be looked into."""
-    try:
-        return os.listdir(folder)
-    except OSError:
-        return []
+    return _look_into(folder, [])
 
 
 def _memory(workspace: Workspace) -> Path:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +12,11 @@ from engine.laws.points import Points
 
 SAME_PTPP = 0.1
 """A measured PTPP belongs to the nearest requested one within 10 %: budgets are whole batches."""
+
+
+def is_measured(wanted: float, measured: Sequence[float]) -> bool:
+    """Whether a PTPP is one of ``measured``."""
+    return wanted > 0 and any(abs(math.log(value / wanted)) <= math.log1p(SAME_PTPP) for value in measured)
 
 
 def split_by_ptpp(points: Points, fit_ptpp: tuple[float, ...], score_ptpp: tuple[float, ...]) -> Points:

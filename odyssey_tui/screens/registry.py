@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -23,17 +22,17 @@ class Entry:
 
     def create(self) -> OdysseyScreen:
         """Import the screen's module and make the screen."""
-        screen: OdysseyScreen = getattr(self.load(), self.target.partition(":")[2])()
-        return screen
+        return self.load()()
 
-    def load(self) -> ModuleType:
-        """Import the screen's module."""
-        return importlib.import_module(self.target.partition(":")[0])
+    def load(self) -> type[OdysseyScreen]:
+        """Import the screen's module; its class."""
+        module, _, name = self.target.partition(":")
+        screen: type[OdysseyScreen] = getattr(importlib.import_module(module), name)
+        return screen
 
     def load_all(self) -> None:
         """Import what the screen reads with as well, so that its first visit need not."""
-        screen: type[OdysseyScreen] = getattr(self.load(), self.target.partition(":")[2])
-        for module in screen.READS:
+        for module in self.load().READS:
             importlib.import_module(module)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -275,6 +274,8 @@ def hold_out(
     """
     import numpy as np
 
+    from engine.laws.splits import is_measured
+
     asked = asked or {}
     known = distinct(np.array([point.ptpp if point.ptpp is not None else np.nan for point in points], dtype=float))
     measured = [float(f"{value:.3g}") for value in known]
@@ -300,13 +301,6 @@ def hold_out(
     return {"fit_ptpp": fitted or tuple(value for value in measured if value not in scored), "score_ptpp": scored}
 
 
-def is_measured(wanted: float, measured: Sequence[float]) -> bool:
-    """Whether a PTPP is one of ``measured``, as ``engine.laws.splits`` tells them apart."""
-    from engine.laws.splits import SAME_PTPP
-
-    return any(abs(math.log(value / wanted)) <= math.log1p(SAME_PTPP) for value in measured) if wanted > 0 else False
-
-
 def require_counts(asked: Mapping[str, Any]) -> None:
     """Refuse numbers of starts, refits or anchors that are none."""
     for name, least in (("starts", 1), ("bootstrap", 0), ("anchors", 0)):
@@ -322,6 +316,8 @@ def anchors_within(
 
     Raises LawError where such a number was asked for.
     """
+    from engine.laws.splits import is_measured
+
     given = job_fields.get("anchors") or 0
     most = max(given, default=0) if isinstance(given, tuple) else given
     held_out = [point for point in points if point.ptpp and is_measured(point.ptpp, job_fields["score_ptpp"])]

@@ -159,21 +159,19 @@ def _deleted(scene: Scene) -> Iterator[Finding]:
 
 
 def _waiting(scene: Scene) -> Iterator[Finding]:
-    waiting = [run.run_id for run in scene.runs if look_at(run).shards]
     open_runs = {run_id for (run_id,) in scene.ask("SELECT run_id FROM runs WHERE NOT closed")}
-    closed = [run_id for run_id in waiting if run_id not in open_runs]
-    if closed:
-        yield Finding("problem", f"shards of finished runs wait to be read: {names(closed)}", REBUILD)
+    closed = [look_at(run) for run in scene.runs if run.run_id not in open_runs]
+    if waiting := [files.run.run_id for files in closed if files.shards]:
+        yield Finding("problem", f"shards of finished runs wait to be read: {names(waiting)}", REBUILD)
     ledger = dict(scene.ask("SELECT file, byte_offset FROM ingested_journals"))
     again = {*waiting_runs(scene.workspace), *reopened_runs(scene.workspace)}
-    longer = [
-        str(source.path.relative_to(scene.workspace.root))
-        for run in scene.runs
-        if run.run_id not in open_runs and run.run_id not in again
-        for source in look_at(run).journals
-        if _ends_beyond(source, ledger.get(str(source.path.relative_to(scene.workspace.root)), 0))
-    ]
-    if longer:
+    journals = {
+        str(source.path.relative_to(scene.workspace.root)): source
+        for files in closed
+        if files.run.run_id not in again
+        for source in files.journals
+    }
+    if longer := [name for name, source in journals.items() if _ends_beyond(source, ledger.get(name, 0))]:
         yield Finding("problem", f"journals of finished runs hold more than was read: {names(longer)}", REBUILD)
 
 
