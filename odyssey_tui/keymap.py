@@ -245,7 +245,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("forecast.role", ("t",), "Loss", "of the target or of the base text"),
     Action("forecast.split", ("p",), "Split", "the next fit: other PTPP held out, other states"),
     Action("forecast.x_axis", ("x",), "X axis", "tokens, tokens per parameter, replay ratio, size, PTPP"),
-    Action("forecast.residuals", ("e",), "Errors", "what the law gets wrong, by axis; or the curves again"),
+    Action("forecast.residuals", ("e",), "Errors", "what the law gets wrong; measured against predicted; curves"),
     Action("forecast.size", ("s",), "Size", "the next model size", footer=False),
     Action("forecast.replay", ("v",), "Replay", "the next replay ratio", footer=False),
     Action("forecast.budget", ("b",), "Budget", "the next ATPP, where it is not the axis", footer=False),

@@ -42,7 +42,7 @@ OPTIONS = {
         *("method", "variant", "newlines", "lr", "base", "json"),
     },
     "table": {
-        *("form", "forms", "points", "mapped", "where", "holdout", "cross_validate", "json", "csv", "latex"),
+        *("form", "forms", "points", "mapped", "where", "holdout", "cross_validate", "svg", "json", "csv", "latex"),
         *OF_FITS,
     },
     "isoflop": {
@@ -101,7 +101,12 @@ OPTIONS = {
 @click.option("--diff", nargs=2, metavar="A B", help="What changed between two of them (numbers of --list, or names).")
 @click.option("--isoflop", is_flag=True, help="Of --points: the best size at each budget of FLOPs, and its power law.")
 @click.option("--by", type=Items(str), help="With --isoflop: columns whose values are fitted apart.")
-@click.option("--svg", type=click.Path(path_type=Path), help="With --isoflop: also write the figure, .svg or .png.")
+@click.option(
+    "--svg",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="With --points: measured against predicted rows, with --isoflop the optima, as .svg or .png.",
+)
 @table_options
 @click.pass_context
 def fit(context: click.Context, **options: Any) -> None:
@@ -222,6 +227,8 @@ def fit_table_here(forms: tuple[str, ...], points: tuple[Path, ...], **options: 
     chosen = {name: options[name] for name in OF_FITS if options[name] is not None}
     if chosen.get("anchors") and not options["holdout"]:
         raise click.UsageError("--anchors are held-out points: say which are held out: --holdout 'ptpp>200'")
+    if options["svg"] and not options["holdout"]:
+        raise click.UsageError("--svg draws held-out points: say which are held out: --holdout 'ptpp>200'")
     fit_points(
         [path.expanduser() for path in points],
         forms,
@@ -230,7 +237,7 @@ def fit_table_here(forms: tuple[str, ...], points: tuple[Path, ...], **options: 
         holdout=options["holdout"],
         options=TableOptions(**chosen),
         cross_validate=options["cross_validate"] or "",
-        **{name: options[name] for name in ("json", "csv", "latex")},
+        **{name: options[name] for name in ("svg", "json", "csv", "latex")},
     )
 
 

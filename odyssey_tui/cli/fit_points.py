@@ -79,6 +79,7 @@ def fit_points(
     holdout: Sequence[str],
     options: TableOptions,
     cross_validate: Any = "",
+    svg: Path | None = None,
     json: bool,
     csv: bool,
     latex: bool,
@@ -89,6 +90,8 @@ def fit_points(
         say_wrapped(sentence)
     with Progress() as progress:
         answer = fit_table(points, forms, options, progress.hear, cross_validate=cross_validate)
+    if svg is not None:
+        write_calibration(points, answer, options, svg)
     if json:
         left_out = [{"place": item.place, "reason": item.reason} for item in points.left_out]
         emit_json(
@@ -110,6 +113,17 @@ def fit_points(
         emit_table(SCORES, score_rows(answer["fits"]), csv=csv, latex=latex)
         return
     print_answer(points, answer)
+
+
+def write_calibration(points: LoadedPoints, answer: dict[str, Any], options: TableOptions, target: Path) -> None:
+    """Measured against predicted losses of the held-out rows, a colour for each law, as a file; says where."""
+    from odyssey_tui.services.calibration import draw_calibration, of_table
+    from odyssey_tui.services.figure_export import save_figure
+
+    laws = of_table(rank(answer["fits"]))
+    of_one = f" of {laws[0].law}" if len(laws) == 1 else ""
+    subject = f"{options.role} loss on {points.domain}" if points.domain else f"{options.role} loss"
+    say_wrapped(f"wrote {save_figure(draw_calibration(f'calibration{of_one} · {subject}', laws), target)}")
 
 
 def print_answer(points: LoadedPoints, answer: dict[str, Any]) -> None:

@@ -17,6 +17,7 @@ from store.errors import DataError
 
 if TYPE_CHECKING:
     from odyssey_tui.services.forecast import AnchorsWanted, Forecast
+    from odyssey_tui.services.forecast_figure import View
 
 
 class Anchors(click.ParamType):
@@ -57,6 +58,7 @@ class Anchors(click.ParamType):
     help="Draw the fit that saw K anchors at the held-out PTPP; without K: the fewest there are.",
 )
 @click.option("--residuals", is_flag=True, help="Show the errors at every point, and by P, N, ρ and A.")
+@click.option("--calibration", is_flag=True, help="Draw measured against predicted losses at the held-out points.")
 @click.option("--svg", type=click.Path(path_type=Path), help="Also write the figure, as .svg or .png.")
 @table_options
 @click.pass_obj
@@ -66,6 +68,7 @@ def forecast(
     csv: bool,
     latex: bool,
     residuals: bool,
+    calibration: bool,
     svg: Path | None,
     anchors: AnchorsWanted,
     **options: Any,
@@ -80,22 +83,25 @@ def forecast(
 
     if json + csv + latex > 1:
         raise click.UsageError("--json, --csv and --latex exclude each other")
+    if residuals and calibration:
+        raise click.UsageError("--residuals and --calibration exclude each other")
+    view: View = "residuals" if residuals else "calibration" if calibration else "forecast"
     found = read_forecast(invocation.open(), anchors=anchors, **options)
     require_anchors(found, anchors)
     if svg is not None:
-        write_figure(found, svg, residuals=residuals)
+        write_figure(found, svg, view)
     if json:
         emit_json(record(found))
         return
-    columns, rows = table_of(found, residuals=residuals)
+    columns, rows = table_of(found, view)
     if csv or latex:
         emit_table(columns, rows, csv=csv, latex=latex)
         return
     if found.reason and not found.scores:
         click.echo(f"{found.reason}\n  {found.hint}")
         return
-    print_figure_of(found, residuals=residuals)
-    if residuals:
+    print_figure_of(found, view)
+    if view == "residuals":
         print_residuals(found)
         return
     title = f"Held-out scores of the {found.role} loss on {found.domain}"
@@ -114,25 +120,26 @@ def require_anchors(found: Forecast, asked: AnchorsWanted) -> None:
         )
 
 
-def write_figure(found: Forecast, target: Path, *, residuals: bool) -> None:
+def write_figure(found: Forecast, target: Path, view: View) -> None:
     """The figure as a file; says where."""
     from odyssey_tui.services.figure_export import save_figure
-    from odyssey_tui.services.forecast_figure import draw_forecast, draw_residuals
+    from odyssey_tui.services.forecast_figure import draw_view
 
-    figure = draw_residuals(found) if residuals else draw_forecast(found)
+    figure = draw_view(found, view)
     if figure.is_empty:
-        raise DataError(f"no figure was written. {found.reason}", found.hint)
+        reason = found.reason or "No point is held out."
+        raise DataError(f"no figure was written. {reason}", found.hint)
     click.echo(f"wrote {save_figure(figure, target)}", err=True)
 
 
-def print_figure_of(found: Forecast, *, residuals: bool) -> None:
+def print_figure_of(found: Forecast, view: View) -> None:
     """The chart, and why it has no curve."""
-    from odyssey_tui.services.forecast_figure import draw_forecast, draw_residuals
+    from odyssey_tui.services.forecast_figure import draw_view
 
-    figure = draw_residuals(found) if residuals else draw_forecast(found)
+    figure = draw_view(found, view)
     if not figure.is_empty:
         print_figure(figure, height=22)
-    if found.reason and not residuals:
+    if found.reason and view == "forecast":
         print_wrapped(found.reason)
         print_wrapped(found.hint, bullet="  ")
     print()

@@ -18,8 +18,11 @@ if TYPE_CHECKING:
     from odyssey_tui.services.fitting import Fitting
     from odyssey_tui.services.forecast import Forecast
     from odyssey_tui.services.forecast_curves import Axis
+    from odyssey_tui.services.forecast_figure import View
 
 
+VIEWS: tuple[View, ...] = ("forecast", "residuals", "calibration")
+"""In the order of the key that changes them."""
 WIDE_PANE = 62
 """Columns of words beside the chart."""
 
@@ -49,7 +52,7 @@ class ForecastScreen(OdysseyScreen):
         super().__init__()
         self._wanted = Wanted()
         self._found: Forecast | None = None
-        self._errors = False
+        self._view: View = "forecast"
 
     def compose_body(self) -> ComposeResult:
         yield Chart(empty=READING, id="forecast")
@@ -91,7 +94,7 @@ class ForecastScreen(OdysseyScreen):
         self.refresh_bindings()
 
     def _draw_chart(self, *, keep_view: bool) -> None:
-        from odyssey_tui.services.forecast_figure import draw_forecast, draw_residuals
+        from odyssey_tui.services.forecast_figure import draw_view
 
         found = self._found
         if found is None:
@@ -99,8 +102,7 @@ class ForecastScreen(OdysseyScreen):
         empty = (
             f"{found.reason}\n{found.hint}" if found.scores else f"{found.reason}\n\n{found.hint}\n\n{WHAT_TO_PRESS}"
         )
-        figure = draw_residuals(found) if self._errors else draw_forecast(found)
-        self.query_one(Chart).show(figure, empty=empty, keep_view=keep_view)
+        self.query_one(Chart).show(draw_view(found, self._view), empty=empty, keep_view=keep_view)
 
     def _draw_words(self, found: Forecast) -> None:
         from odyssey_tui.widgets.forecast_text import basis_text, facts_text, law_text, residual_text
@@ -160,9 +162,9 @@ class ForecastScreen(OdysseyScreen):
             self._look(domain=domain, split=None, form=None, anchors=0, size=None, replay_ratio=None, atpp=None)
 
     def action_residuals(self) -> None:
-        """The errors, or the curves again."""
-        self._errors = not self._errors
-        self.set_class(self._errors, "-errors")
+        """The errors, measured against predicted losses, or the curves again."""
+        self._view = following(VIEWS, self._view)
+        self.set_class(self._view == "residuals", "-errors")
         self._draw_chart(keep_view=False)
 
     def action_export(self) -> None:
@@ -171,7 +173,7 @@ class ForecastScreen(OdysseyScreen):
         from odyssey_tui.services.forecast_record import exportable
 
         if self._found is not None:
-            ask_export(self, exportable(self._found, residuals=self._errors))
+            ask_export(self, exportable(self._found, self._view))
 
     def action_card(self) -> None:
         """How to make the fit that is shown again."""

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 from odyssey_tui.plots.figure import Figure
+from odyssey_tui.services.calibration import Calibration, Predicted, draw_calibration
 from odyssey_tui.services.forecast import Forecast
 from odyssey_tui.services.forecast_curves import AXES, Track
 from odyssey_tui.services.format import count
 
+View = Literal["forecast", "residuals", "calibration"]
+"""Curves over points; the error at every point; measured against predicted losses at the held-out ones."""
 MARKS = (("fit", False, "●"), ("score", True, "●"), ("anchor", False, "◆"))
 """How points of each split look: (split, hollow, marker)."""
+
+
+def draw_view(found: Forecast, view: View) -> Figure:
+    """The forecast seen so; empty where there is nothing to draw."""
+    drawers = {"forecast": draw_forecast, "residuals": draw_residuals, "calibration": draw_held_out}
+    return drawers[view](found)
 
 
 def draw_forecast(found: Forecast) -> Figure:
@@ -67,6 +77,17 @@ def draw_residuals(found: Forecast) -> Figure:
                 x, y = [getattr(one, found.x) for one in ones], [100 * one.error for one in ones]
                 figure.scatter(x, y, words, color=index, hollow=hollow, marker=marker)
     return figure
+
+
+def draw_held_out(found: Forecast) -> Figure:
+    """Measured against predicted losses of the held-out points, whatever the slice."""
+    points = tuple(
+        Predicted(one.n_params, one.ptpp, one.loss, one.predicted) for one in found.residuals if one.split == "score"
+    )
+    shown = next((row for row in found.scores if row.shown), None)
+    slope, intercept = (shown.slope, shown.intercept) if shown is not None else (None, None)
+    title = f"calibration of {title_of(found)} · {found.role} loss on {found.domain}"
+    return draw_calibration(title, [Calibration(title_of(found), points, slope, intercept)], dict(found.choices.sizes))
 
 
 def group_of(found: Forecast, ptpp: float) -> int:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from odyssey_tui.services.figure_export import Exportable
-from odyssey_tui.services.forecast_figure import draw_forecast, draw_residuals
+from odyssey_tui.services.forecast_figure import View, draw_view
 from odyssey_tui.services.format import number
 from odyssey_tui.services.residuals import percent
 from odyssey_tui.services.tables import Column
@@ -67,10 +67,11 @@ BY_AXIS = (
 )
 
 
-def table_of(found: Forecast, *, residuals: bool) -> tuple[Sequence[Column], list[dict[str, Any]]]:
-    """The scores of all laws, or the residuals of the one on screen."""
-    if residuals:
-        return RESIDUALS, [asdict(one) for one in found.residuals]
+def table_of(found: Forecast, view: View) -> tuple[Sequence[Column], list[dict[str, Any]]]:
+    """The scores of all laws, or the residuals of the one on screen: of all points, or of those held out."""
+    if view != "forecast":
+        seen = [one for one in found.residuals if view == "residuals" or one.split == "score"]
+        return RESIDUALS, [asdict(one) for one in seen]
     return SCORES, [asdict(row) for row in found.scores]
 
 
@@ -79,14 +80,13 @@ def record(found: Forecast) -> dict[str, Any]:
     return asdict(found)
 
 
-def exportable(found: Forecast, *, residuals: bool = False) -> Exportable:
+def exportable(found: Forecast, view: View = "forecast") -> Exportable:
     """What the screen shows, for files."""
-    columns, rows = table_of(found, residuals=residuals)
-    view = "residuals" if residuals else "forecast"
+    columns, rows = table_of(found, view)
     anchors = f"-{found.anchors}-anchors" if found.anchors else ""
     return Exportable(
         f"{view}-{found.domain}-{found.role}-{found.form}{anchors}".replace("/", "_"),
-        draw_residuals(found) if residuals else draw_forecast(found),
+        draw_view(found, view),
         columns,
         rows,
         record(found) if found.scores else None,

@@ -37,6 +37,7 @@ def adapted(workspace: Workspace, name: str = "adapt-docs-r0-p15-s") -> str:
         ("forecast",),
         ("forecast", "--x", "replay_ratio", "--role", "base", "--anchors", "3"),
         ("forecast", "--residuals", "--form", "ptpp_gated_floor"),
+        ("forecast", "--calibration", "--form", "ptpp_gated_floor"),
         ("plan", "--forgetting", "0.2", "--target", "2.6"),
         ("plan", "--forgetting", "1"),
     ],

@@ -89,6 +89,26 @@ def test_csv_has_every_score(table: Path, capsys: pytest.CaptureFixture[str]) ->
     assert rows[0].split(",")[2] == rows[1].split(",")[2] == "48"
 
 
+def test_the_calibration_of_held_out_rows_is_a_figure(
+    table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = ("--points", table, "--form", "ptpp_additive", "--form", "dcpt", *QUICK)
+    both = call(capsys, *told, "--holdout", "ptpp=64", "--svg", tmp_path / "both.svg", "--json")
+    drawn = (tmp_path / "both.svg").read_text()
+    for fit in json.loads(both)["fits"]:
+        assert f"{fit['form']}, slope {fit['scores']['slope']:.2f}, intercept" in drawn
+    alone = ("--points", table, "--form", "dcpt", *QUICK, "--svg")
+    call(capsys, *alone, tmp_path / "one.svg", "--holdout", "ptpp>8")
+    one = (tmp_path / "one.svg").read_text()
+    assert "calibration of dcpt" in one
+    assert ">P 16<" in one
+    assert ">P 64<" in one
+    assert "say which are held out" in refuse(capsys, *alone, tmp_path / "none.svg")[1]
+    blind = (*told[:4], *QUICK, "--holdout", "ptpp>8", "--svg", tmp_path / "none.svg")
+    assert "was fitted on too few values of P" in refuse(capsys, *blind)[1]
+    assert not (tmp_path / "none.svg").exists()
+
+
 def test_a_form_of_ones_own_stands_beside_the_others(
     table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -82,7 +82,13 @@ async def test_the_errors_take_the_place_of_the_curves(fitted: Workspace) -> Non
         await press(pilot, "f")
         assert screen._found.form in screen.query_one(Chart).figure.title
         await press(pilot, "e")
-        assert screen.query_one(Chart).figure.lines
+        assert not screen.query_one("#residuals").display
+        figure = screen.query_one(Chart).figure
+        assert "calibration" in figure.title
+        held_out = [one for one in screen._found.residuals if one.split == "score"]
+        assert sum(len(one.x) for one in figure.scatters) == len(held_out)
+        await press(pilot, "e")
+        assert len(screen.query_one(Chart).figure.lines) == len(screen._found.tracks)
 
 
 async def test_the_next_split_is_another_fit_run(fitted: Workspace) -> None:
@@ -110,6 +116,7 @@ async def test_a_file_is_written_in_the_form_its_name_asks_for(
         await press(pilot, "enter")
         assert len((tmp_path / "errors.csv").read_text().splitlines()) == 1 + len(screen._found.residuals)
         await press(pilot, "e", "E")
+        assert pilot.app.screen.query_one(Input).value.startswith("calibration-docs-target-")
         pilot.app.screen.query_one(Input).value = "all.json"
         await press(pilot, "enter")
         assert json.loads((tmp_path / "all.json").read_text())["form"] == screen._found.form

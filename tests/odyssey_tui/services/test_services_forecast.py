@@ -13,7 +13,7 @@ from odyssey_tui.plots.readout import precise, read_out
 from odyssey_tui.services.fit_words import open_lines
 from odyssey_tui.services.forecast import forecast
 from odyssey_tui.services.forecast_curves import AXES
-from odyssey_tui.services.forecast_figure import draw_forecast, draw_residuals, label_of
+from odyssey_tui.services.forecast_figure import draw_forecast, draw_residuals, draw_view, label_of
 from odyssey_tui.services.forecast_record import exportable
 from odyssey_tui.services.plan import Asked, cheapest
 from odyssey_tui.services.plan_basis import DEFAULT_FORGETTING, experiment_limits
@@ -162,9 +162,27 @@ def test_residuals_are_the_errors_at_every_point_by_axis(fitted: Workspace) -> N
     assert any(one.marker == "○" for one in figure.scatters)
 
 
+def test_the_calibration_is_of_the_held_out_points(fitted: Workspace) -> None:
+    found = forecast(fitted, form="ptpp_gated_floor")
+    held_out = [one for one in found.residuals if one.split == "score"]
+    figure = draw_view(found, "calibration")
+    drawn = sorted((x, y) for one in figure.scatters for x, y in zip(one.x, one.y, strict=True))
+    assert drawn == sorted((one.predicted, one.loss) for one in held_out)
+    labels = dict(found.choices.sizes)
+    sizes = sorted({one.n_params for one in held_out})
+    assert [one.label for one in figure.scatters] == [f"N {labels[n]}" for n in sizes]
+    equal, fitted_line = figure.lines
+    assert equal.x.tolist() == equal.y.tolist()
+    shown = next(row for row in found.scores if row.shown)
+    slope = (fitted_line.y[1] - fitted_line.y[0]) / (fitted_line.x[1] - fitted_line.x[0])
+    assert slope == pytest.approx(shown.slope)
+    assert f"slope {shown.slope:.2f}" in figure.note
+    assert len(exportable(found, "calibration").rows) == len(held_out) < len(found.residuals)
+
+
 def test_what_is_exported_has_the_view_on_screen(fitted: Workspace) -> None:
     found = forecast(fitted, form="dcpt", anchors=3)
-    curves, errors = exportable(found), exportable(found, residuals=True)
+    curves, errors = exportable(found), exportable(found, "residuals")
     assert curves.stem == "forecast-docs-target-dcpt-3-anchors"
     assert curves.suffixes == errors.suffixes == (".svg", ".png", ".csv", ".tex", ".json")
     assert len(errors.rows) == len(found.residuals)
