@@ -21,11 +21,22 @@ CONFIGS = Path(__file__).parent / "studies"
 
 @dataclass(frozen=True)
 class Section:
-    """Experiments and the commands that tell what came of them; ``{figures}`` stands for the folder of figures."""
+    """Experiments and the commands that tell what came of them.
+
+    ``{figures}`` stands for the folder of figures, ``{studies}`` for that of configurations and tables. Without
+    experiments nothing is run: the commands tell what a table holds.
+    """
 
     configs: tuple[str, ...]
     commands: tuple[str, ...]
 
+
+FORECASTS = tuple(
+    f"forecast {{chosen}} --role {role} --form {form} {view} --svg {{{{figures}}}}/{name}-{role}.svg"
+    for role, form in (("target", "quality"), ("base", "replay_odds"))
+    for view, name in (("", "forecast"), ("--calibration", "calibration"))
+)
+"""Both losses at PTPP 279 by the law that forecasts each best, as curves and measured against predicted."""
 
 SECTIONS: dict[str, Section] = {
     "matrix": Section(
@@ -65,8 +76,21 @@ SECTIONS: dict[str, Section] = {
             "fit --domain french --fit-ptpp 15,31 --score-ptpp 279 --anchors 20 --bootstrap 100 --wait --forms "
             "dcpt,ptpp_additive,ptpp_gated,ptpp_gated_floor,zero_shot,quality,quality_limit,quality_share,replay_odds,"
             "forgetting",
-            "forecast --domain french --svg {figures}/forecast-target.svg",
-            "forecast --domain french --role base --svg {figures}/forecast-base.svg",
+            *(command.format(chosen="--domain french") for command in FORECASTS),
+            # As bench/studies/laws-grid-points.csv.
+            'store export "SELECT domain, size, n_params, ptpp, atpp, adapt_tokens, replay_ratio, base_epochs, '
+            "target_epochs, replay_epochs, role, loss, zero_shot_loss, seed, run_id FROM adaptation_points "
+            "WHERE experiment IN ('laws-grid', 'laws-grid-seeds') "
+            'ORDER BY n_params, ptpp, replay_ratio, role, seed, atpp" --to {figures}/laws-grid-points.csv --force',
+        ),
+    ),
+    "grid-table": Section(
+        (),
+        (
+            "import {studies}/laws-grid-points.csv --experiment laws-grid-table",
+            "fit --experiment laws-grid-table --fit-ptpp 15,31 --score-ptpp 279 --starts 300 --bootstrap 100 --wait "
+            "--forms dcpt,ptpp_gated_floor,quality,replay_odds",
+            *(command.format(chosen="--experiment laws-grid-table") for command in FORECASTS),
         ),
     ),
 }
@@ -80,15 +104,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--figures", type=Path, default=Path("odyssey-studies/figures"), help="where figures go")
     parser.add_argument("--tell", action="store_true", help="tables and figures only, of what is there")
     chosen = parser.parse_args(arguments)
-    if not os.environ.get("ODYSSEY_REFERENCE_DATA"):
+    runs = any(SECTIONS[name].configs for name in chosen.section)
+    if runs and not os.environ.get("ODYSSEY_REFERENCE_DATA"):
         parser.error("ODYSSEY_REFERENCE_DATA is not set: export it as the folder that holds text/ (see STUDIES.md)")
     for name in chosen.section:
         section = SECTIONS[name]
-        if not chosen.tell and (status := run(section, chosen.workspace)):
+        if section.configs and not chosen.tell and (status := run(section, chosen.workspace)):
             return status
         chosen.figures.mkdir(parents=True, exist_ok=True)
         for written in section.commands:
-            command = written.format(figures=shlex.quote(str(chosen.figures)))
+            command = written.format(figures=shlex.quote(str(chosen.figures)), studies=shlex.quote(str(CONFIGS)))
             print(f"\n== odyssey {command}", flush=True)
             if status := call(chosen.workspace, shlex.split(command)):
                 return status

@@ -200,7 +200,7 @@ TARGETS: dict[str, Target] = {
         columns_of(
             text="trajectory domain method size role eval_set place",
             whole="seed n_params tokens_seen adapt_tokens",
-            number="ptpp atpp replay_ratio loss zero_shot_loss",
+            number="ptpp atpp replay_ratio base_epochs target_epochs replay_epochs loss zero_shot_loss",
         ),
     ),
     "checkpoint": Target("checkpoints", columns_of(text="state", whole="tokens"), key=("run_id", "state")),

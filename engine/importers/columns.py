@@ -19,6 +19,9 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "tokens_seen": ("tokens", "train_tokens", "training_tokens", "pretraining_tokens", "pretrain_tokens"),
     "replay_ratio": ("rho", "ρ", "replay"),
     "zero_shot_loss": ("L0", "zero_shot", "loss_before", "base_model_loss"),
+    "base_epochs": (),
+    "target_epochs": (),
+    "replay_epochs": (),
     "role": (),
     "domain": (),
     "method": (),
@@ -28,8 +31,11 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "run": ("run_id", "run_name", "trajectory"),
 }
 """Quantities of a point and what else their columns are called, in whatever case."""
+EPOCHS = ("base_epochs", "target_epochs", "replay_epochs")
+"""How often a text was read: the base text before adaptation, the domain's and the base text in it."""
 NUMBERS = frozenset(
     {"loss", "n_params", "ptpp", "adapt_tokens", "atpp", "tokens_seen", "replay_ratio", "zero_shot_loss", "seed"}
+    | set(EPOCHS)
 )
 ROLES = ("target", "base", "other")
 MOST_NATS = 20.0
@@ -193,6 +199,7 @@ _FAULTS: tuple[tuple[Callable[[Mapping[str, Any]], bool], str], ...] = (
     ),
     (lambda row: min(row.get("adapt_tokens") or 1, row.get("atpp") or 1) < 0, "D is negative"),
     (lambda row: row.get("replay_ratio") is not None and row["replay_ratio"] < 0, "its replay ratio is negative"),
+    (lambda row: any((row.get(name) or 0.0) < 0 for name in EPOCHS), "its epochs are negative"),
     (lambda row: (row.get("role") or "target") not in ROLES, f"its role is none of {', '.join(ROLES)}"),
     (
         lambda row: (

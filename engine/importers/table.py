@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from engine.importers.columns import NUMBERS, choose_columns, fault_of, read_number, require_meaning
+from engine.importers.columns import EPOCHS, NUMBERS, choose_columns, fault_of, read_number, require_meaning
 from engine.importers.recorded import Found, Recorded, Unread
 from engine.spec.strict import content_key
 from store.errors import DataError
@@ -101,6 +101,7 @@ def _complete(row: Mapping[str, Any], domain: str) -> dict[str, Any]:
         "atpp": adapt / n if atpp is None and adapt is not None else atpp,
         "adapt_tokens": adapt,
         "replay_ratio": row.get("replay_ratio"),
+        **{name: row.get(name) for name in EPOCHS},
         "role": row.get("role") or "target",
         "eval_set": row.get("eval_set"),
         "loss": row["loss"],

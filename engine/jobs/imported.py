@@ -23,7 +23,8 @@ def take_point(
     trajectory = f"{run_id}#{event['trajectory']}"
     base_id = f"{trajectory}@base"
     texts = f"{event.get('eval_set') or run_id}:{event['domain']}:{event['role']}"
-    base = {name: event[name] for name in ("n_params", "ptpp", "tokens_seen") if event.get(name) is not None}
+    of_base = ("n_params", "ptpp", "tokens_seen", "base_epochs")
+    base = {name: event[name] for name in of_base if event.get(name) is not None}
     models.setdefault(base_id, {"run_id": trajectory, "imported": event["domain"]}).update(base)
     adapted = event.get("adapt_tokens")
     zero_shot = event.get("zero_shot_loss") if adapted else event["loss"]
@@ -32,7 +33,7 @@ def take_point(
     if not adapted:
         return
     model_id = f"{trajectory}@{adapted}"
-    kept = ("atpp", "adapt_tokens", "replay_ratio", "domain", "method")
+    kept = ("atpp", "adapt_tokens", "replay_ratio", "domain", "method", "target_epochs", "replay_epochs")
     fields = {name: event[name] for name in kept if event.get(name) is not None}
     models[model_id] = {"run_id": trajectory, "parent": base_id, **fields}
     evaluations[model_id, texts, _SCHEME_KEY] = _evaluation(model_id, texts, event, event["loss"])

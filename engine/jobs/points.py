@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -31,10 +31,23 @@ EvaluationKey = tuple[str, str, str]
 
 @dataclass
 class Records:
-    """``model`` events by model_id and ``evaluation`` events by what they measured, later attempts last."""
+    """``model`` events by model_id, ``evaluation`` events by what they measured and ``mixture`` events by run and
+    tokens read, later attempts last."""
 
     models: dict[str, dict[str, Any]] = field(default_factory=dict)
     evaluations: dict[EvaluationKey, dict[str, Any]] = field(default_factory=dict)
+    mixtures: dict[tuple[str, int], dict[str, Any]] = field(default_factory=dict)
+
+    def epochs(self, model: Mapping[str, Any], parent: Mapping[str, Any]) -> dict[str, float]:
+        """How often the texts were read that an adapted state and the base state before it learnt from; NaN where
+        nobody recorded it, as of published bases."""
+        before = self.mixtures.get((str(parent.get("run_id")), int(parent.get("tokens_seen") or 0)), {})
+        since = self.mixtures.get((str(model.get("run_id")), int(model.get("adapt_tokens") or 0)), model)
+        return {
+            "base_epochs": _number(before.get("replay_epochs", parent.get("base_epochs"))),
+            "target_epochs": _number(since.get("target_epochs")),
+            "replay_epochs": _number(since.get("replay_epochs")),
+        }
 
     def loss(self, model_id: str, eval_set_id: str, scheme: str) -> float:
         """Mean loss in nats per predicted token; NaN where it was not measured."""
@@ -57,6 +70,8 @@ def _take(records: Records, run_id: str, event: dict[str, Any]) -> None:
     if event["event"] == "point":
         take_point(records.models, records.evaluations, run_id, event)
         return
+    if event["event"] == "mixture":
+        records.mixtures[run_id, event["target_tokens"] + event["replay_tokens"]] = event
     if not isinstance(event.get("model_id"), str):
         return
     if event["event"] == "model":
@@ -143,6 +158,7 @@ def _row(
         "loss": records.loss(event["model_id"], kind[1], kind[2]),
         "zero_shot_loss": records.loss(model["parent"], kind[1], kind[2]),
         "quality": records.loss(model["parent"], base_set, kind[2]),
+        **records.epochs(model, parent),
     }
 
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def execute(job: PretrainJob, context: JobContext) -> None:
-    """Train, and at each PTPP save the state ``ptppX``, emit its ``model`` event and evaluate it on every set.
+    """Train, and at each PTPP save the state ``ptppX``, emit ``mixture`` and ``model`` and evaluate it on every set.
 
     These evaluations are the zero-shot ones of every adaptation that starts from the state.
     """
@@ -71,6 +71,7 @@ def execute(job: PretrainJob, context: JobContext) -> None:
         with trainer.group.assembled(model) as first:
             if first:
                 save_state(folder, model, tokenizer, facts)
+        report.emit("mixture", **mixture.realised(point.end))
         report.emit(
             "model",
             **facts.content(),

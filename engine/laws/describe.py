@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 
 from engine.laws.forecast import band
+from engine.laws.repetition import TEXTS
 from engine.laws.scores import corrected_aic
 from engine.laws.signs import check_signs
 from engine.laws.trials import Trial
 
 SHOWN = ("n_params", "ptpp", "atpp", "adapt_tokens", "replay_ratio", "share", "zero_shot_loss", "quality", "loss")
-"""Columns of a point that go with its prediction."""
+"""Columns of a point that go with its prediction; epochs, where they are known."""
 
 
 def describe(trial: Trial, level: float, *, draws: bool = False) -> dict[str, Any]:
@@ -90,7 +91,8 @@ def _predictions(trial: Trial, level: float) -> list[dict[str, Any]]:
     predicted = law.predict(points)
     low, high = band(law.predict_draws(points), level)
     reach = trial.identifiability.reach
-    columns = {name: getattr(points, name) for name in SHOWN}
+    read = [name for name in TEXTS if np.isfinite(getattr(points, name)).any()]
+    columns = {name: getattr(points, name) for name in (*SHOWN, *read)}
     return [
         {
             "place": str(points.place[index]),

@@ -38,6 +38,12 @@ class Points:
     zero_shot_loss: Floats
     quality: Floats
     """Zero-shot loss of the same checkpoint on its BASE corpus, whatever loss is predicted."""
+    base_epochs: Floats
+    """How often the base text was read before adaptation; of several corpora the one read most."""
+    target_epochs: Floats
+    """How often the domain's text was read in adaptation."""
+    replay_epochs: Floats
+    """How often the base text was read in adaptation; of several corpora the one read most."""
     weight: Floats
     split: NDArray[np.str_]
     """``fit``, ``score``, ``anchor`` or ``excluded``."""

@@ -13,6 +13,7 @@ from engine.laws.fit import Fit, FitOptions, fit
 from engine.laws.form import Form
 from engine.laws.identify import Identifiability, identify
 from engine.laws.points import Floats, Points, concatenate
+from engine.laws.repetition import tell_repeated
 from engine.laws.scores import score, shift_by_zero_shot
 from engine.laws.signs import check_signs
 from engine.laws.usable import refusals
@@ -36,9 +37,10 @@ class Trial:
 
     @property
     def sentences(self) -> tuple[str, ...]:
-        """What the data leave open and where the law rises though it should fall, in words, and the notes."""
-        signs = check_signs(self.fit.law, self.fit.points)
-        return (*self.identifiability.sentences, *(sign.sentence for sign in signs if sign.rising), *self.notes)
+        """What the data leave open, where the law rises though it should fall, what text was read too often, in words,
+        and the notes."""
+        rising = (sign.sentence for sign in check_signs(self.fit.law, self.fit.points) if sign.rising)
+        return (*self.identifiability.sentences, *rising, *tell_repeated(self.points), *self.notes)
 
     @property
     def scored(self) -> Points:

@@ -119,7 +119,8 @@ def fit(context: click.Context, **options: Any) -> None:
     With --points, nothing is stored. Columns, known by name or by --map:
       loss, n_params (N), ptpp (P) or pretrain_tokens, atpp (A) or adapt_tokens
       (D), replay_ratio (ρ) or share (r), zero_shot_loss (L0), quality (Q),
-      corpus, role (target or base), group (for the bootstrap), weight, seed
+      corpus, role (target or base), group (for the bootstrap), weight, seed,
+      base_epochs, target_epochs, replay_epochs (how often texts were read)
     With --isoflop also flops (C; without: 6·N·D).
 
     --list and --diff look at the fits that are stored already.

@@ -105,8 +105,12 @@ def forecast(
         print_residuals(found)
         return
     title = f"Held-out scores of the {found.role} loss on {found.domain}"
-    emit_table(SCORES, rows, title=title, empty="no law was scored")
-    print_words(found)
+    emit_table(SCORES, table_of(found, "forecast")[1], title=title, empty="no law was scored")
+    if view == "forecast":
+        print_words(found)
+    else:
+        print()
+        print_leans(found)
 
 
 def require_anchors(found: Forecast, asked: AnchorsWanted) -> None:
@@ -152,6 +156,11 @@ def print_residuals(found: Forecast) -> None:
     rows = [asdict(row) for row in found.residual_rows]
     emit_table(BY_AXIS, rows, title="Errors, predicted / measured − 1", empty="there are no points")
     print()
+    print_leans(found)
+
+
+def print_leans(found: Forecast) -> None:
+    """What the errors go with."""
     for lean in found.lean:
         print_wrapped(lean.sentence, bullet="- ")
     if not found.lean:

@@ -23,7 +23,7 @@ from odyssey_tui.services.fit_words import (
     tell_curves,
     tell_facts,
 )
-from odyssey_tui.services.forecast_curves import Axis, Choices, Mark, Slice, SliceWanted, Split, Track, draw
+from odyssey_tui.services.forecast_curves import Axis, Choices, Mark, Slice, SliceWanted, Split, Track, draw, used
 from odyssey_tui.services.format import count
 from odyssey_tui.services.residuals import Lean, Residual, ResidualRow, find_lean, list_residuals, summarise
 from odyssey_tui.services.stored_laws import (
@@ -143,7 +143,7 @@ def forecast(
         anchors=anchors_of(chosen),
         formula=law.form.formula,
         source=law.form.source,
-        ptpps=tuple(distinct(points.ptpp)),
+        ptpps=tuple(distinct(points.ptpp[used(points)])),
         scores=score_rows(family.of(role), chosen),
         parameters=list_parameters(chosen, law),
         residuals=residuals,

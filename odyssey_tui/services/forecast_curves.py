@@ -68,8 +68,6 @@ class Drawing:
     """Curves and points on one slice; ``reason`` and ``hint`` say why there are none."""
 
     at: Slice | None = None
-    ptpps: tuple[float, ...] = ()
-    """The PTPP that are told apart by colour."""
     tracks: tuple[Track, ...] = ()
     marks: tuple[Mark, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -114,9 +112,14 @@ class SliceWanted:
     atpp: float | None = None
 
 
+def used(points: Points) -> np.ndarray:
+    """Which points were fitted or held out, and not left out."""
+    return np.isin(points.split, ("fit", "anchor", "score"))
+
+
 def draw(law: Law, points: Points, x: Axis, wanted: SliceWanted, choices: Choices) -> Drawing:
     """Curves and measured points along ``x``. Raises LawError for a size that no point has."""
-    usable = points.select(np.isin(points.split, ("fit", "anchor", "score")))
+    usable = points.select(used(points))
     if not len(usable):
         return Drawing(reason="The stored fit has no points.", hint="Fit again: `odyssey fit`.")
     at = choose_slice(usable, choices, wanted)
@@ -134,7 +137,7 @@ def draw(law: Law, points: Points, x: Axis, wanted: SliceWanted, choices: Choice
     try:
         curves = predict_all(law, usable, at, x, ptpps, spread(values, x))
     except LawError as refusal:
-        return Drawing(at, tuple(ptpps), marks=marks, reason=refusal.message, hint=refusal.hint)
+        return Drawing(at, marks=marks, reason=refusal.message, hint=refusal.hint)
     held_out = {nearest_group(ptpps, ptpp) for ptpp in usable.ptpp[usable.split == "score"]}
     tracks = tuple(
         Track(
@@ -144,7 +147,7 @@ def draw(law: Law, points: Points, x: Axis, wanted: SliceWanted, choices: Choice
         )
         for index, curve in enumerate(curves)
     )
-    return Drawing(at, tuple(ptpps), tracks, marks, tell_reach(curves))
+    return Drawing(at, tracks, marks, tell_reach(curves))
 
 
 def predict_all(law: Law, points: Points, at: Slice, x: Axis, ptpps: list[float], grid: np.ndarray) -> list[Curve]:

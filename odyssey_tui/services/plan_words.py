@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from odyssey_tui.services.format import count, duration
@@ -79,8 +79,20 @@ def mixture_lines(composition: Composition) -> Iterator[str]:
     if epochs:
         told = ", ".join(f"{name} {read:.3g}" for name, read in epochs.items())
         yield f"epochs at most: {told}"
+        yield from caution_repeated(epochs)
     if uncounted:
         yield f"epochs: not known before the texts are prepared: {', '.join(uncounted)}"
+
+
+def caution_repeated(epochs: Mapping[str, float]) -> Iterator[str]:
+    """A line where some text, by name, is read too often to be worth what new text is."""
+    from engine.laws.repetition import MOST_EPOCHS  # brings numpy, for which the first frame does not wait
+
+    if over := [name for name, read in epochs.items() if read > MOST_EPOCHS]:
+        yield (
+            f"more than {MOST_EPOCHS:g} epochs of {', '.join(over)}: text read that often is worth less than new text, "
+            "and laws count it alike"
+        )
 
 
 def _range(values: list[float]) -> str:

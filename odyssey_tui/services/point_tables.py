@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from engine.importers.law_points import PointTable, Row
     from engine.importers.recorded import Unread
 
-NUMBERS = ("n_params", "ptpp", "atpp", "adapt_tokens", "replay_ratio", "share", "loss", "zero_shot_loss", "quality")
+NUMBERS = (
+    *("n_params", "ptpp", "atpp", "adapt_tokens", "replay_ratio", "share", "loss", "zero_shot_loss", "quality"),
+    *("base_epochs", "target_epochs", "replay_epochs"),
+)
 """Quantities that become columns of the points as they are."""
 SINGLE = ("corpus", "domain", "method", "variant", "newlines", "tokenizer")
 """What a law does not mix."""

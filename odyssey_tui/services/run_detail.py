@@ -101,11 +101,12 @@ def read_detail(workspace: Workspace, run_id: str, *, log_lines: int) -> RunDeta
         notes = [neutral(note.text) for note in runs.list_notes(con, run_id)]
         mixture = runs.find_mixture(con, run_id)
     facts = [neutral(line) for line in describe_spec(_essence(spec))]
-    if mixture is not None and mixture.replay_realised is not None:
+    if mixture is not None and mixture.replay_realised is not None and run.kind != "pretrain":
         facts.insert(0, f"replay realised: {mixture.replay_realised:.4f} of {mixture.sequences} sequences")
-    if mixture is not None and mixture.target_epochs:
-        of_base = f", {mixture.replay_epochs:.3g} of the base text" if mixture.replay_epochs else ""
-        facts.insert(0, f"epochs read: {mixture.target_epochs:.3g} of the domain{of_base}")
+    if mixture is not None:
+        texts = {"the domain": mixture.target_epochs, "the base text": mixture.replay_epochs}
+        if read := [f"{epochs:.3g} of {text}" for text, epochs in texts.items() if epochs]:
+            facts.insert(0, f"epochs read: {', '.join(read)}")
     attempt = workspace.run(run_id).latest_attempt()
     return RunDetail(
         row=as_row(run),

@@ -36,6 +36,12 @@ class AdaptationPoint:
     replay_ratio: float | None
     """As requested."""
     replay_realised: float | None
+    base_epochs: float | None
+    """How often the base text was read before adaptation; None where it was not pretrained here."""
+    target_epochs: float | None
+    """How often the domain's text was read."""
+    replay_epochs: float | None
+    """How often the base text was read in adaptation."""
     role: str
     eval_set_id: str | None
     evaluation_id: str | None

@@ -20,6 +20,7 @@ def fit_for_real(
     *,
     anchors: int = 0,
     forms: tuple[str, ...] = FORMS,
+    fit_ptpp: tuple[float, ...] = law.FIT_PTPP,
     definitions: tuple[dict[str, Any], ...] = (),
 ) -> str:
     """Fit the laws to the workspace's ``docs`` runs (full fine-tuning) and ingest them; returns the fit's run_id."""
@@ -27,7 +28,7 @@ def fit_for_real(
     job = FitJob(
         forms=(*forms, *own),
         definitions=definitions,
-        fit_ptpp=law.FIT_PTPP,
+        fit_ptpp=fit_ptpp,
         score_ptpp=law.SCORE_PTPP,
         domain="docs",
         starts=40,

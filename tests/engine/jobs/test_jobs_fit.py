@@ -28,6 +28,8 @@ SCHEME = {"kind": "blocks", "window": 64, "stride": None, "bos": False, "precisi
 SIZES, PTPPS, RATIOS, ATPPS = (20_000, 60_000, 150_000), (8, 16, 64), (0.0, 0.1, 0.25, 0.5), (1, 2, 4, 8)
 SETS = {"target": "set-domain", "base": "set-base"}
 PREDICTED = 30_000
+BASE_TEXT, DOMAIN_TEXT = 1_000_000, 250_000
+"""Tokens of the training texts."""
 
 
 def zero_shot(n: float, p: float, role: str) -> float:
@@ -67,6 +69,16 @@ def evaluation(model_id: str, role: str, loss: float) -> dict[str, Any]:
     }
 
 
+def mixture(replayed: float, adapted_to: float = 0.0) -> dict[str, Any]:
+    return {
+        "event": "mixture",
+        "target_tokens": round(adapted_to),
+        "replay_tokens": round(replayed),
+        "target_epochs": adapted_to / DOMAIN_TEXT,
+        "replay_epochs": replayed / BASE_TEXT,
+    }
+
+
 @dataclass(frozen=True)
 class Sweep:
     workspace: Workspace
@@ -82,7 +94,7 @@ def write_sweep(root: Path) -> Sweep:
         for p in PTPPS:
             model_id = f"base-{n}@ptpp{p}"
             model = {"model_id": model_id, "run_id": f"base-{n}", "n_params": n, "tokens_seen": n * p, "ptpp": float(p)}
-            events.append({"event": "model", **model, "parent": None})
+            events += [mixture(n * p), {"event": "model", **model, "parent": None}]
             # The base run does not know which set will be a target: it says "other".
             events += [
                 evaluation(model_id, role, zero_shot(n, p, role)) | {"role": "other" if role == "target" else role}
@@ -106,7 +118,8 @@ def write_adaptation(
         model_id = f"{run_id}@atpp{a}"
         model = {"model_id": model_id, "run_id": run_id, "n_params": n, "tokens_seen": n * (p + a), "ptpp": float(p)}
         model |= {"parent": f"base-{n}@ptpp{p}", "atpp": float(a), "adapt_tokens": n * a, "replay_ratio": rho}
-        events.append({"event": "model", **model, "domain": "tests", "method": method})
+        events += [mixture(rho * n * a, (1 - rho) * n * a), {"event": "model", **model, "domain": "tests"}]
+        events[-1]["method"] = method
         events += [evaluation(model_id, role, adapted(n, p, n * a, rho, role) + shift) for role in SETS]
     write_run(workspace, run_id, {"kind": "adapt"}, events, experiment="e")
     return run_id
@@ -149,11 +162,13 @@ def test_points_agree_with_the_database_view(tmp_path: Path) -> None:
         for role in ("target", "base"):
             points = adaptation_sample(records, "tests", role).points
             rows = con.execute(
-                "SELECT run_id, n_params, ptpp, atpp, adapt_tokens, replay_ratio, loss, zero_shot_loss"
-                " FROM adaptation_points WHERE domain = 'tests' AND role = ? ORDER BY run_id, atpp",
+                "SELECT run_id, n_params, ptpp, atpp, adapt_tokens, replay_ratio, loss, zero_shot_loss, base_epochs,"
+                " target_epochs, replay_epochs FROM adaptation_points WHERE domain = 'tests' AND role = ?"
+                " ORDER BY run_id, atpp",
                 [role],
             ).fetchall()
             columns = ("run", "n_params", "ptpp", "atpp", "adapt_tokens", "replay_ratio", "loss", "zero_shot_loss")
+            columns += ("base_epochs", "target_epochs", "replay_epochs")
             mine = sorted(
                 zip(*(getattr(points, name).tolist() for name in columns), strict=True), key=lambda r: (r[0], r[3])
             )
@@ -161,6 +176,22 @@ def test_points_agree_with_the_database_view(tmp_path: Path) -> None:
             for theirs, ours in zip(rows, mine, strict=True):
                 assert theirs[0] == ours[0]
                 assert theirs[1:] == pytest.approx(ours[1:], rel=1e-12)
+
+
+def test_points_know_how_often_their_texts_were_read(sweep: Sweep) -> None:
+    points = adaptation_sample(read_records(sweep.workspace, sweep.needs), "tests", "target").points
+    np.testing.assert_allclose(points.base_epochs, points.n_params * points.ptpp / BASE_TEXT, rtol=1e-6)
+    np.testing.assert_allclose(points.target_epochs, (1 - points.replay_ratio) * points.adapt_tokens / DOMAIN_TEXT)
+    np.testing.assert_allclose(points.replay_epochs, points.replay_ratio * points.adapt_tokens / BASE_TEXT)
+
+
+def test_a_fit_says_that_texts_were_read_too_often(sweep: Sweep) -> None:
+    events, _ = run_job(sweep, "fit-epochs", roles=("target",))
+    (sentence,) = [one for one in fits(events)["target", "ptpp_additive", 0]["identifiability"] if "epochs" in one]
+    # Base text: the largest size at PTPP 64 alone. The domain: 150,000 · 8 · (1 − ρ) of 250,000 tokens up to ρ = 0.1.
+    over = len(ATPPS) * len(RATIOS) + 2 * 2
+    assert sentence.startswith(f"{over} of {9 * len(ATPPS) * len(RATIOS)} points come after more than 4 epochs")
+    assert "up to 9.6 of the base text before adaptation, up to 4.8 of the domain's text" in sentence
 
 
 def test_sample_has_the_right_share_quality_and_exclusions(sweep: Sweep) -> None:

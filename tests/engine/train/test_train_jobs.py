@@ -198,6 +198,25 @@ def test_adaptation_records_its_lineage_and_its_mixture(adapted: list[dict[str, 
     assert mixture["replay_realised"] == pytest.approx(0.25, abs=1 / mixture["sequences"])
 
 
+def test_the_database_knows_how_often_the_texts_of_a_point_were_read(
+    world: World, pretrained: list[dict[str, Any]], adapted: list[dict[str, Any]]
+) -> None:
+    ingest(world.workspace)
+    before, since = _of(pretrained, "mixture")[-1], _of(adapted, "mixture")
+    assert before["target_tokens"] == 0
+    assert before["replay_tokens"] == _of(pretrained, "model")[-1]["tokens_seen"]
+    assert before["replay_epochs"] > 0
+    with lease(world.workspace) as connection:
+        rows = connection.execute(
+            "SELECT DISTINCT atpp, base_epochs, target_epochs, replay_epochs FROM adaptation_points "
+            "WHERE run_id = 'adapt' ORDER BY atpp"
+        ).fetchall()
+    assert rows == [
+        (atpp, before["replay_epochs"], one["target_epochs"], one["replay_epochs"])
+        for atpp, one in zip((0.5, 2.0), since, strict=True)
+    ]
+
+
 def test_the_database_pairs_every_point_with_its_zero_shot_loss(
     world: World, pretrained: list[dict[str, Any]], adapted: list[dict[str, Any]]
 ) -> None:

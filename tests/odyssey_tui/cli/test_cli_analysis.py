@@ -79,6 +79,17 @@ def test_forecast_files_have_the_view_asked_for(fitted, capsys, tmp_path) -> Non
     assert len(found["residuals"]) == 33
 
 
+def test_the_calibration_stands_over_the_scores(fitted, capsys, tmp_path) -> None:
+    figure = tmp_path / "calibration.svg"
+    told = ("forecast", "--calibration", "--form", "ptpp_gated_floor")
+    out = call(capsys, fitted, *told, "--svg", str(figure))
+    row, _with_anchors = (line for line in out.splitlines() if line.startswith("ptpp_gated_floor "))
+    assert f"slope {float(row.split()[-2]):.2f}" in figure.read_text()
+    rows = call(capsys, fitted, *told, "--csv").splitlines()[1:]
+    assert {row.split(",")[0] for row in rows} == {"score"}
+    assert "exclude each other" in refuse(capsys, fitted, *told, "--residuals")
+
+
 def test_anchors_that_no_fit_saw_are_refused_with_those_there_are(fitted, capsys) -> None:
     assert "There are fits with 0, 3" in refuse(capsys, fitted, "forecast", "--form", "dcpt", "--anchors", "5")
     assert "no number of anchors" in refuse(capsys, fitted, "forecast", "--anchors", "x")

@@ -89,6 +89,19 @@ def test_csv_has_every_score(table: Path, capsys: pytest.CaptureFixture[str]) ->
     assert rows[0].split(",")[2] == rows[1].split(",")[2] == "48"
 
 
+def test_epochs_of_a_table_go_with_its_points(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    read = [{**row, "base_epochs": row["ptpp"] / 8, "target_epochs": 0.5} for row in law_tables.rows()]
+    told = ("--form", "dcpt", "--holdout", "ptpp=64", *QUICK, "--json")
+    (fit,) = json.loads(call(capsys, "--points", law_tables.write(tmp_path / "read.csv", read), *told))["fits"]
+    assert {row["base_epochs"] for row in fit["predictions"]} == {8.0}
+    assert "replay_epochs" not in fit["predictions"][0]
+    (sentence,) = [one for one in fit["identifiability"] if "epochs" in one]
+    assert sentence.startswith("48 of 144 points come after more than 4 epochs (up to 8 of the base text before adapt")
+    read[0]["base_epochs"] = -1
+    assert run(["fit", "--points", str(law_tables.write(tmp_path / "bad.csv", read)), *told]) == Exit.OK
+    assert "its epochs are negative (line 2)" in " ".join(capsys.readouterr().err.split())
+
+
 def test_the_calibration_of_held_out_rows_is_a_figure(
     table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -13,7 +13,7 @@ from odyssey_tui.cli.launch import COLUMNS, table_row
 from odyssey_tui.services import composition, timing
 from odyssey_tui.services.composition import describe
 from odyssey_tui.services.launch import compose, compose_whole, launch
-from odyssey_tui.services.plan_words import details, mixture_lines, sharing_text
+from odyssey_tui.services.plan_words import caution_repeated, details, mixture_lines, sharing_text
 from odyssey_tui.services.starts import open_start
 from odyssey_tui.services.timing import Pace, calibrate, distinct_cases, read_speeds
 from store.errors import DataError, WorkspaceError
@@ -182,6 +182,9 @@ def test_the_mixture_of_a_plan_is_that_of_its_run(tiny) -> None:
     lines = list(mixture_lines(planned))
     assert lines[0].startswith(f"replay in whole sequences: 0.3 as {run.mixture.realised:.4f}")
     assert lines[1].startswith("epochs at most: poems ")
+    (caution,) = caution_repeated({"base": 4.0, "poems": 4.1, "law": 9.0})
+    assert caution.startswith("more than 4 epochs of poems, law:")
+    assert list(caution_repeated({"base": 4.0})) == []
 
 
 def test_epochs_are_unknown_before_texts_are_prepared(empty, tmp_path) -> None:

@@ -13,7 +13,7 @@ from odyssey_tui.plots.readout import precise, read_out
 from odyssey_tui.services.fit_words import open_lines
 from odyssey_tui.services.forecast import forecast
 from odyssey_tui.services.forecast_curves import AXES
-from odyssey_tui.services.forecast_figure import draw_forecast, draw_residuals, draw_view, label_of
+from odyssey_tui.services.forecast_figure import color_of, draw_forecast, draw_residuals, draw_view, label_of
 from odyssey_tui.services.forecast_record import exportable
 from odyssey_tui.services.plan import Asked, cheapest
 from odyssey_tui.services.plan_basis import DEFAULT_FORGETTING, experiment_limits
@@ -23,6 +23,8 @@ from store.database import lease
 from store.files import write_atomic, write_json
 from store.queries.runs import find_run
 from store.workspace import Workspace
+from tests.odyssey_tui.real_fits import fit_for_real
+from tests.support import synthetic_law as law
 
 
 def test_curves_points_and_bands(fitted: Workspace) -> None:
@@ -34,6 +36,16 @@ def test_curves_points_and_bands(fitted: Workspace) -> None:
     for track in found.tracks:
         assert all(low <= high for low, high in zip(track.low, track.high, strict=True))
         assert all(math.isfinite(loss) for loss in track.loss)
+
+
+def test_marks_are_named_by_the_ptpp_that_are_drawn(own_voyage: Workspace) -> None:
+    """Those that were neither fitted nor held out have no colour and no name."""
+    fit_for_real(own_voyage, forms=("dcpt",), fit_ptpp=law.FIT_PTPP[1:])
+    found = forecast(own_voyage)
+    assert [round(ptpp) for ptpp in found.ptpps] == [15, 45]
+    by_ptpp = {f"P {track.ptpp:.3g}": color_of(found, place) for place, track in enumerate(found.tracks)}
+    named = {one.label.removesuffix(" held out"): one.color for one in draw_forecast(found).scatters}
+    assert named == by_ptpp
 
 
 def test_the_cross_hair_reads_curves_with_their_bands(fitted: Workspace) -> None:
