@@ -48,6 +48,7 @@ OPTIONS = {
     "isoflop": {
         *("isoflop", "points", "mapped", "where", "by", "bootstrap", "seed", "level", "svg", "json", "csv", "latex"),
     },
+    "laws": {"laws", "form", "forms", "json", "csv", "latex"},
     "list": {"list", "domain", "experiment", "json", "csv", "latex"},
     "diff": {"diff", "form", "forms", "role", "anchors", "domain", "json", "csv", "latex"},
 }
@@ -97,6 +98,7 @@ OPTIONS = {
     help="Compare laws by leaving out each PTPP (or N, or both) in turn.",
 )
 @click.option("--level", type=Number(0, 1, min_open=True, max_open=True), help="Of intervals [0.9].")
+@click.option("--laws", is_flag=True, help="The laws there are; with --form one of them, with its parameters' bounds.")
 @click.option("--list", is_flag=True, help="The fits stored here: what each is of, how good, whether it is old.")
 @click.option("--diff", nargs=2, metavar="A B", help="What changed between two of them (numbers of --list, or names).")
 @click.option("--isoflop", is_flag=True, help="Of --points: the best size at each budget of FLOPs, and its power law.")
@@ -123,15 +125,17 @@ def fit(context: click.Context, **options: Any) -> None:
       base_epochs, target_epochs, replay_epochs (how often texts were read)
     With --isoflop also flops (C; without: 6·N·D).
 
-    --list and --diff look at the fits that are stored already.
+    --laws lists the laws; --list and --diff look at the fits that are stored already.
     """
-    mode = next((name for name in ("list", "diff", "isoflop") if options[name]), "")
+    mode = next((name for name in ("laws", "list", "diff", "isoflop") if options[name]), "")
     mode = mode or ("table" if options["points"] else "workspace")
     refuse_of_mode(options, mode)
     forms = (*options.pop("form"), *(options.pop("forms") or ()))
     chosen = {name: value for name, value in options.items() if name in OPTIONS[mode]}
     if mode == "isoflop":
         fit_isoflop_here(**chosen)
+    elif mode == "laws":
+        list_laws_here(forms, **chosen)
     elif mode == "list":
         list_fits_here(context, **chosen)
     elif mode == "diff":
@@ -169,6 +173,13 @@ def tell_given(given: Sequence[str]) -> str:
     """``--seed, --where are``."""
     names = ", ".join("--" + {"mapped": "map"}.get(name, name).replace("_", "-") for name in given)
     return f"{names} {'is' if len(given) == 1 else 'are'}"
+
+
+def list_laws_here(forms: tuple[str, ...], laws: bool, **options: bool) -> None:
+    """``--laws``."""
+    from odyssey_tui.cli.fit_laws import print_laws
+
+    print_laws(forms, **options)
 
 
 def list_fits_here(context: click.Context, list: bool, **options: Any) -> None:

@@ -38,7 +38,8 @@ def find_news(
         whose = "its" if len(gone) == 1 else "their"
         parts.append(f"{count_runs(gone, 'of its')} deleted since, though {whose} points still count")
     if changed := count_changed(stored, measured):
-        parts.append(f"{changed} of its losses {'was' if changed == 1 else 'were'} measured anew and differ")
+        verb = "was measured anew and differs" if changed == 1 else "were measured anew and differ"
+        parts.append(f"{changed} of its losses {verb}")
     told = "; ".join(part for part in parts if part)
     return f"{told[0].upper()}{told[1:]}: `odyssey fit` fits again." if told else ""
 

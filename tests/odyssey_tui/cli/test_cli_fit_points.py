@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from engine.laws.forms import REGISTRY
 from odyssey_tui.cli.exits import Exit
 from odyssey_tui.cli.main import run
 from tests.support import law_tables
@@ -87,6 +88,26 @@ def test_csv_has_every_score(table: Path, capsys: pytest.CaptureFixture[str]) ->
     assert head.startswith("form,anchors,n,mape,mae_rel_mean,mae_rel_sum,huber_log,rmse,slope,intercept,r2")
     assert [row.split(",")[0] for row in rows] == ["dcpt", "dcpt + L0 shift"]
     assert rows[0].split(",")[2] == rows[1].split(",")[2] == "48"
+
+
+def test_the_laws_are_listed_with_their_parameters(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    laws = {law["form"]: law for law in json.loads(call(capsys, "--laws", "--json"))}
+    assert laws.keys() == REGISTRY.keys()
+    assert laws["zero_shot"]["reads"] == ["N", "P", "D", "r", "L0"]
+    for name, form in REGISTRY.items():
+        bounds = {one["name"]: (one["low"], one["high"]) for one in laws[name]["parameters"]}
+        assert bounds == {one.name: one.bounds for one in form.parameters}
+    table = call(capsys, "--laws")
+    assert {line.split()[0] for line in table.splitlines() if line[:1].islower()} >= REGISTRY.keys()
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("formula: E + B*D**-beta\nparameters: {beta: {bounds: [0.1, 0.9], meaning: how fast}}\n")
+    words = call(capsys, "--laws", "--form", mine, "--form", "dcpt").splitlines()
+    (row,) = [line for line in words if line.startswith("beta") and "how fast" in line]
+    assert "0.1 … 0.9" in row
+    assert "(D-CPT, arXiv 2406.01375, L3)" in words
+    assert all(len(line) <= 80 for line in (*table.splitlines(), *words))
+    assert "Did you mean 'dcpt'" in refuse(capsys, "--laws", "--form", "dcptt")[1]
+    assert "--starts is not for --laws" in refuse(capsys, "--laws", "--starts", "3")[1]
 
 
 def test_epochs_of_a_table_go_with_its_points(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
