@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -77,6 +78,9 @@ class OdysseyApp(App[None], inherit_bindings=False):
         self._prepared = False
         self._told: set[str] = set()
         """Keys of the troubles that the user has been told of."""
+        for theme in THEMES:
+            self.register_theme(theme)
+        self.choose_theme(NO_COLOUR.name if self._wants_no_color else self.settings.theme)
 
     def get_driver_class(self) -> type[Driver]:
         """Textual's choice; on a Linux terminal one that sends less."""
@@ -88,15 +92,12 @@ class OdysseyApp(App[None], inherit_bindings=False):
         return ThinDriver
 
     def on_mount(self) -> None:
-        for theme in THEMES:
-            self.register_theme(theme)
-        self.choose_theme(NO_COLOUR.name if self._wants_no_color else self.settings.theme)
         self.set_keymap(self.settings.keys)
         if not self.is_headless:
             for number in LEAVE_ON:
                 asyncio.get_running_loop().add_signal_handler(number, self._leave_on, number)
-        # Reading imports the database in a thread; the first frame should not wait for that.
-        self.call_after_refresh(self.look)
+        # The first rows should not wait for a look at the workspace, nor the look for rows that do not come.
+        self._next_look = self.set_timer(BUSY_S, self.look)
 
     @work(thread=True, exclusive=True, group="pulse", exit_on_error=False)
     def look(self) -> None:
@@ -110,10 +111,17 @@ class OdysseyApp(App[None], inherit_bindings=False):
             self.post_message(self.Pulsed(None, error))
 
     def prepare_screens(self) -> None:
-        """Something is on screen: what is not yet may be imported, once."""
+        """Something is about to be on screen: then the workspace is looked at and what is not is imported, once."""
         if not self._prepared:
             self._prepared = True
-            self._load_screens()
+            self.call_after_refresh(self._settle)
+
+    def _settle(self) -> None:
+        self.look_now()
+        self._load_screens()
+        if not gc.isenabled():  # as whoever started the application left it
+            gc.freeze()
+            gc.enable()
 
     @work(thread=True, group="load screens", exit_on_error=False)
     def _load_screens(self) -> None:

@@ -5,19 +5,21 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from store.ingest import can_ingest, has_news
 from store.mounts import file_system_of, is_shared
 from store.settings import SETTINGS_FILE
 from store.strays import find_strays
-from store.survey import ended_runs
+from store.survey import ended_runs, has_news
 from store.workspace import Workspace
 
 
 def list_cautions(workspace: Workspace, mountinfo: str | None = None) -> list[str]:
     """Sentences, each with what to do; none for a workspace in order. ``mountinfo`` as the kernel writes it."""
     found = [str(stray) for stray in find_strays(workspace, ended_runs(workspace))]
-    if has_news(workspace) and not can_ingest(workspace):
-        found.append(_stale(workspace.database_path))
+    if has_news(workspace):
+        from store.ingest import can_ingest
+
+        if not can_ingest(workspace):
+            found.append(_stale(workspace.database_path))
     kind = file_system_of(workspace.database_path.parent, mountinfo)
     if is_shared(kind):
         found.append(

@@ -59,6 +59,8 @@ def _fit(wanted: Any, value: Any, place: str, path: Path, hint: str) -> Any:
             return None
         return _fit(next(one for one in arguments if one is not type(None)), value, place, path, hint)
     if origin is tuple and isinstance(value, list):
+        if arguments[0] is str and all(type(item) is str for item in value):  # thousands of runs
+            return tuple(value)
         return tuple(_fit(arguments[0], item, place, path, hint) for item in value)
     # A truth value is a number in Python, in a file it is a mistake; a whole number is a number.
     plain = {float: (int, float), int: (int,), str: (str,), bool: (bool,)}.get(wanted, ())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,20 +25,13 @@ class Stray:
         return f"{self.path} {self.what}. {self.advice}"
 
 
-def find_strays(workspace: Workspace, read: Collection[str] = ()) -> list[Stray]:
-    """All of them, by name. Opens the specifications of known copies only, and no journals of runs that are ``read``
-    to their end: of those it is enough that their specification is there.
+def find_strays(workspace: Workspace, read: Container[str] = ()) -> list[Stray]:
+    """All of them, by name. Opens the specifications of known copies only, and looks at no run that is ``read`` to its
+    end.
     """
-    try:
-        names = sorted(name for name in os.listdir(workspace.runs) if not name.startswith("."))
-    except FileNotFoundError:
-        return []
     copies = known_copies(workspace)
-    runs = os.fspath(workspace.runs)
-    whole = {
-        name for name in names if name in read and name not in copies and os.path.exists(f"{runs}/{name}/{SPEC_FILE}")
-    }
-    found = [_look(workspace.run(name), copies) for name in names if name not in whole]
+    names = [name for name in workspace.run_names() if name not in read or name in copies]
+    found = [_look(workspace.run(name), copies) for name in sorted(names)]
     return [stray for stray in found if stray is not None]
 
 

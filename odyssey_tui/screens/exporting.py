@@ -6,15 +6,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from odyssey_tui.screens.prompt import PromptScreen
-from odyssey_tui.services.figure_export import Exportable, export, free_name
 
 if TYPE_CHECKING:
     from odyssey_tui.screens.base import OdysseyScreen
+    from odyssey_tui.services.figure_export import Exportable
 
 
 def ask_card(screen: OdysseyScreen, run_id: str) -> None:
     """Ask for the file of a run's or a fit's reproduction card, and write it."""
     from odyssey_tui.services.card import write_card
+    from odyssey_tui.services.figure_export import Exportable
 
     workspace = screen.odyssey.workspace
     ask_export(screen, Exportable(f"{run_id}-card", document=lambda: write_card(workspace, run_id)))
@@ -22,6 +23,8 @@ def ask_card(screen: OdysseyScreen, run_id: str) -> None:
 
 def ask_export(screen: OdysseyScreen, exportable: Exportable) -> None:
     """Ask for the file and write it; a screen with nothing to write says so."""
+    from odyssey_tui.services.figure_export import export, free_name
+
     suffixes = exportable.suffixes
     if not suffixes:
         screen.notify("There is nothing to export yet.", timeout=3)

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from odyssey_tui.screens.annotate import ask_note, ask_tags, pin_runs
 from odyssey_tui.screens.base import OdysseyScreen
-from odyssey_tui.screens.deletion import ask_delete
-from odyssey_tui.screens.requests import FINISHED, RETRIABLE, as_asked, ask_cancel, hold_or_release, retry_runs
 
 if TYPE_CHECKING:
     from odyssey_tui.services.runs import RunRow
@@ -26,6 +23,8 @@ class RunActions(OdysseyScreen):
 
     def action_cancel(self) -> None:
         """Cancel runs; a live one asks for the word."""
+        from odyssey_tui.screens.requests import FINISHED, ask_cancel
+
         rows = [row for row in self._chosen() if row.state not in FINISHED]
         if not rows:
             self.notify("no run to cancel here: choose one that waits or runs", severity="warning")
@@ -34,6 +33,8 @@ class RunActions(OdysseyScreen):
 
     def action_retry(self) -> None:
         """Queue failed, cancelled or lost runs again."""
+        from odyssey_tui.screens.requests import RETRIABLE, retry_runs
+
         rows = [row for row in self._chosen() if row.state in RETRIABLE]
         if not rows:
             self.notify("no run to retry here: choose a failed, cancelled or lost one", severity="warning")
@@ -42,6 +43,8 @@ class RunActions(OdysseyScreen):
 
     def action_hold(self) -> None:
         """Hold runs that wait or run; let go of those that a person holds."""
+        from odyssey_tui.screens.requests import FINISHED, as_asked, hold_or_release
+
         rows = [row for row in self._chosen() if row.state not in FINISHED]
         if not rows:
             self.notify("no run to hold here: choose one that waits or runs", severity="warning")
@@ -50,20 +53,28 @@ class RunActions(OdysseyScreen):
 
     def action_tag(self) -> None:
         """Edit tags."""
+        from odyssey_tui.screens.annotate import ask_tags
+
         if rows := self._chosen():
             ask_tags(self, rows)
 
     def action_note(self) -> None:
         """Write a note."""
+        from odyssey_tui.screens.annotate import ask_note
+
         if rows := self._chosen():
             ask_note(self, rows)
 
     def action_pin(self) -> None:
         """Pin, or let go."""
+        from odyssey_tui.screens.annotate import pin_runs
+
         if rows := self._chosen():
             pin_runs(self, rows)
 
     def action_delete(self) -> None:
         """Delete runs for good, after a look at what would go."""
+        from odyssey_tui.screens.deletion import ask_delete
+
         if rows := self._chosen():
             ask_delete(self, [row.run_id for row in rows], self._deleted)

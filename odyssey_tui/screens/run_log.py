@@ -16,8 +16,8 @@ from odyssey_tui.screens.filtered import FilteredScreen
 from odyssey_tui.services.format import size
 from odyssey_tui.services.logs import find_lines
 from odyssey_tui.widgets.filter_line import FilterLine
-from odyssey_tui.widgets.keyed_table import TableColumn
 from odyssey_tui.widgets.long_table import Cells, LongTable
+from odyssey_tui.widgets.table_cells import TableColumn
 
 if TYPE_CHECKING:
     from odyssey_tui.services.logs import LogReader, LogText

@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from odyssey_tui.services.curve_names import PER_TOKEN
-from odyssey_tui.services.curves import read_curves
-from odyssey_tui.services.seed_bands import average_curves
 from odyssey_tui.services.tokenizer_fair import weigh
 
 if TYPE_CHECKING:
@@ -33,6 +31,8 @@ def read_overlay(
 
     Losses per token of another tokenizer than the first run's are not drawn beside it.
     """
+    from odyssey_tui.services.curves import read_curves
+    from odyssey_tui.services.seed_bands import average_curves
     from store.database import lease
     from store.queries.tokenizers import find_tokenizers
 
@@ -61,15 +61,14 @@ def read_overlay(
 
 def join_seeds(workspace: Workspace, subjects: Sequence[Subject]) -> tuple[Subject, ...]:
     """Subjects of single runs, those that differ in their seed alone as one, with labels joined by ``+``."""
-    from odyssey_tui.services.run_configs import ConfigReader
     from store.database import lease
+    from store.queries.seeds import find_seed_keys
 
-    configs = ConfigReader()
     with lease(workspace) as con:
-        configs.read_seeds(con, workspace.run_names())
+        keys = find_seed_keys(con, [subject.run_ids[0] for subject in subjects])
     joined: dict[str, list[Subject]] = {}
     for subject in subjects:
-        joined.setdefault(configs.seed_key(subject.run_ids[0]), []).append(subject)
+        joined.setdefault(keys[subject.run_ids[0]], []).append(subject)
     return tuple(
         Subject("+".join(one.label for one in members), tuple(one.run_ids[0] for one in members))
         for members in joined.values()

@@ -1,18 +1,16 @@
-"""Configurations of runs beyond the columns of the list: keys to group and filter by, and which runs differ in their
-seed alone.
+"""Configurations of runs beyond the columns of the list: keys to group and filter by.
 
 A specification never changes, so each is read once.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from store.database import Connection
+    from store.workspace import Workspace
 
 Value = str | float
 MOST_TEXT = 80
@@ -23,40 +21,19 @@ class ConfigReader:
     """Remembers what it has read of one workspace."""
 
     def __init__(self) -> None:
-        self._work: dict[str, tuple[str, list[str]]] = {}
-        self._seed_keys: dict[str, str] = {}
         self._values: dict[str, Mapping[str, Value]] = {}
 
-    def read_seeds(self, con: Connection, run_ids: Iterable[str]) -> None:
-        """Read what ``seed_key`` needs; forget runs that are not among ``run_ids`` any more."""
-        from store.queries.runs import read_work
-
-        new = _renew((self._work, self._seed_keys), run_ids)
-        if new:
-            self._work.update(read_work(con, new if self._work else None))
-
-    def read_values(self, con: Connection, run_ids: Iterable[str]) -> None:
-        """Read what ``values`` needs: whole specifications, which of many runs takes a while. Forget as above."""
+    def read(self, workspace: Workspace, run_ids: Collection[str]) -> None:
+        """Read what ``values`` needs of these runs, whole specifications, which takes a while; forget others."""
+        from store.database import lease
         from store.queries.runs import read_specs
 
-        new = _renew((self._values,), run_ids)
-        if new:
-            specs = read_specs(con, new if self._values else None)
+        for gone in self._values.keys() - run_ids:
+            del self._values[gone]
+        if new := [run_id for run_id in run_ids if run_id not in self._values]:
+            with lease(workspace) as con:
+                specs = read_specs(con, new if self._values else None)
             self._values.update({run_id: _values_of(text) for run_id, text in specs.items()})
-
-    def seed_key(self, run_id: str) -> str:
-        """The same for runs that differ in nothing but their seed and the seeds of what they rest on."""
-        if run_id not in self._seed_keys:
-            self._seed_keys[run_id] = run_id  # what rests on itself is damaged; it is like no other
-            self._seed_keys[run_id] = self._find_seed_key(run_id)
-        return self._seed_keys[run_id]
-
-    def _find_seed_key(self, run_id: str) -> str:
-        if run_id not in self._work:
-            return run_id
-        work, rests_on = self._work[run_id]
-        text = " ".join([work, *map(self.seed_key, rests_on)])
-        return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
     def values(self, run_id: str) -> Mapping[str, Value]:
         """Labels and the keys of what the run does, nested ones joined by dots: ``training.lr``, ``target``.
@@ -102,15 +79,6 @@ def differing_keys(configs: Sequence[Mapping[str, Value]]) -> list[tuple[str, in
             values.setdefault(key, set()).add(value)
     found = [(key, len(there)) for key, there in values.items() if 1 < len(there) < max(3, len(configs))]
     return sorted(found, key=lambda pair: (pair[0].count("."), pair[0]))
-
-
-def _renew(remembered: Iterable[dict[str, Any]], run_ids: Iterable[str]) -> list[str]:
-    """Forget runs that are not among ``run_ids``; those of them that are not in the first."""
-    wanted, (first, *others) = set(run_ids), remembered
-    for known in (first, *others):
-        for gone in known.keys() - wanted:
-            del known[gone]
-    return sorted(wanted - first.keys())
 
 
 def _values_of(text: str) -> Mapping[str, Value]:

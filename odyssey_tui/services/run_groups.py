@@ -61,8 +61,7 @@ def arrange(
 
     Runs of different tokenizers are sorted by bits per byte, joined seeds by their means. An experiment that adapts has
     two groups: its adaptations, and all that they rest on. Pinned runs are a group of their own, which comes first.
-    ``group`` may be any key of a configuration that ``configs`` knows; without ``configs`` no seeds are joined. Unless
-    ``seeds`` groups have no units.
+    ``group`` may be any key of a configuration that ``configs`` knows. Unless ``seeds`` groups have no units.
     """
     keys = SORT_KEYS if compare_losses(rows).per_token else BYTE_SORT_KEYS
     ordered = sorted(rows, key=keys[sort]) if sort in keys else list(rows)
@@ -74,10 +73,9 @@ def arrange(
             continue
         supporting = row.experiment in adapting and row.kind != ADAPTATION
         groups.setdefault((name_group(row, group, configs), supporting), []).append(row)
-    seed_key = configs.seed_key if configs is not None else lambda run_id: run_id
     found = []
     for (name, supporting), members in groups.items():
-        units = join_seeds(members, seed_key) if seeds else ()
+        units = join_seeds(members) if seeds else ()
         if sort in keys:
             units = tuple(sorted(units, key=lambda unit: keys[sort](unit.row)))
         found.append(

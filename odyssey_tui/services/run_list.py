@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,6 @@ from store.names import suggest
 
 if TYPE_CHECKING:
     from odyssey_tui.services.filter import Filter
-    from store.database import Connection
     from store.workspace import Workspace
 
 
@@ -33,7 +32,10 @@ class RunLister:
     """Lists the runs of one workspace again and again. Threads may share one."""
 
     def __init__(self, workspace: Workspace) -> None:
+        from store.listing import RunListing
+
         self._workspace = workspace
+        self._listing = RunListing(workspace)
         self._configs = ConfigReader()
         self._rows: dict[str, RunRow] = {}
         self._lock = threading.RLock()
@@ -55,18 +57,13 @@ class RunLister:
 
     def _read_rows(self, *, values: bool = False, seeds: bool = False) -> list[RunRow]:
         """The runs now. One that has not changed is the same object as before: what holds it compares in no time."""
-
-        def learn(con: Connection, run_ids: Sequence[str]) -> None:
-            if values:
-                self._configs.read_values(con, run_ids)
-            if seeds:
-                self._configs.read_seeds(con, run_ids)
-
         rows = []
-        for row in list_runs(self._workspace, learn):
+        for row in list_runs(self._workspace, self._listing, seeds=seeds):
             before = self._rows.get(row.run_id)
-            rows.append(before if before is not None and before == row else row)
+            rows.append(before if before == row else row)
         self._rows = {row.run_id: row for row in rows}
+        if values:
+            self._configs.read(self._workspace, self._rows.keys())
         return rows
 
     def _check_key(self, key: str, rows: list[RunRow]) -> None:

@@ -6,13 +6,15 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from operator import attrgetter
 from typing import NamedTuple
 
 from odyssey_tui.services.format import STATE_GLYPHS
 from odyssey_tui.services.runs import RunRow
 
 AVERAGED = ("loss", "delta_target", "delta_base", "bits", "delta_bits", "delta_base_bits")
+_AVERAGED_OF = attrgetter(*AVERAGED)
 SEED_SUFFIX = re.compile(r"[-_ ]?(seed|s)[-_=]?\d+$")
 SEEDS_PREFIX = "seeds:"
 MIXED = "mixed"
@@ -51,11 +53,11 @@ class TreeLine(NamedTuple):
     """None on a heading, of a group or of several seeds."""
 
 
-def join_seeds(rows: Sequence[RunRow], seed_key: Callable[[str], str]) -> tuple[RunUnit, ...]:
+def join_seeds(rows: Sequence[RunRow]) -> tuple[RunUnit, ...]:
     """Runs, those that differ in their seed alone joined at the place of the first. Runs without a seed stay alone."""
     joined: dict[str, list[RunRow]] = {}
     for row in rows:
-        key = row.run_id if row.seed is None else seed_key(row.run_id)
+        key = row.run_id if row.seed is None or row.seed_key is None else row.seed_key
         joined.setdefault(key, []).append(row)
     units: list[RunUnit] = []
     for key, members in joined.items():
@@ -70,17 +72,15 @@ def make_unit(key: str, rows: Sequence[RunRow]) -> RunUnit:
     """Runs that differ in their seed alone as one."""
     means: dict[str, float | None] = {}
     spread: dict[str, float] = {}
-    for name in AVERAGED:
-        found = [value for row in rows if (value := getattr(row, name)) is not None and math.isfinite(value)]
-        means[name] = math.fsum(found) / len(found) if found else None
-        if len(found) > 1:
-            mean = math.fsum(found) / len(found)
-            spread[name] = math.sqrt(math.fsum((value - mean) ** 2 for value in found) / (len(found) - 1))
+    for name, values in zip(AVERAGED, zip(*map(_AVERAGED_OF, rows), strict=True), strict=True):
+        found = [value for value in values if value is not None and math.isfinite(value)]
+        means[name] = mean = math.fsum(found) / len(found) if found else None
+        if mean is not None and len(found) > 1:
+            spread[name] = math.sqrt(math.fsum([(value - mean) ** 2 for value in found]) / (len(found) - 1))
     shares = [row.share or 0.0 for row in rows]
     etas = [row.eta_s for row in rows if row.eta_s is not None]
     states = {row.state for row in rows}
-    row = replace(
-        rows[0],
+    row = rows[0]._replace(
         run_id=key,
         name=common_name([row.name for row in rows]),
         state=states.pop() if len(states) == 1 else MIXED,

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from itertools import repeat
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from odyssey_tui.services.filter import Filter, parse_filter
 from odyssey_tui.services.format import perplexity
 from odyssey_tui.services.token_text import neutral
 from odyssey_tui.services.tokenizer_fair import Fairness, weigh
-from store.queries.rows import make
 
 if TYPE_CHECKING:
-    from store.database import Connection
+    from store.listing import RunListing
     from store.queries.runs import RunSummary
     from store.workspace import Workspace
 
@@ -56,9 +55,11 @@ ATTRIBUTES: Mapping[str, str] = {
 """Where a field is called otherwise in ``RunRow``."""
 
 
-@dataclass(frozen=True)
-class RunRow:
-    """One run as lists show it. Losses in nats per token; ``delta_*`` are adapted minus zero-shot at the last ATPP."""
+class RunRow(NamedTuple):
+    """One run as lists show it. Losses in nats per token; ``delta_*`` are adapted minus zero-shot at the last ATPP.
+
+    A tuple, because there are ten thousand.
+    """
 
     run_id: str
     name: str
@@ -90,6 +91,8 @@ class RunRow:
     tags: tuple[str, ...] = ()
     pinned: bool = False
     n_notes: int = 0
+    seed_key: str | None = None
+    """The same for runs that differ in their seed alone; None where nobody has looked."""
 
     @property
     def ppl(self) -> float | None:
@@ -144,66 +147,83 @@ def compare_losses(rows: Sequence[RunRow]) -> Fairness:
     return weigh(row.tokenizer for row in rows if row.loss is not None)
 
 
-def list_runs(workspace: Workspace, learn: Callable[[Connection, Sequence[str]], None] | None = None) -> list[RunRow]:
+def list_runs(workspace: Workspace, listing: RunListing | None = None, *, seeds: bool = False) -> list[RunRow]:
     """All runs in the order of their experiments' plans, oldest launch first; as current as the files are.
 
-    ``learn`` reads what else is wanted of them.
+    ``listing`` knows the workspace from before. With ``seeds`` rows have their ``seed_key``.
     """
     from engine.launch.experiments import read_launches
-    from store.database import lease
-    from store.ingest import ingest
-    from store.queries import runs
-    from store.queries.tokenizers import find_tokenizers
+    from store.listing import RunListing
 
-    ingest(workspace)
-    with lease(workspace) as con:
-        found = runs.list_summaries(con)
-        unsaid = [run.run_id for run in found if run.tokenizer_id is None and run.train_loss is not None]
-        tokenizers = find_tokenizers(con, unsaid) if unsaid else {}
-        if learn is not None:
-            learn(con, [run.run_id for run in found])
+    rows = as_rows((listing or RunListing(workspace)).read(seeds=seeds))
     planned = [run_id for launched in reversed(read_launches(workspace)) for run_id in launched.runs]
     place = {run_id: index for index, run_id in reversed(list(enumerate(planned)))}
-    found.sort(key=lambda run: place.get(run.run_id, len(place)))
-    return [as_row(run, tokenizers.get(run.run_id)) for run in found]
+    return sorted(rows, key=lambda row: place.get(row.run_id, len(place)))
 
 
-def as_row(run: RunSummary, tokenizer: str | None = None) -> RunRow:
-    """A stored run as lists show it; ``tokenizer`` where no state of its own names one.
+def as_row(run: RunSummary) -> RunRow:
+    """A stored run as lists show it."""
+    from store.queries.runs import SUMMARY_FIELDS
+
+    (row,) = as_rows({name: [getattr(run, name)] for name in SUMMARY_FIELDS})
+    return row
+
+
+def as_rows(columns: Mapping[str, Sequence[Any]]) -> list[RunRow]:
+    """Stored runs as lists show them, in their order; ``columns`` as ``store.listing.RunListing`` reads them.
 
     What others have written (names, tags, reasons) moves no cursor: control characters are spelled out.
     """
-    values = dict(
-        run_id=run.run_id,
-        name=neutral(run.name),
-        experiment=neutral(run.experiment or ""),
-        kind=run.kind or "",
-        state=run.state,
-        domain=run.domain and neutral(run.domain),
-        replay=run.replay_ratio,
-        ptpp=run.ptpp,
-        atpp=run.atpp,
-        size=run.size,
-        method=run.method,
-        rank=_value(run.rank_json),
-        lr=_value(run.lr_json),
-        seed=run.seed,
-        share=run.progress,
-        eta_s=run.eta_s,
-        phase=run.phase,
-        loss=run.target_loss if run.target_loss is not None else run.train_loss,
-        delta_target=run.target_delta,
-        delta_base=run.base_delta,
-        bits=run.target_bits,
-        delta_bits=run.target_delta_bits,
-        delta_base_bits=run.base_delta_bits,
-        tokenizer=run.tokenizer_id or tokenizer,
-        reason=neutral(run.reason),
-        tags=tuple(map(neutral, run.tags)),
-        pinned=run.pinned,
-        n_notes=run.n_notes,
-    )
-    return make(RunRow, values)
+    of = columns.__getitem__
+    made = {
+        "run_id": of("run_id"),
+        "name": map(neutral, of("name")),
+        "experiment": _spelled(of("experiment"), ""),
+        "kind": (kind or "" for kind in of("kind")),
+        "state": of("state"),
+        "domain": _spelled(of("domain")),
+        "replay": of("replay_ratio"),
+        "ptpp": of("ptpp"),
+        "atpp": of("atpp"),
+        "size": of("size"),
+        "method": of("method"),
+        "rank": map(_value, of("rank_json")),
+        "lr": map(_value, of("lr_json")),
+        "seed": of("seed"),
+        "share": map(_share, of("state"), of("done"), of("total")),
+        "eta_s": of("eta_s"),
+        "phase": of("phase"),
+        "loss": map(_first, of("target_loss"), of("train_loss")),
+        "delta_target": of("target_delta"),
+        "delta_base": of("base_delta"),
+        "bits": of("target_bits"),
+        "delta_bits": of("target_delta_bits"),
+        "delta_base_bits": of("base_delta_bits"),
+        "tokenizer": of("tokenizer_id"),
+        "reason": _spelled(of("reason")),
+        "tags": (tuple(map(neutral, tags)) for tags in of("tags")),
+        "pinned": of("pinned"),
+        "n_notes": of("n_notes"),
+        "seed_key": columns.get("seed_key") or repeat(None, len(of("run_id"))),
+    }
+    return list(map(RunRow._make, zip(*map(made.__getitem__, RunRow._fields), strict=True)))
+
+
+def _spelled(texts: Sequence[str | None], missing: str | None = None) -> Iterator[str | None]:
+    """Texts of which there are few, of many runs."""
+    spelled = {text: missing if text is None else neutral(text) for text in set(texts)}
+    return map(spelled.__getitem__, texts)
+
+
+def _first(target: float | None, train: float | None) -> float | None:
+    return target if target is not None else train
+
+
+def _share(state: str, done: float, total: float) -> float | None:
+    """Share of the work done, 0 to 1; 1 for a run that is done, None before the amount is known."""
+    if state == "done":
+        return 1.0
+    return min(1.0, done / total) if total else None
 
 
 @lru_cache(maxsize=1024)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import io
 import json
@@ -10,6 +9,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import orjson
 
 Row = Mapping[str, Any] | Sequence[Any]
 """Values by column key, or in column order."""
@@ -65,28 +66,28 @@ def latex_text(columns: Sequence[Column], rows: Sequence[Row]) -> str:
 
 def json_text(value: Any) -> str:
     """A JSON value, indented; NaN and infinities become null, other objects their text."""
-    if isinstance(value, list) and value and all(map(_is_flat, value)):
-        # A number that JSON cannot say is for the other way.
-        with contextlib.suppress(ValueError):
-            # Within texts no line ends: what stands between two objects is found by its own.
-            inner = _FLAT.encode(value)[2:-2].replace("},\n    {", "\n  },\n  {\n    ")
-            return f"[\n  {{\n    {inner}\n  }}\n]\n"
-    return json.dumps(plain(value), indent=2, ensure_ascii=False, default=str) + "\n"
+    try:
+        return orjson.dumps(value, default=_other, option=_INDENTED).decode()
+    except orjson.JSONEncodeError:  # a whole number of more than 64 bits, or half a surrogate pair
+        return json.dumps(plain(value), indent=2, ensure_ascii=False, default=str) + "\n"
 
 
-_FLAT = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",\n    ", ": "))
-"""Of many objects: json's encoder in C, which cannot indent, and is six times as fast as the one that can."""
-_SCALARS = frozenset({str, int, float, bool, type(None), list})
+_INDENTED = (
+    orjson.OPT_INDENT_2
+    | orjson.OPT_APPEND_NEWLINE
+    | orjson.OPT_NON_STR_KEYS
+    | orjson.OPT_PASSTHROUGH_DATACLASS
+    | orjson.OPT_PASSTHROUGH_DATETIME
+)
 
 
-def _is_flat(item: Any) -> bool:
-    """Whether it is an object of scalars and empty lists."""
-    return (
-        type(item) is dict
-        and bool(item)
-        and _SCALARS.issuperset(map(type, item.values()))
-        and not any(type(value) is list and value for value in item.values())
-    )
+def _other(value: Any) -> Any:
+    """What JSON has no kind for, one level down."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, tuple):
+        return list(value)
+    return value.item() if hasattr(value, "item") else str(value)
 
 
 def plain(value: Any) -> Any:

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from odyssey_tui.services.data_tables import audit_mark
 from odyssey_tui.services.format import count, cut, number
-from odyssey_tui.widgets.keyed_table import TableColumn, TableRow
+from odyssey_tui.widgets.table_cells import TableColumn, TableRow
 
 if TYPE_CHECKING:
     from odyssey_tui.services.data import TextRow

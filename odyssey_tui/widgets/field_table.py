@@ -10,7 +10,8 @@ from rich.text import Text
 from engine.spec.located import KeyPath
 from odyssey_tui.services.draft_fields import FieldRow
 from odyssey_tui.services.format import cut
-from odyssey_tui.widgets.keyed_table import KeyedTable, TableColumn, TableRow
+from odyssey_tui.widgets.keyed_table import KeyedTable
+from odyssey_tui.widgets.table_cells import TableColumn, TableRow
 
 SEPARATOR = "\x1f"
 LEAST_VALUE, MOST_LABEL = 12, 34

@@ -18,7 +18,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from odyssey_tui.keymap import bindings
-from odyssey_tui.widgets.keyed_table import TableColumn, calm
+from odyssey_tui.widgets.table_cells import TableColumn, calm
 
 Cells = Sequence[Text | str]
 HEADER_LINES = 1

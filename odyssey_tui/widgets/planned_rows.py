@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from odyssey_tui.services.format import count, cut, duration, state_text
-from odyssey_tui.widgets.keyed_table import TableColumn, TableRow
+from odyssey_tui.widgets.table_cells import TableColumn, TableRow
 
 if TYPE_CHECKING:
     from odyssey_tui.services.composition import PlannedRun

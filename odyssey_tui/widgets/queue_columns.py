@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from odyssey_tui.services.format import STATE_GLYPHS, bar, duration, state_text
-from odyssey_tui.widgets.keyed_table import TableColumn
 from odyssey_tui.widgets.run_columns import BAR_CELLS, MOVING, STATE_STYLES
+from odyssey_tui.widgets.table_cells import TableColumn
 
 if TYPE_CHECKING:
     from odyssey_tui.services.queue import QueueEntry

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from odyssey_tui.services.format import cut, number
 from odyssey_tui.services.repairs_words import BEST, effect_rows
-from odyssey_tui.widgets.keyed_table import TableColumn, TableRow
+from odyssey_tui.widgets.table_cells import TableColumn, TableRow
 
 if TYPE_CHECKING:
     from odyssey_tui.services.repairs import Repair, Repairs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from operator import attrgetter
@@ -12,7 +13,7 @@ from rich.text import Text
 
 from odyssey_tui.services.format import STATE_GLYPHS, bar, duration, number, signed, spread_text, state_text
 from odyssey_tui.services.run_tree import MIXED, count_states, name_seed
-from odyssey_tui.widgets.keyed_table import TableColumn
+from odyssey_tui.widgets.table_cells import TableColumn
 
 if TYPE_CHECKING:
     from odyssey_tui.services.run_groups import RunGroup
@@ -27,6 +28,7 @@ COUNT_CELLS = 8
 """What the number of runs of a group takes, which stands under the states."""
 LEAST_NUMBER = 3
 BAR_CELLS = 10
+FEW = 16
 INDENT = "  "
 """Before the name of one of several seeds."""
 MOVEMENT = ("state", "share", "eta_s")
@@ -127,17 +129,28 @@ def measure(units: Sequence[RunUnit], columns: Sequence[RunColumn]) -> Widths:
     joined = [unit for unit in units if unit.repeated]
     names = [f"{unit.row.name} ×{len(unit.rows)}" for unit in joined]
     names += [f"{INDENT}{name_seed(unit, row)}" if unit.repeated else row.name for unit in units for row in unit.rows]
-    filled = {}
-    for column in columns:
-        means = (cell_len(str(unit_text(column, unit))) for unit in joined)
-        filled[column.key] = max(_widest(column, rows), max(means, default=0))
-    return Widths(max(map(cell_len, names), default=0), filled)
+    filled = {column.key: max(_widest(column, rows), _widest_joined(column, joined)) for column in columns}
+    return Widths(max(map(_cells, names), default=0), filled)
 
 
 def _widest(column: RunColumn, rows: Sequence[RunRow]) -> int:
     # Drawing is what takes long, and ten thousand runs have five sizes.
     different = dict(zip(map(attrgetter(*column.reads or (column.key,)), rows), rows, strict=True))
-    return max((cell_len(str(column.draw(row))) for row in different.values()), default=0)
+    if column.averaged and len(different) > FEW and None not in different and math.isfinite(sum(different)):
+        # Of numbers with as many decimals the greatest and the least are the longest.
+        return max(_cells(str(column.draw(different[end(different)]))) for end in (min, max))
+    return max((_cells(str(column.draw(row))) for row in different.values()), default=0)
+
+
+def _widest_joined(column: RunColumn, joined: Sequence[RunUnit]) -> int:
+    if column.reads == MOVEMENT:
+        return max((_cells(str(unit_text(column, unit))) for unit in joined), default=0)
+    spreads = [spread_text(unit.spread[column.averaged]) for unit in joined if column.averaged in unit.spread]
+    return _widest(column, [unit.row for unit in joined]) + max(map(_cells, spreads), default=0)
+
+
+def _cells(text: str) -> int:
+    return len(text) if text.isascii() else cell_len(text)
 
 
 def join_widths(widths: Sequence[Widths]) -> Widths:

@@ -11,7 +11,7 @@ from odyssey_tui.services.format import number, signed
 from odyssey_tui.services.scatter_statistics import CONTROLS
 from odyssey_tui.services.scatter_views import significant
 from odyssey_tui.services.similarity_figure import choose_styles, style_key
-from odyssey_tui.widgets.keyed_table import TableColumn, TableRow, right
+from odyssey_tui.widgets.table_cells import TableColumn, TableRow, right
 
 if TYPE_CHECKING:
     from odyssey_tui.services.scatter import Scatter

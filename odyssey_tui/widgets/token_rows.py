@@ -11,7 +11,7 @@ from odyssey_tui.services.format import BLOCKS, signed
 from odyssey_tui.services.ledger_columns import BESIDE_DRIFT, TYPE_COLUMNS, ShownColumn, drift_columns
 from odyssey_tui.services.token_text import settled
 from odyssey_tui.services.token_words import bracket
-from odyssey_tui.widgets.keyed_table import TableColumn, TableRow, right
+from odyssey_tui.widgets.table_cells import TableColumn, TableRow, right
 
 if TYPE_CHECKING:
     from engine.stats import MeanDifference

@@ -59,12 +59,8 @@ class RunSummary:
     pinned: bool
     n_notes: int
 
-    @property
-    def progress(self) -> float | None:
-        """Share of the work done, 0 to 1; 1 for a run that is done, None before the amount is known."""
-        if self.state == "done":
-            return 1.0
-        return min(1.0, self.done / self.total) if self.total else None
+
+SUMMARY_FIELDS = tuple(field.name for field in fields(RunSummary))
 
 
 @dataclass(frozen=True)
@@ -154,9 +150,11 @@ def list_runs(con: duckdb.DuckDBPyConnection) -> list[RunRow]:
     return fetch(con, RunRow, _select(RunRow) + _ORDER)
 
 
-def list_summaries(con: duckdb.DuckDBPyConnection) -> list[RunSummary]:
-    """As ``list_runs``, with what lists show."""
-    return fetch(con, RunSummary, _select(RunSummary) + _ORDER)
+def list_columns(con: duckdb.DuckDBPyConnection) -> dict[str, list[Any]]:
+    """As ``list_runs``, what lists show: the fields of ``RunSummary`` by name, in each a value for every run."""
+    found = con.execute(_select(RunSummary) + _ORDER).fetchall()
+    columns = zip(*found, strict=True) if found else ([] for _ in SUMMARY_FIELDS)
+    return dict(zip(SUMMARY_FIELDS, map(list, columns), strict=True))
 
 
 def find_run(con: duckdb.DuckDBPyConnection, wanted: str) -> RunRow:
@@ -216,34 +214,10 @@ def read_spec(con: duckdb.DuckDBPyConnection, run_id: str) -> dict[str, Any]:
 
 def read_specs(con: duckdb.DuckDBPyConnection, run_ids: Sequence[str] | None) -> dict[str, str]:
     """The specifications of several runs (None: all) as JSON texts, by run; runs without one are left out."""
-    where, parameters = _among(run_ids)
+    # Ten thousand identifiers take longer to look up than all specifications to read.
+    where, parameters = ("true", []) if run_ids is None else ("run_id IN (SELECT unnest(?))", [list(run_ids)])
     query = f"SELECT run_id, spec::VARCHAR FROM runs WHERE spec IS NOT NULL AND {where}"
     return dict(con.execute(query, parameters).fetchall())
-
-
-def read_work(con: duckdb.DuckDBPyConnection, run_ids: Sequence[str] | None) -> dict[str, tuple[str, list[str]]]:
-    """What several runs (None: all) do, as a hash that leaves out their seeds and which runs they rest on, and those
-    runs in order.
-
-    Runs whose specification cannot be read are left out.
-    """
-    # Not hash(): of 2,011 such texts it took 14 for others that differ from them in two digits.
-    where, parameters = _among(run_ids)
-    found = con.execute(
-        rf"""
-        SELECT run_id, md5(json_merge_patch(coalesce(labels, '{{}}'), '{{"seed": null}}')::VARCHAR
-            || regexp_replace(job, '"run": ?"[^"]+"', '', 'g')), regexp_extract_all(job, '"run": ?"([^"]+)"', 1)
-        FROM (SELECT run_id, labels, (spec->'job')::VARCHAR AS job FROM runs WHERE {where})
-        WHERE starts_with(job, '{{')
-        """,
-        parameters,
-    ).fetchall()
-    return {run_id: (work, rests_on) for run_id, work, rests_on in found}
-
-
-def _among(run_ids: Sequence[str] | None) -> tuple[str, list[Any]]:
-    """A condition on ``run_id`` and its parameters. Ten thousand identifiers take longer than what is asked of them."""
-    return ("true", []) if run_ids is None else ("run_id IN (SELECT unnest(?))", [list(run_ids)])
 
 
 @dataclass(frozen=True)

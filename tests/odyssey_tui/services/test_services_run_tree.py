@@ -70,7 +70,7 @@ def test_a_value_that_is_missing_or_not_finite_is_not_averaged() -> None:
 
 def test_runs_of_one_seed_or_none_stay_alone() -> None:
     rows = [row("a", seed=0), row("b", seed=0), row("c"), row("d")]
-    assert [unit.key for unit in join_rows(rows, lambda run_id: "same")] == ["a", "b", "c", "d"]
+    assert [unit.key for unit in join_rows([one._replace(seed_key="same") for one in rows])] == ["a", "b", "c", "d"]
 
 
 @pytest.mark.parametrize(

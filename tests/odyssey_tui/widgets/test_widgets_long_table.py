@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 from textual.app import App, ComposeResult
 from textual.pilot import Pilot
 
-from odyssey_tui.widgets.keyed_table import TableColumn
 from odyssey_tui.widgets.long_table import LongTable
+from odyssey_tui.widgets.table_cells import TableColumn
 
 COLUMNS = (TableColumn("key", "key", 8), TableColumn("more", "more", 4))
 

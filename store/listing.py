@@ -1,0 +1,137 @@
+"""All runs as lists show them, kept in a file beside the database: who starts need not open it for that.
+
+The file says of which state of the database it is, so that it is right or of no use; whoever asks the database anew
+writes it again. Losing it costs a query.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from store.database import lease
+from store.errors import WorkspaceError
+from store.files import write_atomic
+from store.location import check_location
+from store.queries.runs import SUMMARY_FIELDS, list_columns
+from store.survey import has_news
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from store.database import Connection
+    from store.workspace import Workspace
+
+Columns = Mapping[str, list[Any]]
+"""The fields of ``RunSummary`` and ``seed_key``, by name: in each a value for every run, in the order of queueing."""
+COLUMNS = (*SUMMARY_FIELDS, "seed_key")
+_FORMAT = 1
+_HEADER_BYTES = 4096
+_KEEP_S = 60.0
+"""While runs train the database changes every few seconds; so often at most one reader keeps what it has found."""
+
+
+class RunListing:
+    """Lists the runs of one workspace again and again. Threads may share one."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._lock = threading.Lock()
+        self._seed_keys: dict[str, str] = {}
+        self._kept: float | None = None
+        """When this reader last kept what it had found."""
+
+    def read(self, *, seeds: bool = True) -> Columns:
+        """All runs, as current as the files are. Unless ``seeds``, keys that nobody has found yet are None.
+
+        Raises as ``ingest`` and ``lease`` do.
+        """
+        if has_news(self._workspace):
+            from store.ingest import ingest
+
+            ingest(self._workspace)
+        check_location(self._workspace)
+        path = self._workspace.database_path
+        with self._lock:
+            known = _recall(path)
+            if known is not None:
+                self._seed_keys.update(_found(known["columns"]))
+                if known["version"] == version_of(path) and not (seeds and None in known["columns"]["seed_key"]):
+                    return known["columns"]
+            with lease(self._workspace) as con:
+                columns = self._ask(con, seeds=seeds)
+                version = version_of(path)
+            if version is not None and (self._kept is None or time.monotonic() - self._kept >= _KEEP_S):
+                self._kept = time.monotonic()
+                _keep(path, version, columns)
+            return columns
+
+    def _ask(self, con: Connection, *, seeds: bool) -> Columns:
+        from store.queries.seeds import find_seed_keys
+        from store.queries.tokenizers import find_tokenizers
+
+        columns = list_columns(con)
+        run_ids = columns["run_id"]
+        trained = zip(run_ids, columns["tokenizer_id"], columns["train_loss"], strict=True)
+        if unsaid := [run_id for run_id, tokenizer, loss in trained if tokenizer is None and loss is not None]:
+            said = find_tokenizers(con, unsaid)
+            columns["tokenizer_id"] = [
+                tokenizer or said.get(run_id)
+                for run_id, tokenizer in zip(run_ids, columns["tokenizer_id"], strict=True)
+            ]
+        new = find_seed_keys(con, run_ids, self._seed_keys) if seeds else {}
+        # A run that is like no other has a specification that cannot be read, yet.
+        self._seed_keys.update({run_id: key for run_id, key in new.items() if key != run_id})
+        return {**columns, "seed_key": [self._seed_keys.get(run_id, new.get(run_id)) for run_id in run_ids]}
+
+
+def version_of(path: Path) -> list[Any] | None:
+    """What no two states of a database file share; None where there is none, or a part of it is in a log beside it.
+
+    DuckDB counts in the headers behind the first what it has brought into the file: an equal time and length of the
+    file would not say that nothing has.
+    """
+    try:
+        with open(path, "rb") as file:
+            status = os.fstat(file.fileno())
+            headers = file.read(3 * _HEADER_BYTES)
+        if os.path.exists(f"{path}.wal"):
+            return None
+    except OSError:
+        return None
+    starts = (headers[at : at + 64].hex() for at in (_HEADER_BYTES, 2 * _HEADER_BYTES))
+    return [status.st_ino, status.st_size, status.st_mtime_ns, *starts]
+
+
+def _found(columns: Columns) -> dict[str, str]:
+    return {run_id: key for run_id, key in zip(columns["run_id"], columns["seed_key"], strict=True) if key is not None}
+
+
+def _recall(path: Path) -> dict[str, Any] | None:
+    """What was kept; None where nothing was, or it is damaged or of another version of odyssey."""
+    try:
+        kept = orjson.loads(_file(path).read_bytes())
+    except (OSError, orjson.JSONDecodeError):
+        return None
+    if not isinstance(kept, dict) or kept.get("format") != _FORMAT or not isinstance(kept.get("columns"), dict):
+        return None
+    columns = kept["columns"]
+    whole = tuple(columns) == COLUMNS and all(isinstance(column, list) for column in columns.values())
+    return kept if whole and len({len(column) for column in columns.values()}) == 1 else None
+
+
+def _keep(path: Path, version: list[Any], columns: Columns) -> None:
+    """Keep what was found, where this process may write."""
+    try:
+        write_atomic(_file(path), orjson.dumps({"format": _FORMAT, "version": version, "columns": columns}))
+    except (WorkspaceError, orjson.JSONEncodeError):  # read-only, or full; or half a surrogate pair in a name
+        return
+
+
+def _file(path: Path) -> Path:
+    return path.with_name(f"{path.name}.listed")
