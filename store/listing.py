@@ -45,11 +45,13 @@ class RunListing:
         self._seed_keys: dict[str, str] = {}
         self._kept: float | None = None
         """When this reader last kept what it had found."""
+        self._last: tuple[list[Any] | None, Columns] = None, {}
+        """The state of the database that was read last, and its runs."""
 
     def read(self, *, seeds: bool = True) -> Columns:
-        """All runs, as current as the files are. Unless ``seeds``, keys that nobody has found yet are None.
+        """All runs, as current as the files are; while nothing changes the same object.
 
-        Raises as ``ingest`` and ``lease`` do.
+        Unless ``seeds``, keys that nobody has found yet are None. Raises as ``ingest`` and ``lease`` do.
         """
         if has_news(self._workspace):
             from store.ingest import ingest
@@ -58,18 +60,25 @@ class RunListing:
         check_location(self._workspace)
         path = self._workspace.database_path
         with self._lock:
-            known = _recall(path)
-            if known is not None:
-                self._seed_keys.update(_found(known["columns"]))
-                if known["version"] == version_of(path) and not (seeds and None in known["columns"]["seed_key"]):
-                    return known["columns"]
-            with lease(self._workspace) as con:
-                columns = self._ask(con, seeds=seeds)
-                version = version_of(path)
-            if version is not None and (self._kept is None or time.monotonic() - self._kept >= _KEEP_S):
-                self._kept = time.monotonic()
-                _keep(path, version, columns)
-            return columns
+            version, columns = self._last
+            if version is None or version != version_of(path) or (seeds and None in columns["seed_key"]):
+                self._last = self._read(path, seeds=seeds)
+            return self._last[1]
+
+    def _read(self, path: Path, *, seeds: bool) -> tuple[list[Any] | None, Columns]:
+        known = _recall(path)
+        if known is not None:
+            version, columns = known["version"], known["columns"]
+            self._seed_keys.update(_found(columns))
+            if version == version_of(path) and not (seeds and None in columns["seed_key"]):
+                return version, columns
+        with lease(self._workspace) as con:
+            columns = self._ask(con, seeds=seeds)
+            version = version_of(path)
+        if version is not None and (self._kept is None or time.monotonic() - self._kept >= _KEEP_S):
+            self._kept = time.monotonic()
+            _keep(path, version, columns)
+        return version, columns
 
     def _ask(self, con: Connection, *, seeds: bool) -> Columns:
         from store.queries.seeds import find_seed_keys
@@ -109,7 +118,8 @@ def version_of(path: Path) -> list[Any] | None:
 
 
 def _found(columns: Columns) -> dict[str, str]:
-    return {run_id: key for run_id, key in zip(columns["run_id"], columns["seed_key"], strict=True) if key is not None}
+    pairs = zip(columns["run_id"], columns["seed_key"], strict=True)
+    return {run_id: key for run_id, key in pairs if key not in (None, run_id)}
 
 
 def _recall(path: Path) -> dict[str, Any] | None:

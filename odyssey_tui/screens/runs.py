@@ -175,6 +175,9 @@ class RunsScreen(FilteredScreen, RunActions, RunPreview):
 
     def load(self, request: Request) -> Snapshot:
         listing = self._reader.read(request.filter, sort=request.sort, group=request.group)
+        before = self._snapshot
+        if before is not None and before.listing is listing:
+            return before
         fair = compare_losses([row for group in listing.groups for row in group.rows])
         columns = RUN_COLUMNS if fair.per_token else BYTE_COLUMNS
         widths = tuple(measure(group.units, columns) for group in listing.groups)

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 from odyssey_tui.services.filter import UnknownKeyError
 from odyssey_tui.services.run_configs import ConfigReader, differing_keys
 from odyssey_tui.services.run_groups import UNGROUPED, RunGroup, arrange
-from odyssey_tui.services.runs import FIELDS, RunRow, list_runs, parse
+from odyssey_tui.services.runs import FIELDS, RunRow, in_order, parse
 from store.errors import ConfigError
 from store.names import suggest
 
 if TYPE_CHECKING:
+    from engine.launch.experiments import Launched
     from odyssey_tui.services.filter import Filter
+    from store.listing import Columns
     from store.workspace import Workspace
 
 
@@ -37,34 +39,45 @@ class RunLister:
         self._workspace = workspace
         self._listing = RunListing(workspace)
         self._configs = ConfigReader()
+        self._read_from: tuple[Columns, list[Launched]] | None = None
+        """What the rows were made of."""
         self._rows: dict[str, RunRow] = {}
+        self._last: tuple[dict[str, RunRow], tuple[object, ...], Listing] | None = None
+        """The rows listed last, how, and the list."""
         self._lock = threading.RLock()
 
     def read(self, text: str = "", *, sort: str = "plan", group: str = "experiment", seeds: bool = True) -> Listing:
-        """The runs that pass the filter ``text``. Raises ConfigError (FilterError for the filter).
+        """The runs that pass the filter ``text``; while nothing changes the same object.
 
-        Unless ``seeds`` groups have no units: which runs differ in their seed alone is not looked at.
+        Raises ConfigError (FilterError for the filter). Unless ``seeds`` groups have no units: which runs differ in their seed alone is not looked at.
         """
         chosen = _parse_columns(text)
         by_key = group not in FIELDS and group != UNGROUPED
+        wanted = (text, sort, group, seeds)
         with self._lock:
             rows = self._read_rows(values=chosen is None or by_key, seeds=seeds)
+            if self._last is not None and self._last[0] is self._rows and self._last[1] == wanted:
+                return self._last[2]
             if by_key:
                 self._check_key(group, rows)
             shown = rows if chosen is not None and not chosen.tests else self._filter(rows, text, chosen)
             groups = arrange(shown, sort=sort, group=group, configs=self._configs, seeds=seeds)
-        return Listing(groups, len(rows), len(shown))
+            listing = Listing(groups, len(rows), len(shown))
+            self._last = self._rows, wanted, listing
+        return listing
 
     def _read_rows(self, *, values: bool = False, seeds: bool = False) -> list[RunRow]:
         """The runs now. One that has not changed is the same object as before: what holds it compares in no time."""
-        rows = []
-        for row in list_runs(self._workspace, self._listing, seeds=seeds):
-            before = self._rows.get(row.run_id)
-            rows.append(before if before == row else row)
-        self._rows = {row.run_id: row for row in rows}
+        from engine.launch.experiments import read_launches
+
+        read_from = self._listing.read(seeds=seeds), read_launches(self._workspace)
+        if self._read_from is None or read_from[0] is not self._read_from[0] or read_from[1] != self._read_from[1]:
+            found = ((row, self._rows.get(row.run_id)) for row in in_order(*read_from))
+            self._rows = {row.run_id: before if before == row else row for row, before in found}
+            self._read_from = read_from
         if values:
             self._configs.read(self._workspace, self._rows.keys())
-        return rows
+        return list(self._rows.values())
 
     def _check_key(self, key: str, rows: list[RunRow]) -> None:
         known = {**FIELDS, **self._configs.fields([row.run_id for row in rows])}

@@ -14,7 +14,7 @@ from odyssey_tui.services.token_text import neutral
 from odyssey_tui.services.tokenizer_fair import Fairness, weigh
 
 if TYPE_CHECKING:
-    from store.listing import RunListing
+    from engine.launch.experiments import Launched
     from store.queries.runs import RunSummary
     from store.workspace import Workspace
 
@@ -147,18 +147,19 @@ def compare_losses(rows: Sequence[RunRow]) -> Fairness:
     return weigh(row.tokenizer for row in rows if row.loss is not None)
 
 
-def list_runs(workspace: Workspace, listing: RunListing | None = None, *, seeds: bool = False) -> list[RunRow]:
-    """All runs in the order of their experiments' plans, oldest launch first; as current as the files are.
-
-    ``listing`` knows the workspace from before. With ``seeds`` rows have their ``seed_key``.
-    """
+def list_runs(workspace: Workspace) -> list[RunRow]:
+    """All runs in the order of their experiments' plans, oldest launch first; as current as the files are."""
     from engine.launch.experiments import read_launches
     from store.listing import RunListing
 
-    rows = as_rows((listing or RunListing(workspace)).read(seeds=seeds))
-    planned = [run_id for launched in reversed(read_launches(workspace)) for run_id in launched.runs]
+    return in_order(RunListing(workspace).read(seeds=False), read_launches(workspace))
+
+
+def in_order(columns: Mapping[str, Sequence[Any]], launches: Sequence[Launched]) -> list[RunRow]:
+    """Runs as ``as_rows`` makes them, in the order of the plans of ``launches``, the oldest last."""
+    planned = [run_id for launched in reversed(launches) for run_id in launched.runs]
     place = {run_id: index for index, run_id in reversed(list(enumerate(planned)))}
-    return sorted(rows, key=lambda row: place.get(row.run_id, len(place)))
+    return sorted(as_rows(columns), key=lambda row: place.get(row.run_id, len(place)))
 
 
 def as_row(run: RunSummary) -> RunRow:

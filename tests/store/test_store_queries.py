@@ -36,7 +36,7 @@ def test_runs_come_with_everything_a_table_shows(con: duckdb.DuckDBPyConnection)
         0,
     )
     assert adapted.labels["lr"] == 1e-3
-    assert adapted.progress == 1.0
+    assert (adapted.state, adapted.done) == ("done", adapted.total)
     assert adapted.train_loss == pytest.approx(2.9, abs=0.1)
     assert adapted.tokens_per_s == pytest.approx(15_000, rel=0.2)
     assert adapted.atpp == 4.0
@@ -49,13 +49,13 @@ def test_runs_come_with_everything_a_table_shows(con: duckdb.DuckDBPyConnection)
 def test_the_runs_that_are_not_done_say_why(con: duckdb.DuckDBPyConnection) -> None:
     by_state = {row.state: row for row in runs.list_runs(con)}
     running = by_state["running"]
-    assert (running.pid, running.progress, running.eta_s) == (os.getpid(), 0.4, 90.0)
+    assert (running.pid, running.done / running.total, running.eta_s) == (os.getpid(), 0.4, 90.0)
     assert running.heartbeat > running.started
     failed = by_state["failed"]
     assert failed.reason == "the loss became NaN at step 6"
     assert "learning rate" in failed.hint
     assert failed.ended is not None
-    assert by_state["queued"].progress is None
+    assert by_state["queued"].total == 0
 
 
 def test_rows_hold_exactly_their_fields(con: duckdb.DuckDBPyConnection) -> None:
@@ -101,6 +101,28 @@ def test_curves_are_split_by_run_and_branch(con: duckdb.DuckDBPyConnection) -> N
     assert (np.diff(series[0].step) > 0).all()
     assert series[0].value[0] > series[0].value[-1]
     assert curves.read_curves(con, chosen, "no such metric") == []
+    other_way = curves.read_curves(con, chosen[::-1], "loss", branch="trunk")
+    assert [one.run_id for one in other_way] == chosen[::-1]
+    assert [one.value.tolist() for one in other_way] == [one.value.tolist() for one in series[::-1]]
+
+
+def test_of_a_step_that_was_repeated_the_newest_attempt_counts() -> None:
+    with duckdb.connect() as con:
+        con.execute(
+            "CREATE TABLE metrics (run_id VARCHAR, attempt INTEGER, seq BIGINT, t DOUBLE, step BIGINT, tokens BIGINT, "
+            "branch VARCHAR, name VARCHAR, value DOUBLE)"
+        )
+        # A worker was killed after step 3 and went on from step 1; the annealed branch was trained once.
+        points = [(2, 2, 3, 3.2), (1, 1, 1, 1.1), (1, 3, 3, 3.1), (1, 2, 2, 2.1), (2, 1, 2, 2.2), (2, 3, 4, 4.2)]
+        for attempt, seq, step, value in points:
+            con.execute(
+                "INSERT INTO metrics VALUES ('a', ?, ?, 0, ?, 7, 'trunk', 'loss', ?)", [attempt, seq, step, value]
+            )
+        con.execute("INSERT INTO metrics VALUES ('a', 1, 9, 0, 1, NULL, 'atpp4', 'loss', 9.0)")
+        trunk, branch = curves.read_curves(con, ["b", "a"], "loss")
+    assert (trunk.branch, branch.branch) == ("trunk", "atpp4")
+    assert (trunk.step.tolist(), trunk.value.tolist()) == ([1, 2, 3, 4], [1.1, 2.2, 3.2, 4.2])
+    assert np.isnan(branch.tokens).all()
 
 
 def test_evaluations_carry_the_units_of_the_field(con: duckdb.DuckDBPyConnection) -> None:

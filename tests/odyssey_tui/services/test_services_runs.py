@@ -21,6 +21,7 @@ def test_rows_carry_the_last_state_of_each_run(voyage) -> None:
     assert row.delta_target == last.delta
     assert math.isclose(row.ppl, last.ppl)
     assert rows["pretrain-s"].delta_target is None
+    assert rows["pretrain-s"].share == 1.0
     assert rows["adapt-docs-r0-p5-xs"].state == "running"
     assert 0 < rows["adapt-docs-r0-p5-xs"].share < 1
 
