@@ -49,7 +49,8 @@ class RunLister:
     def read(self, text: str = "", *, sort: str = "plan", group: str = "experiment", seeds: bool = True) -> Listing:
         """The runs that pass the filter ``text``; while nothing changes the same object.
 
-        Raises ConfigError (FilterError for the filter). Unless ``seeds`` groups have no units: which runs differ in their seed alone is not looked at.
+        Raises ConfigError (FilterError for the filter). Unless ``seeds`` groups have no units: which runs differ in
+        their seed alone is not looked at.
         """
         chosen = _parse_columns(text)
         by_key = group not in FIELDS and group != UNGROUPED
