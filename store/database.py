@@ -81,14 +81,15 @@ def look_at(workspace: Workspace) -> tuple[int, str]:
     Waits for nobody, makes and upgrades nothing. ``WorkspaceError`` when it is elsewhere or cannot be opened.
     """
     check_location(workspace)
-    path, holder = workspace.database_path, _find_writer(workspace)
+    path, holder = workspace.database_path, find_holder(workspace)
     if holder or _unborn(path):
         return 0, holder
     with _connect(path, False, time.monotonic()) as con:
         return schema.read_version(con), ""
 
 
-def _find_writer(workspace: Workspace) -> str:
+def find_holder(workspace: Workspace) -> str:
+    """The process that has the database to itself now, in words; empty where none has. Waits for nobody."""
     path = lease_path(workspace)
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)

@@ -10,7 +10,7 @@ import os
 import threading
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
@@ -29,11 +29,19 @@ if TYPE_CHECKING:
 
 Columns = Mapping[str, list[Any]]
 """The fields of ``RunSummary`` and ``seed_key``, by name: in each a value for every run, in the order of queueing."""
+State = list[Any]
 COLUMNS = (*SUMMARY_FIELDS, "seed_key")
 _FORMAT = 1
 _HEADER_BYTES = 4096
 _KEEP_S = 60.0
 """While runs train the database changes every few seconds; so often at most one reader keeps what it has found."""
+
+
+class Listed(NamedTuple):
+    """All runs, and of which state of the database they are (``version_of``)."""
+
+    state: State | None
+    columns: Columns
 
 
 class RunListing:
@@ -45,14 +53,16 @@ class RunListing:
         self._seed_keys: dict[str, str] = {}
         self._kept: float | None = None
         """When this reader last kept what it had found."""
-        self._last: tuple[list[Any] | None, Columns] = None, {}
-        """The state of the database that was read last, and its runs."""
 
     def read(self, *, seeds: bool = True) -> Columns:
-        """All runs, as current as the files are; while nothing changes the same object.
+        """All runs, as current as the files are. Unless ``seeds``, keys that nobody has found yet are None.
 
-        Unless ``seeds``, keys that nobody has found yet are None. Raises as ``ingest`` and ``lease`` do.
+        Raises as ``ingest`` and ``lease`` do.
         """
+        return self.read_news(None, seeds=seeds).columns
+
+    def read_news(self, before: State | None, *, seeds: bool = True) -> Listed:
+        """As ``read``; no columns where the database is in the state ``before``."""
         if has_news(self._workspace):
             from store.ingest import ingest
 
@@ -60,25 +70,19 @@ class RunListing:
         check_location(self._workspace)
         path = self._workspace.database_path
         with self._lock:
-            version, columns = self._last
-            if version is None or version != version_of(path) or (seeds and None in columns["seed_key"]):
-                self._last = self._read(path, seeds=seeds)
-            return self._last[1]
-
-    def _read(self, path: Path, *, seeds: bool) -> tuple[list[Any] | None, Columns]:
-        known = _recall(path)
-        if known is not None:
-            version, columns = known["version"], known["columns"]
-            self._seed_keys.update(_found(columns))
-            if version == version_of(path) and not (seeds and None in columns["seed_key"]):
-                return version, columns
-        with lease(self._workspace) as con:
-            columns = self._ask(con, seeds=seeds)
-            version = version_of(path)
-        if version is not None and (self._kept is None or time.monotonic() - self._kept >= _KEEP_S):
-            self._kept = time.monotonic()
-            _keep(path, version, columns)
-        return version, columns
+            if before is not None and before == version_of(path):
+                return Listed(before, {})
+            known = _recall(path)
+            if known is not None:
+                self._seed_keys.update(_found(known.columns))
+                if known.state == version_of(path) and not (seeds and None in known.columns["seed_key"]):
+                    return known
+            with lease(self._workspace) as con:
+                found = Listed(version_of(path), self._ask(con, seeds=seeds))
+            if found.state is not None and (self._kept is None or time.monotonic() - self._kept >= _KEEP_S):
+                self._kept = time.monotonic()
+                _keep(path, found)
+            return found
 
     def _ask(self, con: Connection, *, seeds: bool) -> Columns:
         from store.queries.seeds import find_seed_keys
@@ -99,7 +103,7 @@ class RunListing:
         return {**columns, "seed_key": [self._seed_keys.get(run_id, new.get(run_id)) for run_id in run_ids]}
 
 
-def version_of(path: Path) -> list[Any] | None:
+def version_of(path: Path) -> State | None:
     """What no two states of a database file share; None where there is none, or a part of it is in a log beside it.
 
     DuckDB counts in the headers behind the first what it has brought into the file: an equal time and length of the
@@ -122,7 +126,7 @@ def _found(columns: Columns) -> dict[str, str]:
     return {run_id: key for run_id, key in pairs if key not in (None, run_id)}
 
 
-def _recall(path: Path) -> dict[str, Any] | None:
+def _recall(path: Path) -> Listed | None:
     """What was kept; None where nothing was, or it is damaged or of another version of odyssey."""
     try:
         kept = orjson.loads(_file(path).read_bytes())
@@ -132,13 +136,15 @@ def _recall(path: Path) -> dict[str, Any] | None:
         return None
     columns = kept["columns"]
     whole = tuple(columns) == COLUMNS and all(isinstance(column, list) for column in columns.values())
-    return kept if whole and len({len(column) for column in columns.values()}) == 1 else None
+    if not whole or len({len(column) for column in columns.values()}) != 1:
+        return None
+    return Listed(kept.get("state"), columns)
 
 
-def _keep(path: Path, version: list[Any], columns: Columns) -> None:
+def _keep(path: Path, found: Listed) -> None:
     """Keep what was found, where this process may write."""
     try:
-        write_atomic(_file(path), orjson.dumps({"format": _FORMAT, "version": version, "columns": columns}))
+        write_atomic(_file(path), orjson.dumps({"format": _FORMAT, **found._asdict()}))
     except (WorkspaceError, orjson.JSONEncodeError):  # read-only, or full; or half a surrogate pair in a name
         return
 

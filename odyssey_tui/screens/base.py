@@ -19,6 +19,7 @@ from textual.containers import Vertical
 from textual.dom import DOMNode
 from textual.message import Message
 from textual.screen import Screen
+from textual.timer import Timer
 from textual.widget import Widget
 
 from odyssey_tui.keymap import ACTIONS, Action, bindings
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from odyssey_tui.app import OdysseyApp
 
 
+PATIENCE_S = 1.0
+"""How long a read may take before it is looked who has the database."""
 READING = "Reading the workspace…"
 WHAT_TO_PRESS = "3  launch an experiment        1  watch its runs"
 """For screens that have nothing to show before something has run."""
@@ -58,6 +61,12 @@ class OdysseyScreen(Screen[None]):
         error: Exception
 
     @dataclass
+    class Waiting(Message):
+        """A read takes its time; ``holder`` has the database to itself, if anybody."""
+
+        holder: str
+
+    @dataclass
     class Performed(Message):
         """Something asked for with ``perform`` was done, or was not."""
 
@@ -71,6 +80,8 @@ class OdysseyScreen(Screen[None]):
         self._shown: Any = None
         self._loading = False
         self._again = False
+        self._patience: Timer | None = None
+        """Until it is said who keeps a read waiting."""
         self._troubles: dict[str, str] = {}
 
     def compose(self) -> ComposeResult:
@@ -113,6 +124,7 @@ class OdysseyScreen(Screen[None]):
             self._again = True
             return
         self._loading = True
+        self._patience = self.set_timer(PATIENCE_S, self._look_for_holder)
         self.run_worker(partial(self._load, self.request()), group="load", thread=True, exit_on_error=False)
 
     def _load(self, request: Any) -> None:
@@ -121,9 +133,31 @@ class OdysseyScreen(Screen[None]):
         except Exception as error:
             self.post_message(self.LoadFailed(error))
 
+    def _look_for_holder(self) -> None:
+        self.run_worker(self._find_holder, group="holder", thread=True, exit_on_error=False)
+
+    def _find_holder(self) -> None:
+        from store.database import find_holder
+
+        self.post_message(self.Waiting(find_holder(self.odyssey.workspace)))
+
+    @on(Waiting)
+    def _tell_holder(self, message: Waiting) -> None:
+        if not self._loading:
+            return
+        if message.holder:
+            self._troubles["load"] = f"waiting for the database, which is in use by {message.holder}"
+            self._draw_banner()
+        self._patience = self.set_timer(PATIENCE_S, self._look_for_holder)
+
+    def _read_ended(self) -> None:
+        self._loading = False
+        if self._patience is not None:
+            self._patience.stop()
+
     @on(Loaded)
     def _receive(self, message: Loaded) -> None:
-        self._loading = False
+        self._read_ended()
         self.clear_trouble("load")
         if message.snapshot != self._shown:
             self._shown = message.snapshot
@@ -132,7 +166,7 @@ class OdysseyScreen(Screen[None]):
 
     @on(LoadFailed)
     def _receive_failure(self, message: LoadFailed) -> None:
-        self._loading = False
+        self._read_ended()
         self.show_trouble("load", message.error)
         self._follow()
 

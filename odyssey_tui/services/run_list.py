@@ -17,7 +17,7 @@ from store.names import suggest
 if TYPE_CHECKING:
     from engine.launch.experiments import Launched
     from odyssey_tui.services.filter import Filter
-    from store.listing import Columns
+    from store.listing import State
     from store.workspace import Workspace
 
 
@@ -39,8 +39,10 @@ class RunLister:
         self._workspace = workspace
         self._listing = RunListing(workspace)
         self._configs = ConfigReader()
-        self._read_from: tuple[Columns, list[Launched]] | None = None
+        self._state: tuple[State | None, list[Launched]] = None, []
         """What the rows were made of."""
+        self._seeds = False
+        """Whether they have the keys of seeds."""
         self._rows: dict[str, RunRow] = {}
         self._last: tuple[dict[str, RunRow], tuple[object, ...], Listing] | None = None
         """The rows listed last, how, and the list."""
@@ -71,11 +73,14 @@ class RunLister:
         """The runs now. One that has not changed is the same object as before: what holds it compares in no time."""
         from engine.launch.experiments import read_launches
 
-        read_from = self._listing.read(seeds=seeds), read_launches(self._workspace)
-        if self._read_from is None or read_from[0] is not self._read_from[0] or read_from[1] != self._read_from[1]:
-            found = ((row, self._rows.get(row.run_id)) for row in in_order(*read_from))
-            self._rows = {row.run_id: before if before == row else row for row, before in found}
-            self._read_from = read_from
+        launches = read_launches(self._workspace)
+        before, planned = self._state
+        found = self._listing.read_news(before if launches == planned and seeds <= self._seeds else None, seeds=seeds)
+        if found.columns:
+            rows = in_order(found.columns, launches)
+            pairs = ((row, self._rows.get(row.run_id)) for row in rows)
+            self._rows = {row.run_id: known if known == row else row for row, known in pairs}
+            self._state, self._seeds = (found.state, launches), seeds
         if values:
             self._configs.read(self._workspace, self._rows.keys())
         return list(self._rows.values())

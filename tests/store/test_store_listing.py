@@ -127,6 +127,17 @@ def test_where_nothing_can_be_kept_the_database_answers(workspace: Workspace) ->
     assert not list(workspace.root.glob(".*.tmp"))
 
 
+def test_a_state_that_is_known_is_not_read_again(workspace: Workspace, request: pytest.FixtureRequest) -> None:
+    reader = RunListing(workspace)
+    found = reader.read_news(None)
+    assert found.columns["run_id"] == [FIRST, SECOND]
+    notes.pin(workspace, [SECOND])
+    newer = reader.read_news(found.state)
+    assert newer.columns["pinned"] == [False, True]
+    request.getfixturevalue("unasked")
+    assert reader.read_news(newer.state) == (newer.state, {})
+
+
 def test_one_reader_does_not_keep_every_state(workspace: Workspace) -> None:
     reader = RunListing(workspace)
     reader.read()

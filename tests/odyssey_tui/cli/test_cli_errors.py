@@ -145,7 +145,7 @@ def test_a_bug_is_one_line_and_a_log(voyage, tmp_path: Path, monkeypatch, capsys
         raise ZeroDivisionError("a bug")
 
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    monkeypatch.setattr("odyssey_tui.services.run_list.list_runs", explode)
+    monkeypatch.setattr("odyssey_tui.services.run_list.in_order", explode)
     assert run(["-w", str(voyage.root), "runs"]) == Exit.BUG
     message = capsys.readouterr().err
     log = Path(message.strip().rpartition(" ")[2])
@@ -159,7 +159,7 @@ def test_errors_keep_their_exit_status(voyage, monkeypatch, capsys) -> None:
     def fail(*_: object) -> None:
         raise DataError("the shard is torn", "Delete it.")
 
-    monkeypatch.setattr("odyssey_tui.services.run_list.list_runs", fail)
+    monkeypatch.setattr("odyssey_tui.services.run_list.in_order", fail)
     assert run(["-w", str(voyage.root), "runs"]) == Exit.DATA
     assert capsys.readouterr().err == "error: the shard is torn\n  Delete it.\n"
 

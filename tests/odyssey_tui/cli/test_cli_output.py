@@ -6,7 +6,9 @@ import csv
 import io
 import json
 import math
-from typing import Any
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import click
 import numpy as np
@@ -15,6 +17,12 @@ import pytest
 from odyssey_tui.cli.output import Column, emit_json, emit_table
 from odyssey_tui.services.format import cut, pad, width_of
 from odyssey_tui.services.tables import json_text
+
+
+class Pair(NamedTuple):
+    number: int
+    text: str
+
 
 COLUMNS = (
     Column("name", "name"),
@@ -116,7 +124,7 @@ def test_texts_are_cut_and_filled_by_cells() -> None:
 @pytest.mark.parametrize(
     "rows",
     [
-        [{"a": "},\n    {", "b": 1e-5, "c": None, "d": []}, {"a": "π", "b": 3, "c": True, "d": []}],
+        [{"a": "},\n    {", "b": 0.5, "c": None, "d": []}, {"a": "π", "b": 3, "c": True, "d": []}],
         [{"a": 1, "d": ["x"]}, {"a": 2, "d": []}],
         [{"a": {"b": 1}}, {}, [1, 2], "x"],
         [],
@@ -124,6 +132,19 @@ def test_texts_are_cut_and_filled_by_cells() -> None:
 )
 def test_json_of_many_rows_is_indented_like_any_other(rows: list[Any]) -> None:
     assert json_text(rows) == json.dumps(rows, indent=2, ensure_ascii=False) + "\n"
+
+
+@pytest.mark.parametrize("value", [1e-5, -1e300, 2**80, {"text": "half a pair \ud800"}, {1: "a", None: "b"}])
+def test_json_keeps_every_value(value: object) -> None:
+    assert json.loads(json_text([value])) == json.loads(json.dumps([value]))
+
+
+def test_json_of_other_kinds_is_their_text() -> None:
+    assert json.loads(json_text({"path": Path("a/b"), "pair": Pair(1, "x"), "map": MappingProxyType({"k": 2})})) == {
+        "path": "a/b",
+        "pair": [1, "x"],
+        "map": {"k": 2},
+    }
 
 
 def test_json_has_no_number_that_is_none() -> None:

@@ -11,9 +11,10 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 
 from odyssey_tui.app import OdysseyApp
+from odyssey_tui.screens import base
 from odyssey_tui.widgets.banner import Banner
 from odyssey_tui.widgets.long_table import LongTable
-from store import database
+from store import database, notes
 from store.workspace import Workspace
 from tests.support.piloting import press, settle
 
@@ -60,13 +61,18 @@ async def test_a_database_in_other_hands_is_waited_for_and_keys_go_on(own_voyage
         screen, rows = pilot.app.screen, pilot.app.screen.query_one(LongTable)
         before = rows.cursor_row
         monkeypatch.setattr(database, "time", clock)
+        monkeypatch.setattr(base, "PATIENCE_S", 0.01)
+        notes.pin(own_voyage, own_voyage.run_ids()[:1])
         with held(own_voyage):
             screen.reload()
             await pilot.pause()
             assert waiting.wait(10)
             await pilot.press("j", "j")
             assert rows.cursor_row == before + 2
-            assert screen.query_one(Banner).text == ""
+            while not screen.query_one(Banner).text:
+                await pilot.pause(0.01)
+            told = screen.query_one(Banner).text
+            assert told == "waiting for the database, which is in use by process 4242 on here (odyssey store rebuild)"
             patience_over.set()
             await settle(pilot)
             assert "is in use by process 4242 on here (odyssey store rebuild)" in screen.query_one(Banner).text
