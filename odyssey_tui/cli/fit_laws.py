@@ -57,7 +57,7 @@ def print_law(law: dict[str, Any]) -> None:
         {**one, "bounds": span(one["low"], one["high"]), "starts": span(one["start_low"], one["start_high"])}
         for one in law["parameters"]
     ]
-    emit_table(PARAMETERS, rows, title="Parameters, their bounds and where fits start")
+    emit_table(PARAMETERS, rows, title="Parameters and their bounds")
     click.echo()
 
 
