@@ -19,7 +19,9 @@ from bench.faulting.damage import copy_workspace, damage, fingerprint
 from bench.faulting.estate import KINDS, Estate, build_estate
 from bench.faulting.probes import Told, faults_of, odyssey, preload, schedule
 
-CONSUMED = frozenset({"queue", "scheduler", "workers", "odyssey.duckdb.seen", "odyssey.duckdb.lease"})
+CONSUMED = frozenset(
+    {"queue", "scheduler", "workers", "odyssey.duckdb.seen", "odyssey.duckdb.listed", "odyssey.duckdb.lease"}
+)
 """Files, and folders of files, that are taken away or written anew in any case."""
 COMMANDS_EACH = 5
 """Commands tried on each damaged workspace, besides the list of runs and the scheduler."""

@@ -21,6 +21,7 @@ from textual.screen import Screen
 from textual.timer import Timer
 
 from odyssey_tui.keymap import bindings
+from odyssey_tui.memory import return_arrays
 from odyssey_tui.screens.base import OdysseyScreen, reachable_actions
 from odyssey_tui.screens.registry import FURTHER, SCREENS
 from odyssey_tui.services.states import StateReader
@@ -126,6 +127,7 @@ class OdysseyApp(App[None], inherit_bindings=False):
     @work(thread=True, group="load screens", exit_on_error=False)
     def _load_screens(self) -> None:
         """Import what is not on screen yet while the user reads: a first visit need not wait for modules and numpy."""
+        return_arrays()
         for entry in (*SCREENS, *FURTHER):
             entry.load_all()
 

@@ -10,7 +10,9 @@ import os
 import threading
 import time
 from collections.abc import Mapping
+from math import isfinite
 from typing import TYPE_CHECKING, Any, NamedTuple
+from zlib import crc32
 
 import orjson
 
@@ -18,7 +20,7 @@ from store.database import lease
 from store.errors import WorkspaceError
 from store.files import write_atomic
 from store.location import check_location
-from store.queries.runs import SUMMARY_FIELDS, list_columns
+from store.queries.runs import SUMMARY_QUERY, list_columns
 from store.survey import has_news
 
 if TYPE_CHECKING:
@@ -30,8 +32,6 @@ if TYPE_CHECKING:
 Columns = Mapping[str, list[Any]]
 """The fields of ``RunSummary`` and ``seed_key``, by name: in each a value for every run, in the order of queueing."""
 State = list[Any]
-COLUMNS = (*SUMMARY_FIELDS, "seed_key")
-_FORMAT = 1
 _HEADER_BYTES = 4096
 _KEEP_S = 60.0
 """While runs train the database changes every few seconds; so often at most one reader keeps what it has found."""
@@ -127,26 +127,37 @@ def _found(columns: Columns) -> dict[str, str]:
 
 
 def _recall(path: Path) -> Listed | None:
-    """What was kept; None where nothing was, or it is damaged or of another version of odyssey."""
+    """What was kept; None where nothing was, it is damaged, or another version of odyssey asked for something else."""
     try:
-        kept = orjson.loads(_file(path).read_bytes())
-    except (OSError, orjson.JSONDecodeError):
+        head, _, content = _file(path).read_bytes().partition(b"\n")
+    except OSError:
         return None
-    if not isinstance(kept, dict) or kept.get("format") != _FORMAT or not isinstance(kept.get("columns"), dict):
+    if head != _head(content):
         return None
-    columns = kept["columns"]
-    whole = tuple(columns) == COLUMNS and all(isinstance(column, list) for column in columns.values())
-    if not whole or len({len(column) for column in columns.values()}) != 1:
-        return None
-    return Listed(kept.get("state"), columns)
+    kept = orjson.loads(content)
+    for name, at, value in kept["odd"]:
+        kept["columns"][name][at] = float(value)
+    return Listed(kept["state"], kept["columns"])
 
 
 def _keep(path: Path, found: Listed) -> None:
     """Keep what was found, where this process may write."""
+    odd = [
+        (name, at, repr(value))
+        for name, column in found.columns.items()
+        for at, value in enumerate(column)
+        if type(value) is float and not isfinite(value)  # which JSON has no word for
+    ]
     try:
-        write_atomic(_file(path), orjson.dumps({"format": _FORMAT, **found._asdict()}))
+        content = orjson.dumps({**found._asdict(), "odd": odd})
+        write_atomic(_file(path), _head(content) + b"\n" + content)
     except (WorkspaceError, orjson.JSONEncodeError):  # read-only, or full; or half a surrogate pair in a name
         return
+
+
+def _head(content: bytes) -> bytes:
+    """What stands before the content: by what question it was found, and that it is whole."""
+    return f"{crc32(SUMMARY_QUERY.encode()):08x} {crc32(content):08x}".encode()
 
 
 def _file(path: Path) -> Path:

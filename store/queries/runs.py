@@ -145,6 +145,9 @@ def _select(kind: type[RunSummary]) -> str:
     return f"{_LISTED} SELECT {', '.join(field.name for field in fields(kind))} FROM listed"
 
 
+SUMMARY_QUERY = _select(RunSummary) + _ORDER
+
+
 def list_runs(con: duckdb.DuckDBPyConnection) -> list[RunRow]:
     """All runs in the order in which they were queued."""
     return fetch(con, RunRow, _select(RunRow) + _ORDER)
@@ -152,7 +155,7 @@ def list_runs(con: duckdb.DuckDBPyConnection) -> list[RunRow]:
 
 def list_columns(con: duckdb.DuckDBPyConnection) -> dict[str, list[Any]]:
     """As ``list_runs``, what lists show: the fields of ``RunSummary`` by name, in each a value for every run."""
-    found = con.execute(_select(RunSummary) + _ORDER).fetchall()
+    found = con.execute(SUMMARY_QUERY).fetchall()
     columns = zip(*found, strict=True) if found else ([] for _ in SUMMARY_FIELDS)
     return dict(zip(SUMMARY_FIELDS, map(list, columns), strict=True))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import math
 from pathlib import Path
 
 import duckdb
@@ -98,27 +98,38 @@ def test_what_stands_in_a_log_beside_the_database_makes_it_unknown(workspace: Wo
     assert version_of(workspace.root / "nothing") is None
 
 
-@pytest.mark.parametrize("damage", ["cut", "format", "column", "length", "list"])
-def test_a_damaged_file_is_of_no_use_and_is_written_again(workspace: Workspace, damage: str) -> None:
+@pytest.mark.parametrize("damage", ["cut", "letter", "empty", "other question"])
+def test_a_damaged_file_is_of_no_use_and_is_written_again(
+    workspace: Workspace, damage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     found = RunListing(workspace).read()
     path = kept_file(workspace)
     whole = path.read_bytes()
-    content = json.loads(whole)
     match damage:
         case "cut":
             path.write_bytes(whole[: len(whole) // 2])
-        case "format":
-            path.write_text(json.dumps({**content, "format": 0}))
-        case "column":
-            del content["columns"]["state"]
-            path.write_text(json.dumps(content))
-        case "length":
-            content["columns"]["state"].pop()
-            path.write_text(json.dumps(content))
-        case "list":
-            path.write_text("[]")
+        case "letter":
+            path.write_bytes(whole.replace(b"done", b"dome"))
+        case "empty":
+            path.write_bytes(b"")
+        case "other question":
+            with monkeypatch.context() as patch:
+                patch.setattr(listing, "SUMMARY_QUERY", "SELECT something else")
+                RunListing(workspace).read()
+            assert path.read_bytes() != whole
     assert RunListing(workspace).read() == found
     assert path.read_bytes() == whole
+
+
+def test_numbers_that_json_lacks_are_kept(workspace: Workspace, request: pytest.FixtureRequest) -> None:
+    ingest(workspace)
+    with duckdb.connect(str(workspace.database_path)) as con:
+        con.execute("UPDATE runs SET train_loss = CASE run_id WHEN ? THEN 'inf' ELSE 'nan' END", [FIRST])
+    RunListing(workspace).read()
+    request.getfixturevalue("unasked")
+    first, second = RunListing(workspace).read()["train_loss"]
+    assert first == math.inf
+    assert math.isnan(second)
 
 
 def test_where_nothing_can_be_kept_the_database_answers(workspace: Workspace) -> None:
