@@ -28,7 +28,8 @@ def point(run_id: str, atpp: float = 1.0, **changes: Any) -> AdaptationPoint:
     plain = AdaptationPoint(
         run_id=run_id, experiment="e", domain="docs", method="full", size="s", seed=0, lr=1e-3, rank=None, variant=None,
         newlines="keep", n_params=400_000, ptpp=15.0, atpp=atpp, adapt_tokens=round(400_000 * atpp), replay_ratio=0.25,
-        replay_realised=0.25, role="target", eval_set_id="set", evaluation_id=f"{run_id}-{atpp}",
+        replay_realised=0.25, base_epochs=1.0, target_epochs=0.5, replay_epochs=0.1, role="target", eval_set_id="set",
+        evaluation_id=f"{run_id}-{atpp}",
         zero_shot_evaluation_id="z", model_id=f"{run_id}@{atpp}", base_model_id="base@ptpp15", loss=3.0,
         zero_shot_loss=3.5, delta=-0.5, base_zero_shot_loss=2.5,
     )  # fmt: skip
