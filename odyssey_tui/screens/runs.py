@@ -241,9 +241,9 @@ class RunsScreen(FilteredScreen, RunActions, RunPreview):
         if self._marked_rows() or line is None or line.row is not None:
             parts = [(row.name, (row,)) for row in self._chosen()]
         elif line.unit is not None:
-            parts = [(line.unit.row.name, line.unit.rows)]
+            parts = [(line.unit.name, line.unit.rows)]
         else:
-            parts = [(unit.row.name, unit.rows) for unit in self._groups[line.group].units]
+            parts = [(unit.name, unit.rows) for unit in self._groups[line.group].units]
         drawn = [
             (name, tuple(row.run_id for row in rows if row.kind in TRAINED and row.loss is not None))
             for name, rows in parts

@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -24,21 +25,34 @@ ENDED = ("done", "failed", "cancelled", "lost")
 
 @dataclass(frozen=True)
 class RunUnit:
-    """A run, or runs that differ in their seed alone.
-
-    ``row`` stands for them: of several the means, and what they have in common; ``spread`` holds the standard
-    deviations (n - 1) over the runs, by field; empty for a single run or where fewer than two have a value.
-    """
+    """A run, or runs that differ in their seed alone. What they have in common is found when somebody asks."""
 
     key: str
-    row: RunRow
     rows: tuple[RunRow, ...]
-    spread: Mapping[str, float]
 
     @property
     def repeated(self) -> bool:
         """Whether there are several seeds."""
         return len(self.rows) > 1
+
+    @cached_property
+    def name(self) -> str:
+        """What the names have in common."""
+        return common_name([row.name for row in self.rows]) if self.repeated else self.rows[0].name
+
+    @property
+    def row(self) -> RunRow:
+        """What stands for them: of several the means, and what they have in common."""
+        return self._joined[0]
+
+    @property
+    def spread(self) -> Mapping[str, float]:
+        """Standard deviations (n - 1) over the runs, by field; empty where fewer than two have a value."""
+        return self._joined[1]
+
+    @cached_property
+    def _joined(self) -> tuple[RunRow, Mapping[str, float]]:
+        return (_join(self), _spread(self.rows)) if self.repeated else (self.rows[0], {})
 
 
 class TreeLine(NamedTuple):
@@ -62,30 +76,23 @@ def join_seeds(rows: Sequence[RunRow]) -> tuple[RunUnit, ...]:
     units: list[RunUnit] = []
     for key, members in joined.items():
         if len({row.seed for row in members}) > 1:
-            units.append(make_unit(f"{SEEDS_PREFIX}{key}", members))
+            units.append(RunUnit(f"{SEEDS_PREFIX}{key}", tuple(members)))
         else:
-            units += [RunUnit(row.run_id, row, (row,), {}) for row in members]
+            units += [RunUnit(row.run_id, (row,)) for row in members]
     return tuple(units)
 
 
-def make_unit(key: str, rows: Sequence[RunRow]) -> RunUnit:
-    """Runs that differ in their seed alone as one."""
-    means: dict[str, float | None] = {}
-    spread: dict[str, float] = {}
-    for name, values in zip(AVERAGED, zip(*map(_AVERAGED_OF, rows), strict=True), strict=True):
-        found = [value for value in values if value is not None and math.isfinite(value)]
-        means[name] = mean = math.fsum(found) / len(found) if found else None
-        if mean is not None and len(found) > 1:
-            spread[name] = math.sqrt(math.fsum([(value - mean) ** 2 for value in found]) / (len(found) - 1))
-    shares = [row.share or 0.0 for row in rows]
+def _join(unit: RunUnit) -> RunRow:
+    rows = unit.rows
+    means = {name: math.fsum(found) / len(found) if found else None for name, found in _averaged(rows)}
     etas = [row.eta_s for row in rows if row.eta_s is not None]
     states = {row.state for row in rows}
-    row = rows[0]._replace(
-        run_id=key,
-        name=common_name([row.name for row in rows]),
+    return rows[0]._replace(
+        run_id=unit.key,
+        name=unit.name,
         state=states.pop() if len(states) == 1 else MIXED,
         seed=None,
-        share=math.fsum(shares) / len(shares),
+        share=math.fsum(row.share or 0.0 for row in rows) / len(rows),
         eta_s=max(etas) if etas else None,
         phase="",
         reason="",
@@ -94,7 +101,21 @@ def make_unit(key: str, rows: Sequence[RunRow]) -> RunUnit:
         n_notes=sum(row.n_notes for row in rows),
         **means,
     )
-    return RunUnit(key, row, tuple(rows), spread)
+
+
+def _spread(rows: Sequence[RunRow]) -> dict[str, float]:
+    spread = {}
+    for name, found in _averaged(rows):
+        if len(found) > 1:
+            mean = math.fsum(found) / len(found)
+            spread[name] = math.sqrt(math.fsum([(value - mean) ** 2 for value in found]) / (len(found) - 1))
+    return spread
+
+
+def _averaged(rows: Sequence[RunRow]) -> Iterator[tuple[str, list[float]]]:
+    """The values of each field that is averaged, as far as they are known and finite."""
+    for name, values in zip(AVERAGED, zip(*map(_AVERAGED_OF, rows), strict=True), strict=True):
+        yield name, [value for value in values if value is not None and math.isfinite(value)]
 
 
 def common_name(names: Sequence[str]) -> str:
@@ -105,7 +126,7 @@ def common_name(names: Sequence[str]) -> str:
 
 def name_seed(unit: RunUnit, row: RunRow) -> str:
     """One of several seeds below their heading: what tells it from the others; its name where that is another one."""
-    return f"seed {row.seed:g}" if row.seed is not None and row.name.startswith(unit.row.name) else row.name
+    return f"seed {row.seed:g}" if row.seed is not None and row.name.startswith(unit.name) else row.name
 
 
 def count_states(rows: Sequence[RunRow], *, done: bool = True) -> str:

@@ -127,9 +127,12 @@ def measure(units: Sequence[RunUnit], columns: Sequence[RunColumn]) -> Widths:
     """What the units need in ``columns``; of several seeds their means and every run."""
     rows = [row for unit in units for row in unit.rows]
     joined = [unit for unit in units if unit.repeated]
-    names = [f"{unit.row.name} ×{len(unit.rows)}" for unit in joined]
+    names = [f"{unit.name} ×{len(unit.rows)}" for unit in joined]
     names += [f"{INDENT}{name_seed(unit, row)}" if unit.repeated else row.name for unit in units for row in unit.rows]
-    filled = {column.key: max(_widest(column, rows), _widest_joined(column, joined)) for column in columns}
+    filled = {}
+    for column in columns:
+        single = _widest(column, rows)
+        filled[column.key] = max(single, _widest_joined(column, joined, single))
     return Widths(max(map(_cells, names), default=0), filled)
 
 
@@ -142,11 +145,17 @@ def _widest(column: RunColumn, rows: Sequence[RunRow]) -> int:
     return max((_cells(str(column.draw(row))) for row in different.values()), default=0)
 
 
-def _widest_joined(column: RunColumn, joined: Sequence[RunUnit]) -> int:
-    if column.reads == MOVEMENT:
-        return max((_cells(str(unit_text(column, unit))) for unit in joined), default=0)
-    spreads = [spread_text(unit.spread[column.averaged]) for unit in joined if column.averaged in unit.spread]
-    return _widest(column, [unit.row for unit in joined]) + max(map(_cells, spreads), default=0)
+def _widest_joined(column: RunColumn, joined: Sequence[RunUnit], single: int) -> int:
+    """What units of several runs need; ``single``: what their runs do."""
+    if column.averaged:
+        # A mean is no longer than the longest of its values, and units are joined when they come in sight.
+        known = (sum(getattr(row, column.averaged) is not None for row in unit.rows) for unit in joined)
+        return single + SPREAD_CELLS if any(count > 1 for count in known) else single
+    if not column.reads:
+        return single  # they have it in common
+    values = attrgetter(*column.reads)
+    different = {tuple(map(values, unit.rows)): unit for unit in joined}
+    return max((_cells(str(unit_text(column, unit))) for unit in different.values()), default=0)
 
 
 def _cells(text: str) -> int:
@@ -203,7 +212,7 @@ def unit_cells(unit: RunUnit, columns: Sequence[RunColumn], *, marked: bool, fol
     """Several seeds as a row of cells: how many, and the means over them."""
     first, *rest = (_cell(unit_text(column, unit), column) for column in columns)
     sign = _mark(marked) if marked else Text("▸" if folded else "▾", "dim")
-    return (sign, first, Text(unit.row.name).append(f" ×{len(unit.rows)}", "dim"), *rest)
+    return (sign, first, Text(unit.name).append(f" ×{len(unit.rows)}", "dim"), *rest)
 
 
 def heading_cells(group: RunGroup, columns: Sequence[RunColumn], *, folded: bool) -> Cells:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import math
 import statistics
+from random import Random
 
 import numpy as np
 import pytest
+from rich.cells import cell_len
 
 from odyssey_tui.services.curves import Curve, curve_figure
 from odyssey_tui.services.overlays import Subject, join_seeds, read_overlay
 from odyssey_tui.services.run_configs import differing_keys, flatten
 from odyssey_tui.services.run_list import RunLister
-from odyssey_tui.services.run_tree import RunUnit, common_name, count_states, lay_lines, make_unit
+from odyssey_tui.services.run_tree import RunUnit, common_name, count_states, lay_lines
 from odyssey_tui.services.run_tree import join_seeds as join_rows
 from odyssey_tui.services.runs import RunRow
 from odyssey_tui.services.seed_bands import average_curves
+from odyssey_tui.widgets.run_columns import RUN_COLUMNS, SPREAD_CELLS, measure, unit_text
 from store.errors import ConfigError
 from store.ingest import ingest
 from store.workspace import Workspace
@@ -58,11 +61,9 @@ def test_seeds_of_one_configuration_are_joined_and_others_are_not(seeded: Worksp
 
 
 def test_a_value_that_is_missing_or_not_finite_is_not_averaged() -> None:
-    unit = make_unit("k", [row("a", seed=0, loss=1.0), row("b", seed=1, loss=math.inf), row("c", seed=2)])
+    unit = RunUnit("k", (row("a", seed=0, loss=1.0), row("b", seed=1, loss=math.inf), row("c", seed=2)))
     assert (unit.row.loss, unit.spread) == (1.0, {})
-    unit = make_unit(
-        "k", [row("a", seed=0, share=1.0, loss=1.0), row("b", seed=1, state="running", share=0.5, eta_s=3)]
-    )
+    unit = RunUnit("k", (row("a", seed=0, share=1.0, loss=1.0), row("b", seed=1, state="running", share=0.5, eta_s=3)))
     assert (unit.row.state, unit.row.share, unit.row.eta_s) == ("mixed", 0.75, 3)
     assert count_states(unit.rows) == "▶1 ✓1"
     assert count_states(unit.rows, done=False) == "▶1"
@@ -88,8 +89,8 @@ def test_seeds_have_a_name_in_common(names, common) -> None:
 
 
 def test_lines_of_a_tree() -> None:
-    seeds = make_unit("u", [row("a", seed=0), row("b", seed=1)])
-    alone = RunUnit("c", row("c"), (row("c"),), {})
+    seeds = RunUnit("u", (row("a", seed=0), row("b", seed=1)))
+    alone = RunUnit("c", (row("c"),))
 
     def keys(headed: bool, folded_group: bool, folded_unit: bool) -> list[str]:
         lines = lay_lines(
@@ -167,3 +168,37 @@ def test_curves_of_seeds_are_joined_in_an_overlay(seeded: Workspace) -> None:
     assert (curves[0].low is not None, note) == (True, "")
     curves, _ = read_overlay(seeded, subjects, "loss", "tokens")
     assert [found.label for found in curves] == ["1", "2", "3", "4", "5"]
+
+
+def test_columns_are_as_wide_as_everything_that_is_drawn_in_them() -> None:
+    random = Random(5)
+    units = [
+        RunUnit(
+            f"u{number}",
+            tuple(
+                row(
+                    f"u{number}-{seed}", name=f"{'x' * random.randrange(9)}-seed{seed}", seed=seed,
+                    state=random.choice(("done", "running", "failed")),
+                    share=random.random(), eta_s=random.choice((None, 7e4)),
+                    loss=random.choice((None, random.gauss(9, 3))), delta_target=random.gauss(0, 5),
+                    delta_base=random.choice((math.nan, math.inf, 1.0)), replay=random.choice((0, 0.125)),
+                    tags=random.choice(((), ("paper",), ("paper", "keep"))), n_notes=random.randrange(12),
+                )
+                for seed in range(random.randrange(1, 4))
+            ),
+        )
+        for number in range(60)
+    ]  # fmt: skip
+    needed = measure(units, RUN_COLUMNS)
+    longest = dict.fromkeys(needed.columns, 0)
+    for unit in units:
+        for column in RUN_COLUMNS:
+            texts = [str(unit_text(column, unit)), *(str(column.draw(one)) for one in unit.rows)]
+            longest[column.key] = max(longest[column.key], *map(cell_len, texts))
+    assert all(needed.columns[key] >= cells for key, cells in longest.items())
+    # A mean has room for a deviation; else nothing is wider than what is in it.
+    averaged = {column.key for column in RUN_COLUMNS if column.averaged}
+    assert {key: needed.columns[key] for key in longest if key not in averaged} == {
+        key: cells for key, cells in longest.items() if key not in averaged
+    }
+    assert all(needed.columns[key] <= longest[key] + SPREAD_CELLS for key in averaged)
