@@ -106,12 +106,27 @@ def test_curves_are_split_by_run_and_branch(con: duckdb.DuckDBPyConnection) -> N
     assert [one.value.tolist() for one in other_way] == [one.value.tolist() for one in series[::-1]]
 
 
+METRICS = (
+    "CREATE TABLE metrics (run_id VARCHAR, attempt INTEGER, seq BIGINT, t DOUBLE, step BIGINT, tokens BIGINT, "
+    "branch VARCHAR, name VARCHAR, value DOUBLE)"
+)
+
+
+@pytest.mark.parametrize("odd", [None, 1_764_500_000_000_000])
+def test_steps_that_are_unknown_or_as_large_as_times_split_no_curve(odd: int | None) -> None:
+    with duckdb.connect() as con:
+        con.execute(METRICS)
+        for run_id, step in (("a", 1), ("a", 2), ("b", 1), ("b", 2), ("a", odd)):
+            con.execute("INSERT INTO metrics VALUES (?, 1, 1, 0, ?, NULL, 'trunk', 'loss', 1.0)", [run_id, step])
+        first, second = curves.read_curves(con, ["a", "b"], "loss")
+    assert (first.run_id, second.run_id) == ("a", "b")
+    np.testing.assert_array_equal(first.step, [1, 2, np.nan if odd is None else odd])
+    assert second.step.tolist() == [1, 2]
+
+
 def test_of_a_step_that_was_repeated_the_newest_attempt_counts() -> None:
     with duckdb.connect() as con:
-        con.execute(
-            "CREATE TABLE metrics (run_id VARCHAR, attempt INTEGER, seq BIGINT, t DOUBLE, step BIGINT, tokens BIGINT, "
-            "branch VARCHAR, name VARCHAR, value DOUBLE)"
-        )
+        con.execute(METRICS)
         # A worker was killed after step 3 and went on from step 1; the annealed branch was trained once.
         points = [(2, 2, 3, 3.2), (1, 1, 1, 1.1), (1, 3, 3, 3.1), (1, 2, 2, 2.1), (2, 1, 2, 2.2), (2, 3, 4, 4.2)]
         for attempt, seq, step, value in points:
