@@ -44,6 +44,8 @@ _PAUSE_S = (0.004, 0.03)
 _LOCKED = re.compile(r"Could not set lock on file|Conflicting lock|different configuration than existing")
 _DENIED = re.compile(r"[Pp]ermission denied")
 _WHOSE = "It belongs to somebody else: check its permissions."
+_CORRUPT = re.compile(r"Corrupt database file")
+"""A block whose checksum is another: of no class of its own."""
 _PID = re.compile(r"PID (\d+)")
 
 
@@ -288,7 +290,7 @@ def _explain(path: Path, error: duckdb.Error) -> WorkspaceError | None:
 
     if is_full(error):
         return _no_room(path)
-    if isinstance(error, broken):
+    if isinstance(error, broken) or _CORRUPT.search(str(error)):
         return DamagedDatabase(f"cannot use the database {path}: {_first_line(error)}", _DAMAGED)
     return None
 

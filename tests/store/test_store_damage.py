@@ -13,13 +13,16 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from store.database import lease, lease_path
+from store.database import DamagedDatabase, lease, lease_path
 from store.errors import OdysseyError, WorkspaceError
 from store.ingest import ingest
 from store.journal import MALFORMED, Journal, read_events
 from store.location import host_name
 from store.workspace import Workspace
 from tests.support.synthetic import find_run_dir, synthetic_workspace
+
+
+BLOCK_BYTES = 262_144
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +91,19 @@ def test_a_database_that_is_none(workspace: Workspace, kind: str) -> None:
         assert refused.value.hint
     after = path.read_bytes() if path.is_file() else sorted(os.listdir(path)) if path.is_dir() else os.readlink(path)
     assert after == before or kind == "truncated"
+
+
+def test_a_damaged_block_of_a_database_that_opens_is_named(workspace: Workspace) -> None:
+    path = workspace.database_path
+    with lease(workspace) as con:
+        found = con.execute("SELECT max(block_id) FROM pragma_storage_info('token_losses')").fetchall()
+    content = bytearray(path.read_bytes())
+    content[3 * 4096 + found[0][0] * BLOCK_BYTES + 100] ^= 0xFF
+    path.write_bytes(content)
+    assert _count(workspace) > 20
+    with pytest.raises(DamagedDatabase, match="Corrupt") as refused:
+        _read_all(workspace)
+    assert str(path) in refused.value.message
 
 
 def _read_all(workspace: Workspace) -> None:
