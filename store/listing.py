@@ -74,9 +74,9 @@ class RunListing:
                 return Listed(before, {})
             known = _recall(path)
             if known is not None:
-                self._seed_keys.update(_found(known.columns))
                 if known.state == version_of(path) and not (seeds and None in known.columns["seed_key"]):
                     return known
+                self._seed_keys.update(_found(known.columns))
             with lease(self._workspace) as con:
                 found = Listed(version_of(path), self._ask(con, seeds=seeds))
             if found.state is not None and (self._kept is None or time.monotonic() - self._kept >= _KEEP_S):
@@ -85,7 +85,7 @@ class RunListing:
             return found
 
     def _ask(self, con: Connection, *, seeds: bool) -> Columns:
-        from store.queries.seeds import find_seed_keys
+        from store.queries.seeds import find_seed_keys, lasts
         from store.queries.tokenizers import find_tokenizers
 
         columns = list_columns(con)
@@ -98,8 +98,7 @@ class RunListing:
                 for run_id, tokenizer in zip(run_ids, columns["tokenizer_id"], strict=True)
             ]
         new = find_seed_keys(con, run_ids, self._seed_keys) if seeds else {}
-        # A run that is like no other has a specification that cannot be read, yet.
-        self._seed_keys.update({run_id: key for run_id, key in new.items() if key != run_id})
+        self._seed_keys.update({run_id: key for run_id, key in new.items() if lasts(key)})
         return {**columns, "seed_key": [self._seed_keys.get(run_id, new.get(run_id)) for run_id in run_ids]}
 
 
@@ -110,11 +109,12 @@ def version_of(path: Path) -> State | None:
     file would not say that nothing has.
     """
     try:
+        # First: a log that is brought into the file meanwhile shows in the headers.
+        if os.path.exists(f"{path}.wal"):
+            return None
         with open(path, "rb") as file:
             status = os.fstat(file.fileno())
             headers = file.read(3 * _HEADER_BYTES)
-        if os.path.exists(f"{path}.wal"):
-            return None
     except OSError:
         return None
     starts = (headers[at : at + 64].hex() for at in (_HEADER_BYTES, 2 * _HEADER_BYTES))
@@ -122,8 +122,10 @@ def version_of(path: Path) -> State | None:
 
 
 def _found(columns: Columns) -> dict[str, str]:
+    from store.queries.seeds import lasts
+
     pairs = zip(columns["run_id"], columns["seed_key"], strict=True)
-    return {run_id: key for run_id, key in pairs if key not in (None, run_id)}
+    return {run_id: key for run_id, key in pairs if key is not None and lasts(key)}
 
 
 def _recall(path: Path) -> Listed | None:

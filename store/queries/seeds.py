@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import duckdb
 
+_UNTIL = "?"
+
 
 def find_seed_keys(
     con: duckdb.DuckDBPyConnection, run_ids: Iterable[str], known: Mapping[str, str] | None = None
 ) -> dict[str, str]:
     """A key for each run: the same for runs that differ in their seed and the seeds of what they rest on alone.
 
-    ``known``: keys of runs found before, which need not be found again: what a run does never changes.
+    ``known``: lasting keys (``lasts``) of runs found before, which need not be found again: what a run does never
+    changes.
     """
     keys = dict(known or {})
     wanted = [run_id for run_id in run_ids if run_id not in keys]
@@ -29,13 +32,19 @@ def find_seed_keys(
     return {run_id: _key(run_id, work, keys) for run_id in wanted}
 
 
+def lasts(key: str) -> bool:
+    """Whether a key was made of all that it depends on, rather than until a specification can be read."""
+    return not key.startswith(_UNTIL)
+
+
 def _key(run_id: str, work: Mapping[str, tuple[str, list[str]]], keys: dict[str, str]) -> str:
     if run_id not in keys:
-        keys[run_id] = run_id  # what rests on itself is damaged; it is like no other
+        keys[run_id] = f"{_UNTIL}{run_id}"  # what rests on itself is damaged; it is like no other
         if run_id in work:
             does, rests_on = work[run_id]
-            text = " ".join([does, *(_key(below, work, keys) for below in rests_on)])
-            keys[run_id] = hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+            below = [_key(one, work, keys) for one in rests_on]
+            made = hashlib.blake2b(" ".join([does, *below]).encode(), digest_size=8).hexdigest()
+            keys[run_id] = made if all(map(lasts, below)) else f"{_UNTIL}{made}"
     return keys[run_id]
 
 

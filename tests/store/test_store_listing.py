@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 
 import duckdb
@@ -13,6 +14,7 @@ from store.database import lease
 from store.ingest import ingest
 from store.listing import RunListing, version_of
 from store.queries.runs import list_columns
+from store.queries.seeds import find_seed_keys
 from store.workspace import Workspace
 from tests.support.synthetic import synthetic_workspace, write_finished_runs
 
@@ -158,13 +160,32 @@ def test_one_reader_does_not_keep_every_state(workspace: Workspace) -> None:
     assert kept_file(workspace).read_bytes() == before
 
 
-def test_a_specification_that_cannot_be_read_yet_is_looked_at_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["adapt", "pretrain"])
+def test_a_specification_that_cannot_be_read_yet_is_looked_at_again(tmp_path: Path, kind: str) -> None:
     workspace = synthetic_workspace(tmp_path / "ws")
-    run_ids = RunListing(workspace).read(seeds=False)["run_id"]
     with duckdb.connect(str(workspace.database_path)) as con:
-        specs = con.execute("SELECT run_id, spec::VARCHAR FROM runs").fetchall()
-        con.execute("UPDATE runs SET spec = NULL")
-    assert RunListing(workspace).read()["seed_key"] == run_ids
+        specs = con.execute("SELECT run_id, spec::VARCHAR FROM runs WHERE kind = ?", [kind]).fetchall()
+        right = find_seed_keys(con, [run_id for (run_id,) in con.execute("SELECT run_id FROM runs").fetchall()])
+        con.execute("UPDATE runs SET spec = NULL WHERE kind = ?", [kind])
+    before = RunListing(workspace).read()["seed_key"]
+    assert 0 < len(set(before) & set(right.values())) < len(before)
     with duckdb.connect(str(workspace.database_path)) as con:
         con.executemany("UPDATE runs SET spec = $2 WHERE run_id = $1", specs)
-    assert not set(run_ids) & set(RunListing(workspace).read()["seed_key"])
+    found = RunListing(workspace).read()
+    assert dict(zip(found["run_id"], found["seed_key"], strict=True)) == right
+
+
+def test_a_log_that_goes_into_the_file_meanwhile_is_no_old_state(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = RunListing(workspace).read_news(None).state
+    with duckdb.connect(str(workspace.database_path)) as con:
+        con.execute("UPDATE runs SET reason = 'edited'")
+        exists = os.path.exists
+
+        def end_writing(path: str) -> bool:
+            con.close()
+            return exists(path)
+
+        monkeypatch.setattr(os.path, "exists", end_writing)
+        assert version_of(workspace.database_path) != before
