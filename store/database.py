@@ -90,15 +90,22 @@ def look_at(workspace: Workspace) -> tuple[int, str]:
         return schema.read_version(con), ""
 
 
-def find_holder(workspace: Workspace) -> str:
-    """The process that has the database to itself now, in words; empty where none has. Waits for nobody."""
+def find_holder(workspace: Workspace, *, own: bool = True) -> str:
+    """The process that has the database to itself now, in words; empty where none has, or unless ``own`` this one.
+
+    Waits for nobody.
+    """
     path = lease_path(workspace)
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return ""
     try:
-        return "" if _try_lock(descriptor, False) else _name_holder(_read_holder(path))
+        if _try_lock(descriptor, False):
+            return ""
+        holder = _read_holder(path)
+        is_own = (holder.get("pid"), holder.get("host")) == (os.getpid(), host_name())
+        return "" if is_own and not own else _name_holder(holder)
     finally:
         os.close(descriptor)
 

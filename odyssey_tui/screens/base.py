@@ -62,7 +62,7 @@ class OdysseyScreen(Screen[None]):
 
     @dataclass
     class Waiting(Message):
-        """A read takes its time; ``holder`` has the database to itself, if anybody."""
+        """A read takes its time; ``holder`` has the database to itself, if any other process has."""
 
         holder: str
 
@@ -124,7 +124,7 @@ class OdysseyScreen(Screen[None]):
             self._again = True
             return
         self._loading = True
-        self._patience = self.set_timer(PATIENCE_S, self._look_for_holder)
+        self._be_patient()
         self.run_worker(partial(self._load, self.request()), group="load", thread=True, exit_on_error=False)
 
     def _load(self, request: Any) -> None:
@@ -133,27 +133,35 @@ class OdysseyScreen(Screen[None]):
         except Exception as error:
             self.post_message(self.LoadFailed(error))
 
+    def _be_patient(self) -> None:
+        if self._patience is not None:
+            self._patience.stop()
+        self._patience = self.set_timer(PATIENCE_S, self._look_for_holder)
+
     def _look_for_holder(self) -> None:
         self.run_worker(self._find_holder, group="holder", thread=True, exit_on_error=False)
 
     def _find_holder(self) -> None:
         from store.database import find_holder
 
-        self.post_message(self.Waiting(find_holder(self.odyssey.workspace)))
+        self.post_message(self.Waiting(find_holder(self.odyssey.workspace, own=False)))
 
     @on(Waiting)
     def _tell_holder(self, message: Waiting) -> None:
         if not self._loading:
             return
         if message.holder:
-            self._troubles["load"] = f"waiting for the database, which is in use by {message.holder}"
+            self._troubles["wait"] = f"waiting for the database, which is in use by {message.holder}"
             self._draw_banner()
-        self._patience = self.set_timer(PATIENCE_S, self._look_for_holder)
+        else:
+            self.clear_trouble("wait")
+        self._be_patient()
 
     def _read_ended(self) -> None:
         self._loading = False
         if self._patience is not None:
             self._patience.stop()
+        self.clear_trouble("wait")
 
     @on(Loaded)
     def _receive(self, message: Loaded) -> None:

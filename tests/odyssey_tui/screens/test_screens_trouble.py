@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -78,3 +79,36 @@ async def test_a_database_in_other_hands_is_waited_for_and_keys_go_on(own_voyage
             assert "is in use by process 4242 on here (odyssey store rebuild)" in screen.query_one(Banner).text
         await press(pilot, "r")
         assert screen.query_one(Banner).text == ""
+
+
+async def test_who_had_the_database_is_named_no_longer_than_that(own_voyage: Workspace, monkeypatch) -> None:
+    over, ended = threading.Event(), threading.Event()
+    async with OdysseyApp(own_voyage).run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        screen = pilot.app.screen
+        load = screen.load
+
+        def load_slowly(request: object) -> object:
+            over.wait(5)
+            ended.set()
+            return load(request)
+
+        monkeypatch.setattr(base, "PATIENCE_S", 0.01)
+        monkeypatch.setattr(screen, "load", load_slowly)
+        with held(own_voyage):
+            screen.reload()
+            while not screen.query_one(Banner).text:
+                await pilot.pause(0.01)
+        while screen.query_one(Banner).text:
+            await pilot.pause(0.01)
+        assert not ended.is_set()
+        over.set()
+        await settle(pilot)
+
+
+def test_this_process_is_no_other_that_has_the_database(own_voyage: Workspace) -> None:
+    with database.lease(own_voyage, write=True):
+        assert str(os.getpid()) in database.find_holder(own_voyage)
+        assert database.find_holder(own_voyage, own=False) == ""
+    with held(own_voyage):
+        assert "4242" in database.find_holder(own_voyage, own=False)
