@@ -21,7 +21,6 @@ from store.location import host_name
 from store.workspace import Workspace
 from tests.support.synthetic import find_run_dir, synthetic_workspace
 
-
 BLOCK_BYTES = 262_144
 
 
