@@ -97,6 +97,10 @@ class RunListing:
                 tokenizer or said.get(run_id)
                 for run_id, tokenizer in zip(run_ids, columns["tokenizer_id"], strict=True)
             ]
+        # One that is deleted may be launched again under other labels: what is kept must not bring its key back.
+        for gone in self._seed_keys.keys() - set(run_ids):
+            del self._seed_keys[gone]
+            self._kept = None
         new = find_seed_keys(con, run_ids, self._seed_keys) if seeds else {}
         self._seed_keys.update({run_id: key for run_id, key in new.items() if lasts(key)})
         return {**columns, "seed_key": [self._seed_keys.get(run_id, new.get(run_id)) for run_id in run_ids]}

@@ -189,3 +189,18 @@ def test_a_log_that_goes_into_the_file_meanwhile_is_no_old_state(
 
         monkeypatch.setattr(os.path, "exists", end_writing)
         assert version_of(workspace.database_path) != before
+
+
+def test_the_key_of_a_run_that_was_deleted_is_forgotten(workspace: Workspace) -> None:
+    reader = RunListing(workspace)
+    before = reader.read()["seed_key"]
+    with duckdb.connect(str(workspace.database_path)) as con:
+        con.execute("CREATE TABLE away AS SELECT * FROM runs WHERE run_id = ?", [FIRST])
+        con.execute("DELETE FROM runs WHERE run_id = ?", [FIRST])
+    assert reader.read()["run_id"] == [SECOND]
+    with duckdb.connect(str(workspace.database_path)) as con:
+        con.execute("""UPDATE away SET labels = '{"lr": 0.1}'""")
+        con.execute("INSERT INTO runs SELECT * FROM away")
+    first, second = reader.read()["seed_key"]
+    assert first != before[0]
+    assert second == before[1]
