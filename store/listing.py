@@ -54,6 +54,10 @@ class RunListing:
         self._kept: float | None = None
         """When this reader last kept what it had found."""
 
+    def recall(self) -> Listed | None:
+        """What was found last, by whom ever, and may not be so any more; at once. None where nothing was."""
+        return _recall(self._workspace.database_path)
+
     def read(self, *, seeds: bool = True) -> Columns:
         """All runs, as current as the files are. Unless ``seeds``, keys that nobody has found yet are None.
 

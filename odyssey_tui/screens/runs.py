@@ -96,6 +96,8 @@ class Snapshot(NamedTuple):
     widths: tuple[Widths, ...]
     """By group."""
     fair: Fairness
+    recalled: bool = False
+    """Whether it is what somebody saw last, and may not be so any more."""
 
 
 class RunsScreen(FilteredScreen, RunActions, RunPreview):
@@ -174,18 +176,21 @@ class RunsScreen(FilteredScreen, RunActions, RunPreview):
         return Request(self._filter, self._sort, self._group)
 
     def load(self, request: Request) -> Snapshot:
-        listing = self._reader.read(request.filter, sort=request.sort, group=request.group)
         before = self._snapshot
+        recalled = self._reader.recall(sort=request.sort, group=request.group) if before is None else None
+        listing = recalled or self._reader.read(request.filter, sort=request.sort, group=request.group)
         if before is not None and before.listing is listing:
             return before
         fair = compare_losses([row for group in listing.groups for row in group.rows])
         columns = RUN_COLUMNS if fair.per_token else BYTE_COLUMNS
         widths = tuple(measure(group.units, columns) for group in listing.groups)
-        return Snapshot(listing, widths, fair)
+        return Snapshot(listing, widths, fair, recalled is not None)
 
     def show(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
         self._draw(snapshot, fresh_rows=True)
+        if snapshot.recalled:
+            self.call_after_refresh(self.reload)
 
     def _draw(self, snapshot: Snapshot, *, fresh_rows: bool = False) -> None:
         groups, fair = snapshot.listing.groups, snapshot.fair

@@ -17,7 +17,7 @@ from store.names import suggest
 if TYPE_CHECKING:
     from engine.launch.experiments import Launched
     from odyssey_tui.services.filter import Filter
-    from store.listing import State
+    from store.listing import Listed, State
     from store.workspace import Workspace
 
 
@@ -69,6 +69,20 @@ class RunLister:
             self._last = self._rows, wanted, listing
         return listing
 
+    def recall(self, *, sort: str = "plan", group: str = "experiment") -> Listing | None:
+        """All runs as somebody listed them last, at once: not as current as ``read``. None where nobody has."""
+        from engine.launch.experiments import read_launches
+
+        with self._lock:
+            found = self._listing.recall()
+            if found is None or not found.columns["run_id"]:
+                return None
+            self._take(found, read_launches(self._workspace), seeds=None not in found.columns["seed_key"])
+            rows = list(self._rows.values())
+            listing = Listing(arrange(rows, sort=sort, group=group, configs=self._configs), len(rows), len(rows))
+            self._last = self._rows, ("", sort, group, True), listing
+        return listing
+
     def _read_rows(self, *, values: bool = False, seeds: bool = False) -> list[RunRow]:
         """The runs now. One that has not changed is the same object as before: what holds it compares in no time."""
         from engine.launch.experiments import read_launches
@@ -77,13 +91,15 @@ class RunLister:
         before, planned = self._state
         found = self._listing.read_news(before if launches == planned and seeds <= self._seeds else None, seeds=seeds)
         if found.columns:
-            rows = in_order(found.columns, launches)
-            pairs = ((row, self._rows.get(row.run_id)) for row in rows)
-            self._rows = {row.run_id: known if known == row else row for row, known in pairs}
-            self._state, self._seeds = (found.state, launches), seeds
+            self._take(found, launches, seeds=seeds)
         if values:
             self._configs.read(self._workspace, self._rows.keys())
         return list(self._rows.values())
+
+    def _take(self, found: Listed, launches: list[Launched], *, seeds: bool) -> None:
+        pairs = ((row, self._rows.get(row.run_id)) for row in in_order(found.columns, launches))
+        self._rows = {row.run_id: known if known == row else row for row, known in pairs}
+        self._state, self._seeds = (found.state, launches), seeds
 
     def _check_key(self, key: str, rows: list[RunRow]) -> None:
         known = {**FIELDS, **self._configs.fields([row.run_id for row in rows])}

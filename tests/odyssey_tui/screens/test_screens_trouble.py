@@ -8,11 +8,12 @@ import os
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import SimpleNamespace
 
 from odyssey_tui.app import OdysseyApp
 from odyssey_tui.screens import base
+from odyssey_tui.services.runs import list_runs
 from odyssey_tui.widgets.banner import Banner
 from odyssey_tui.widgets.long_table import LongTable
 from store import database, notes
@@ -112,3 +113,30 @@ def test_this_process_is_no_other_that_has_the_database(own_voyage: Workspace) -
         assert database.find_holder(own_voyage, own=False) == ""
     with held(own_voyage):
         assert "4242" in database.find_holder(own_voyage, own=False)
+
+
+async def test_what_was_seen_last_is_there_while_the_database_is_in_other_hands(
+    own_voyage: Workspace, monkeypatch
+) -> None:
+    rows = list_runs(own_voyage)
+    let_go = threading.Event()
+    clock = SimpleNamespace(monotonic=time.monotonic, sleep=lambda seconds: let_go.wait(10), time=time.time)
+    monkeypatch.setattr(database, "time", clock)
+    monkeypatch.setattr(base, "PATIENCE_S", 0.01)
+    notes.tag(own_voyage, [rows[0].run_id], "paper")
+    with ExitStack() as others:
+        others.enter_context(held(own_voyage))
+        async with OdysseyApp(own_voyage).run_test(size=(120, 40)) as pilot:
+            screen = pilot.app.screen
+            while not screen.query_one(Banner).text:
+                await pilot.pause(0.01)
+            assert "in use by process 4242" in screen.query_one(Banner).text
+            assert screen._snapshot.recalled
+            assert screen.query_one(LongTable).keys
+            others.close()
+            let_go.set()
+            await settle(pilot)
+            assert screen.query_one(Banner).text == ""
+            listed = [row for group in screen._snapshot.listing.groups for row in group.rows]
+            assert {row.run_id for row in listed if row.tags} == {rows[0].run_id}
+            assert len(listed) == len(rows)
