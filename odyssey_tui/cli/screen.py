@@ -20,7 +20,12 @@ def open_screen(invocation: Invocation) -> None:
 
     settings = load_settings()
     app = OdysseyApp(invocation.open_or_create(), settings)
-    app.run()
+    try:
+        app.run()
+    finally:
+        # What is never looked through is never let go of, and DuckDB prints a page about that to the terminal.
+        gc.unfreeze()
+        gc.enable()
     if app.return_code:
         raise SystemExit(app.return_code)
 

@@ -15,6 +15,7 @@ import pytest
 
 from engine.launch.queue_state import queue_state
 from store.workspace import Workspace
+from tests.support.synthetic import synthetic_workspace
 from tests.support.terminal import Terminal
 from tests.support.tiny import write_experiment
 
@@ -57,6 +58,15 @@ def wait_for_runs(workspace: Workspace, environment: dict[str, str]) -> None:
     """Follow the log of every run until it has ended."""
     for run_id in workspace.run_ids():
         odyssey("logs", "--follow", run_id, environment=environment)
+
+
+def test_nothing_is_printed_after_the_last_screen(tmp_path: Path, environment: dict[str, str]) -> None:
+    synthetic_workspace(tmp_path / "workspace")
+    with Terminal(ODYSSEY, environment) as terminal:
+        terminal.wait_for(r"\d done")
+        terminal.press("q")
+        assert terminal.wait() == 0
+        assert terminal.left_behind.strip() == ""
 
 
 @pytest.mark.slow

@@ -49,6 +49,11 @@ class Terminal:
         """Everything written so far, without control sequences; nothing that was overwritten is missing."""
         return CONTROL.sub(b"", self._seen).decode("utf-8", "replace")
 
+    @property
+    def left_behind(self) -> str:
+        """What was written after the ordinary screen was asked for again, without control sequences."""
+        return CONTROL.sub(b"", self._seen.rpartition(b"\x1b[?1049l")[2]).decode("utf-8", "replace")
+
     def press(self, keys: str) -> None:
         """Type keys as they are (``\\r`` is Enter)."""
         os.write(self._leader, keys.encode())
