@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on, work
-from textual.app import App, SystemCommand
+from textual.app import SystemCommand
 from textual.binding import BindingType
 from textual.filter import LineFilter, Monochrome, NoColor
 from textual.message import Message
@@ -20,6 +20,7 @@ from textual.reactive import reactive
 from textual.screen import Screen
 from textual.timer import Timer
 
+from odyssey_tui.in_turn import KeysInTurn
 from odyssey_tui.keymap import bindings
 from odyssey_tui.memory import return_arrays
 from odyssey_tui.screens.base import OdysseyScreen, reachable_actions
@@ -42,7 +43,7 @@ BUSY_S, IDLE_S = 1.0, 3.0
 """Seconds between looks at the workspace while something runs, and while nothing does."""
 
 
-class OdysseyApp(App[None], inherit_bindings=False):
+class OdysseyApp(KeysInTurn, inherit_bindings=False):
     """The full-screen application on one workspace. It owns no job: closing it stops nothing."""
 
     CSS_PATH = "app.tcss"
@@ -51,6 +52,7 @@ class OdysseyApp(App[None], inherit_bindings=False):
     MODES: ClassVar[dict[str, Any]] = {entry.name: entry.create for entry in (*SCREENS, *FURTHER)}
     DEFAULT_MODE = SCREENS[0].name
     HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [(0, "-narrow"), (110, "-wide")]
+    VERTICAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [(0, "-tiny"), (8, "-low"), (14, "-high")]
 
     pulse: reactive[Pulse | None] = reactive(None, init=False)
     """The newest look at the workspace: counts, share done, ETA."""
