@@ -51,7 +51,7 @@ class OdysseyApp(KeysInTurn, inherit_bindings=False):
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("app"), ("ctrl+c", "interrupt", "Interrupt")]
     MODES: ClassVar[dict[str, Any]] = {entry.name: entry.create for entry in (*SCREENS, *FURTHER)}
     DEFAULT_MODE = SCREENS[0].name
-    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [(0, "-narrow"), (110, "-wide")]
+    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [(0, "-slim"), (60, "-narrow"), (110, "-wide")]
     VERTICAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [(0, "-tiny"), (8, "-low"), (14, "-high")]
 
     pulse: reactive[Pulse | None] = reactive(None, init=False)

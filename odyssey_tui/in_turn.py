@@ -17,9 +17,9 @@ LONGEST_S = 1.0
 class KeysInTurn(App[None], inherit_bindings=False):
     """An application in which what a key does is done before the next key is looked at.
 
-    Textual hands a key to the widget that has the focus when the key is read, while what the key before it does, such as
-    moving the focus into a field, may still be on its way: of keys that come at once, as over a slow line or from a
-    macro, those meant for the field would act on the table.
+    Textual hands a key to the widget that has the focus when the key is read, while what the key before it does,
+    such as moving the focus into a field, may still be on its way: of keys that come at once, as over a slow line or
+    from a macro, those meant for the field would act on the table.
     """
 
     class Behind(Message):

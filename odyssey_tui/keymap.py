@@ -264,7 +264,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("plan.next", ("n",), "Next runs", "those that would tell most about the cell under the cursor"),
     Action("plan.domain", ("d",), "Domain", "another domain, from a list", footer=False),
     Action("plan.export", ("E",), "Export", "the map as a figure or a table, or everything as JSON", footer=False),
-    Action("plan.leave", ("escape",), "Back", "leave the field", footer=False),
+    Action("plan.leave", ("escape",), "Back", "leave the field"),
 )
 
 

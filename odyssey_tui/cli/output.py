@@ -72,8 +72,8 @@ def _emit_text(columns: Sequence[Column], rows: Sequence[Sequence[Any]], title: 
     widths = [max(len(titles[i]), *(width_of(row[i]) for row in cells)) for i in range(len(columns))]
     kept = _fit(columns, titles, widths, numeric)
     for row in (titles, *cells):
-        line = (pad(row[i], widths[i], right=numeric[i]) for i in kept)
-        print((" " * GAP).join(line).rstrip())
+        line = [pad(row[i], widths[i], right=numeric[i]) for i in kept]
+        sys.stdout.write((" " * GAP).join(line).rstrip() + "\n")
     if len(kept) < len(columns):
         hidden = ", ".join(titles[i] for i in range(len(columns)) if i not in kept)
         say_wrapped(f"not shown for lack of width: {hidden} (--json and --csv have every column)")

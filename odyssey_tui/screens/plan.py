@@ -208,6 +208,8 @@ class PlanScreen(OdysseyScreen):
             return snapshot is not None and snapshot.source is not None
         if action == "answer":
             return found is not None and found.choice is not None
+        if action == "leave":
+            return isinstance(self.focused, Input)
         if action == "domain":
             return snapshot is not None and len(snapshot.domains) > 1
         return True

@@ -86,9 +86,13 @@ def perplexity(loss: float) -> float:
     return math.exp(loss) if loss < 700 else math.inf
 
 
+_ONE_CELL_EACH = re.compile("[ -\u02ff\u2010-\u2027\u2190-\u22ff\u2500-\u25fc\u2713-\u2718]*").fullmatch
+"""What tables are mostly made of, recognised without a look at every character."""
+
+
 def width_of(text: str) -> int:
     """Cells that a terminal gives a text: two to wide characters, none to those that stand on others."""
-    if text.isascii():
+    if text.isascii() or _ONE_CELL_EACH(text):
         return len(text)
     return sum(0 if combining(char) else 1 + (east_asian_width(char) in "WF") for char in text)
 
@@ -105,9 +109,11 @@ def cut(text: str, width: int) -> str:
 
 def pad(text: str, width: int, *, right: bool = False) -> str:
     """A text of ``width`` cells, cut or filled with blanks at its end; ``right``: at its beginning."""
-    shown = cut(text, width)
-    blanks = " " * (width - width_of(shown))
-    return blanks + shown if right else shown + blanks
+    room = width - width_of(text)
+    if room < 0:
+        text = cut(text, width)
+        room = width - width_of(text)
+    return " " * room + text if right else text + " " * room
 
 
 def bar(share: float, width: int) -> str:

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import unicodedata
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -112,6 +113,12 @@ def test_wide_characters_take_two_cells_and_controls_are_spelled_out(capsys) -> 
     assert [width_of(line) for line in lines] == [width_of(lines[0])] * 3
     assert max(map(width_of, lines)) <= 80
     assert "\\x1b[2J" in out
+
+
+def test_every_character_has_the_width_that_unicode_gives_it() -> None:
+    for char in map(chr, range(ord(" "), 0x30000)):
+        expected = 0 if unicodedata.combining(char) else 1 + (unicodedata.east_asian_width(char) in "WF")
+        assert width_of(char) == expected, hex(ord(char))
 
 
 def test_texts_are_cut_and_filled_by_cells() -> None:
