@@ -6,6 +6,7 @@ A specification never changes, so each is read once.
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -18,22 +19,24 @@ MOST_TEXT = 80
 
 
 class ConfigReader:
-    """Remembers what it has read of one workspace."""
+    """Remembers what it has read of one workspace. Threads may share one: who asks for values waits for no reading."""
 
     def __init__(self) -> None:
         self._values: dict[str, Mapping[str, Value]] = {}
+        self._reading = threading.Lock()
 
     def read(self, workspace: Workspace, run_ids: Collection[str]) -> None:
         """Read what ``values`` needs of these runs, whole specifications, which takes a while; forget others."""
         from store.database import lease
         from store.queries.runs import read_specs
 
-        for gone in self._values.keys() - run_ids:
-            del self._values[gone]
-        if new := [run_id for run_id in run_ids if run_id not in self._values]:
-            with lease(workspace) as con:
-                specs = read_specs(con, new if self._values else None)
-            self._values.update({run_id: _values_of(text) for run_id, text in specs.items()})
+        with self._reading:
+            for gone in self._values.keys() - run_ids:
+                del self._values[gone]
+            if new := [run_id for run_id in run_ids if run_id not in self._values]:
+                with lease(workspace) as con:
+                    specs = read_specs(con, new if self._values else None)
+                self._values.update({run_id: _values_of(text) for run_id, text in specs.items()})
 
     def values(self, run_id: str) -> Mapping[str, Value]:
         """Labels and the keys of what the run does, nested ones joined by dots: ``training.lr``, ``target``.

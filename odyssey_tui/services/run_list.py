@@ -114,21 +114,25 @@ class RunLister:
 
     def fields(self) -> dict[str, type]:
         """Every key that a filter may name: columns, then keys of configurations."""
-        with self._lock:
-            run_ids = [row.run_id for row in self._read_rows(values=True)]
-            return {**FIELDS, **{key: kind for key, kind in self._configs.fields(run_ids).items() if key not in FIELDS}}
+        run_ids = [row.run_id for row in self._read_configs()]
+        return {**FIELDS, **{key: kind for key, kind in self._configs.fields(run_ids).items() if key not in FIELDS}}
 
     def group_keys(self) -> list[tuple[str, int]]:
         """Keys of the configurations that differ between runs, with how many values each has."""
-        with self._lock:
-            rows = self._read_rows(values=True)
-            found = differing_keys([self._configs.values(row.run_id) for row in rows])
+        rows = self._read_configs()
+        found = differing_keys([self._configs.values(row.run_id) for row in rows])
         return [(key, count) for key, count in found if key not in FIELDS]
 
     def values(self, run_id: str) -> Mapping[str, str | float]:
         """The configuration of a run, flattened; empty unless ``fields`` or a filter has read it."""
+        return self._configs.values(run_id)
+
+    def _read_configs(self) -> list[RunRow]:
+        """The runs now, their configurations read. Of many runs that takes long, and lists do not wait for it."""
         with self._lock:
-            return self._configs.values(run_id)
+            rows = self._read_rows()
+        self._configs.read(self._workspace, {row.run_id for row in rows})
+        return rows
 
 
 def _parse_columns(text: str) -> Filter | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import statistics
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from random import Random
 
 import numpy as np
@@ -21,6 +23,7 @@ from odyssey_tui.services.seed_bands import average_curves
 from odyssey_tui.widgets.run_columns import RUN_COLUMNS, SPREAD_CELLS, measure, unit_text
 from store.errors import ConfigError
 from store.ingest import ingest
+from store.queries import runs as runs_queries
 from store.workspace import Workspace
 from tests.support.synthetic_matrix import Author, Way, effect, matrix_workspace
 
@@ -202,3 +205,25 @@ def test_columns_are_as_wide_as_everything_that_is_drawn_in_them() -> None:
         key: cells for key, cells in longest.items() if key not in averaged
     }
     assert all(needed.columns[key] <= longest[key] + SPREAD_CELLS for key in averaged)
+
+
+def test_a_list_does_not_wait_for_configurations_that_are_being_read(voyage, monkeypatch) -> None:
+    lister, begun, released = RunLister(voyage), threading.Event(), threading.Event()
+    read_specs = runs_queries.read_specs
+
+    def read_slowly(*arguments):
+        begun.set()
+        released.wait(30)
+        return read_specs(*arguments)
+
+    lister.read()
+    monkeypatch.setattr(runs_queries, "read_specs", read_slowly)
+    with ThreadPoolExecutor(2) as pool:
+        fields = pool.submit(lister.fields)
+        begun.wait(30)
+        try:
+            filtered = pool.submit(lister.read, "domain=docs").result(10)
+        finally:
+            released.set()
+        assert 0 < filtered.shown < filtered.total
+        assert "training.lr" in fields.result(30)
