@@ -177,7 +177,8 @@ class RunsScreen(FilteredScreen, RunActions, RunPreview):
 
     def load(self, request: Request) -> Snapshot:
         before = self._snapshot
-        recalled = self._reader.recall(sort=request.sort, group=request.group) if before is None else None
+        first = before is None and not request.filter
+        recalled = self._reader.recall(sort=request.sort, group=request.group) if first else None
         listing = recalled or self._reader.read(request.filter, sort=request.sort, group=request.group)
         if before is not None and before.listing is listing:
             return before

@@ -140,3 +140,13 @@ async def test_what_was_seen_last_is_there_while_the_database_is_in_other_hands(
             listed = [row for group in screen._snapshot.listing.groups for row in group.rows]
             assert {row.run_id for row in listed if row.tags} == {rows[0].run_id}
             assert len(listed) == len(rows)
+
+
+async def test_what_was_seen_last_is_not_shown_for_what_passes_a_filter(own_voyage: Workspace) -> None:
+    list_runs(own_voyage)
+    async with OdysseyApp(own_voyage).run_test(size=(120, 40)) as pilot:
+        await settle(pilot)
+        screen = pilot.app.screen
+        screen._snapshot = None  # as after a first read that failed
+        listing = screen.load(screen.request()._replace(filter="kind=pretrain")).listing
+    assert {row.kind for group in listing.groups for row in group.rows} == {"pretrain"}
