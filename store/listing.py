@@ -55,7 +55,11 @@ class RunListing:
         """When this reader last kept what it had found."""
 
     def recall(self) -> Listed | None:
-        """What was found last, by whom ever, and may not be so any more; at once. None where nothing was."""
+        """What was found last, by whom ever, and may not be so any more; at once. None where nothing was.
+
+        ``WorkspaceError`` where the database is elsewhere, or another workspace's.
+        """
+        check_location(self._workspace)
         return _recall(self._workspace.database_path)
 
     def read(self, *, seeds: bool = True) -> Columns:

@@ -11,6 +11,7 @@ import pytest
 
 from store import listing, notes
 from store.database import lease
+from store.errors import WorkspaceError
 from store.ingest import ingest
 from store.listing import RunListing, version_of
 from store.queries.runs import list_columns
@@ -204,3 +205,15 @@ def test_the_key_of_a_run_that_was_deleted_is_forgotten(workspace: Workspace) ->
     first, second = reader.read()["seed_key"]
     assert first != before[0]
     assert second == before[1]
+
+
+def test_what_was_found_last_in_another_workspace_is_not_recalled(tmp_path: Path) -> None:
+    workspaces = [Workspace.create(tmp_path / name).root for name in ("a", "b")]
+    for root in workspaces:
+        (root / "settings.toml").write_text(f'database = "{tmp_path / "shared.duckdb"}"\n')
+    own, other = map(Workspace.open, workspaces)
+    write_finished_runs(own, 2)
+    RunListing(own).read()
+    assert RunListing(own).recall().columns["run_id"] == [FIRST, SECOND]
+    with pytest.raises(WorkspaceError, match="belongs to the workspace"):
+        RunListing(other).recall()
