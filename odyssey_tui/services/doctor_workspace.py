@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from odyssey_tui.services.doctor import Verdict
-from store.errors import ConfigError, DataError, OdysseyError
+from store.errors import ConfigError, OdysseyError
 
 if TYPE_CHECKING:
     from store.workspace import Workspace
@@ -88,16 +88,11 @@ def _judge_queue(workspace: Workspace) -> Iterator[Verdict]:
 
 
 def _find_stale(workspace: Workspace) -> list[str]:
+    from odyssey_tui.services.states import StateReader
     from odyssey_tui.services.upkeep import is_executed
 
-    return [run for run in workspace.run_ids() if _calls_active(workspace, run) and not is_executed(workspace, run)]
-
-
-def _calls_active(workspace: Workspace, run_id: str) -> bool:
-    try:
-        return workspace.run(run_id).state().state in ACTIVE
-    except DataError:
-        return False
+    states = StateReader(workspace).read()  # of runs that have ended no journal, however many there are
+    return [run for run, state in states.items() if state.state in ACTIVE and not is_executed(workspace, run)]
 
 
 def _judge_database(workspace: Workspace) -> Iterator[Verdict]:

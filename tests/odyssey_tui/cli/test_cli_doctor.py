@@ -13,7 +13,9 @@ import pytest
 
 from odyssey_tui.cli.main import run
 from odyssey_tui.services import doctor_machine, doctor_terminal
+from odyssey_tui.services.doctor_workspace import _find_stale
 from store.database import lease, lease_path
+from store.run_dir import RunDir
 from store.workspace import Workspace
 from tests.support.gpus import FakeDriver, card
 from tests.support.small_disk import filled, small_disk
@@ -204,3 +206,10 @@ def test_output_that_is_not_utf_8_is_no_error(voyage):
     verdicts = {row["check"]: row for row in json.loads(done.stdout)}
     assert done.returncode == 1
     assert verdicts["characters"]["fix"] == "export LC_ALL=C.UTF-8"
+
+
+def test_journals_of_runs_that_have_ended_well_are_not_read_for_it(voyage, monkeypatch) -> None:
+    read, state = [], RunDir.state
+    monkeypatch.setattr(RunDir, "state", lambda run: read.append(run.run_id) or state(run))
+    _find_stale(voyage)
+    assert len(read) == 3  # one that runs, one that failed, one that waits
