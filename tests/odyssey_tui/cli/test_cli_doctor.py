@@ -212,4 +212,4 @@ def test_journals_of_runs_that_have_ended_well_are_not_read_for_it(voyage, monke
     read, state = [], RunDir.state
     monkeypatch.setattr(RunDir, "state", lambda run: read.append(run.run_id) or state(run))
     _find_stale(voyage)
-    assert len(read) == 3  # one that runs, one that failed, one that waits
+    assert len(set(read)) == 3  # one that runs, one that failed, one that waits
