@@ -168,6 +168,8 @@ class ThinDriver(LinuxDriver):
         # Where terminals cannot be polled (macOS) the answer is another one, at once.
         if any(event & select.POLLHUP for _, event in poll.poll()):
             self._mute()
+            # Whatever has become of the application: that thread keeps its process alive.
+            self.exit_event.set()
             # An application that has ended needs not be told.
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._app.hang_up)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import errno
 import io
 import os
+import pty
 import random
 import re
+from threading import Event, Thread
+from types import SimpleNamespace
 
 from textual.drivers._writer_thread import MAX_QUEUED_WRITES, WriterThread
 from textual.drivers.linux_driver import LinuxDriver
@@ -77,3 +80,20 @@ def test_what_nobody_is_there_to_see_is_dropped_and_the_writing_goes_on() -> Non
     for _ in range(3 * MAX_QUEUED_WRITES):
         thread.write("x")
     thread.stop()
+
+
+def test_the_thread_that_reads_keys_ends_with_the_terminal() -> None:
+    """Even where the application has ended and told nobody: it would find the end of input again and again."""
+    leader, follower = pty.openpty()
+    driver, told = object.__new__(ThinDriver), []
+    driver.fileno, driver.exit_event, driver._debug = follower, Event(), False
+    driver._loop = SimpleNamespace(call_soon_threadsafe=told.append)
+    driver._app = SimpleNamespace(hang_up="hung up")
+    keys = Thread(target=driver.run_input_thread, daemon=True)
+    keys.start()
+    os.close(leader)
+    driver._wait_for_hangup()
+    keys.join(timeout=30)
+    assert not keys.is_alive()
+    os.close(follower)
+    assert told == ["hung up"]
