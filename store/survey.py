@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -120,20 +120,33 @@ def waiting_runs(workspace: Workspace) -> set[str]:
 
 def has_news(workspace: Workspace) -> bool:
     """Whether an ingest would find anything; looks at names and sizes only, and not at finished runs."""
+    return any(True for _ in _find_news(workspace))
+
+
+def describe_news(workspace: Workspace) -> tuple[object, ...]:
+    """What an ingest would find, as far as names and sizes tell; another value where there is more, empty for none."""
+    return tuple(_find_news(workspace))
+
+
+def _find_news(workspace: Workspace) -> Iterator[object]:
     seen = _recall(workspace)
-    if seen is None or size_of(workspace.notes) != seen.notes or reopened_runs(workspace):
-        return True
-    if not seen.closed.keys().isdisjoint(waiting_runs(workspace)):
-        return True
+    if seen is None:
+        yield None
+        return
+    if (size := size_of(workspace.notes)) != seen.notes:
+        yield size
+    yield from sorted(reopened_runs(workspace))
+    yield from sorted(seen.closed.keys() & waiting_runs(workspace))
     copies = known_copies(workspace)
     names = workspace.run_names()
-    if any(_is_run(workspace, name, copies) for name in names - seen.open.keys() - seen.closed.keys()):
-        return True
-    return any(
-        _has_changed(look_at(workspace.run(run_id)), sizes)
-        for run_id, sizes in seen.open.items()
-        if run_id in names and _is_run(workspace, run_id, copies)
-    )
+    for name in sorted(names - seen.open.keys() - seen.closed.keys()):
+        if _is_run(workspace, name, copies):
+            yield name
+    for run_id, sizes in seen.open.items():
+        if run_id in names and _is_run(workspace, run_id, copies):
+            files = look_at(workspace.run(run_id))
+            if _has_changed(files, sizes):
+                yield run_id, files.size
 
 
 def ended_runs(workspace: Workspace) -> Mapping[str, str]:

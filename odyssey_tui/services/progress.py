@@ -68,7 +68,7 @@ class PulseReader:
         WorkspaceError when the workspace has vanished.
         """
         from engine.launch.queue_state import queue_state
-        from store.ingest import has_news
+        from store.survey import describe_news
         from store.workspace import Workspace
 
         workspace = Workspace.open(self._workspace.root)
@@ -90,7 +90,7 @@ class PulseReader:
             troubles=(*self._pauses(queue.paused), *self._failures(states)),
             endings=tuple(self._endings(states)),
             logout=self._logout(queue.scheduler_pid),
-            news=(counts, database.stat().st_mtime_ns if database.exists() else 0, has_news(workspace)),
+            news=(counts, database.stat().st_mtime_ns if database.exists() else 0, describe_news(workspace)),
         )
 
     def _endings(self, states: dict[str, RunState]) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import pytest
@@ -11,6 +12,7 @@ from odyssey_tui.services.progress import PulseReader
 from odyssey_tui.services.queue import pause_queue, read_queue
 from store.errors import WorkspaceError
 from store.files import write_json
+from store.ingest import ingest
 from store.workspace import Workspace
 
 
@@ -36,6 +38,20 @@ def test_news_when_a_journal_grows(own_voyage: Workspace) -> None:
     after = reader.read()
     assert after.news != before.news
     assert dict(after.counts)["done"] == dict(before.counts)["done"] + 1
+
+
+def test_news_each_time_a_journal_grows_that_nobody_has_read(own_voyage: Workspace) -> None:
+    """Between two looks somebody may have read all there was: news before and after are not the same news."""
+    ingest(own_voyage)
+    reader = PulseReader(own_voyage)
+    run_id = next(name for name in own_voyage.run_ids() if name.startswith("adapt-docs-r0-p5-xs"))
+    seen = [reader.read().news]
+    for step in (9998, 9999):
+        line = {"seq": step, "t": 1.8e9, "event": "metric", "step": step, "tokens": step, "values": {"loss": 3.0}}
+        with own_voyage.run(run_id).latest_attempt().events.open("a") as journal:
+            journal.write(json.dumps(line) + "\n")
+        seen.append(reader.read().news)
+    assert len(set(seen)) == 3
 
 
 def test_a_pause_is_trouble_unless_somebody_asked_for_it(own_voyage: Workspace) -> None:
