@@ -33,6 +33,11 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
 """Quantities of a point and what else their columns are called, in whatever case."""
 EPOCHS = ("base_epochs", "target_epochs", "replay_epochs")
 """How often a text was read: the base text before adaptation, the domain's and the base text in it."""
+NEGATIVE_EPOCHS: tuple[Callable[[Mapping[str, Any]], bool], str] = (
+    lambda row: any((row.get(name) or 0.0) < 0 for name in EPOCHS),
+    "its epochs are negative",
+)
+"""A fault of a point, whatever else its table tells."""
 NUMBERS = frozenset(
     {"loss", "n_params", "ptpp", "adapt_tokens", "atpp", "tokens_seen", "replay_ratio", "zero_shot_loss", "seed"}
     | set(EPOCHS)
@@ -199,7 +204,7 @@ _FAULTS: tuple[tuple[Callable[[Mapping[str, Any]], bool], str], ...] = (
     ),
     (lambda row: min(row.get("adapt_tokens") or 1, row.get("atpp") or 1) < 0, "D is negative"),
     (lambda row: row.get("replay_ratio") is not None and row["replay_ratio"] < 0, "its replay ratio is negative"),
-    (lambda row: any((row.get(name) or 0.0) < 0 for name in EPOCHS), "its epochs are negative"),
+    NEGATIVE_EPOCHS,
     (lambda row: (row.get("role") or "target") not in ROLES, f"its role is none of {', '.join(ROLES)}"),
     (
         lambda row: (

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from engine.importers.columns import EPOCHS, MOST_NATS, SYNONYMS, choose_columns, read_number
+from engine.importers.columns import EPOCHS, MOST_NATS, NEGATIVE_EPOCHS, SYNONYMS, choose_columns, read_number
 from engine.importers.recorded import Unread
 from engine.importers.table import open_table
 from store.errors import ConfigError, DataError
@@ -198,7 +198,7 @@ _FAULTS: tuple[tuple[Callable[[Row], bool], str], ...] = (
     (_at_most("zero_shot_loss"), "its zero-shot loss is not positive"),
     (_at_most("quality"), "its base-corpus loss is not positive"),
     (_at_most("weight"), "its weight is not positive"),
-    (lambda row: any((row[name] or 0.0) < 0 for name in EPOCHS), "its epochs are negative"),
+    NEGATIVE_EPOCHS,
     (lambda row: row["adapt_tokens"] is not None and row["adapt_tokens"] < 0, "D is negative"),
     (_differs("adapt_tokens", "atpp"), "D is not A·N"),
     (_differs("pretrain_tokens", "ptpp"), "the tokens of pretraining are not P·N"),

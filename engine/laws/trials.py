@@ -18,6 +18,9 @@ from engine.laws.scores import score, shift_by_zero_shot
 from engine.laws.signs import check_signs
 from engine.laws.usable import refusals
 
+NOT_SCORED = "Not scored:"
+"""How a trial's notes begin to say why it predicts nothing."""
+
 
 @dataclass(frozen=True)
 class Trial:
@@ -93,7 +96,7 @@ def _judge(result: Fit, anchors: int, points: Points) -> Trial:
             if law.form.name == "dcpt":
                 scores["l0_shift"] = _score_shifted(result, predicted, scored, delta)
     except LawError as refusal:
-        notes = (f"Not scored: {refusal.message}",)
+        notes = (f"{NOT_SCORED} {refusal.message}",)
         scored = scored.select(np.zeros(len(scored), dtype=bool))
     scores["training"] = score(law.predict(result.points), result.points.loss, delta).as_dict()
     return Trial(result, anchors, points, scores, identify(result, scored), notes)

@@ -17,10 +17,6 @@ if TYPE_CHECKING:
     from odyssey_tui.plots.series import Color
 
 
-NOT_SCORED = "Not scored:"
-"""How a fit begins to say why it predicts nothing (``engine.laws.trials``)."""
-
-
 @dataclass(frozen=True)
 class Predicted:
     """One held-out point; losses in nats per token."""
@@ -122,6 +118,8 @@ def name_size(n_params: float, sizes: Mapping[float, str]) -> str:
 
 def of_table(fits: Sequence[Mapping[str, Any]]) -> list[Calibration]:
     """Those of ``fit_table``'s fits that predicted held-out rows. DataError where none did."""
+    from engine.laws.trials import NOT_SCORED
+
     found = [
         Calibration(
             f"{fit['form']} + {fit['anchors']} anchors" if fit["anchors"] else fit["form"],

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from engine.importers.columns import EPOCHS
 from odyssey_tui.services.filter import parse_filter
 from odyssey_tui.services.format import count
 from store.errors import ConfigError, DataError
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 NUMBERS = (
     *("n_params", "ptpp", "atpp", "adapt_tokens", "replay_ratio", "share", "loss", "zero_shot_loss", "quality"),
-    *("base_epochs", "target_epochs", "replay_epochs"),
+    *EPOCHS,
 )
 """Quantities that become columns of the points as they are."""
 SINGLE = ("corpus", "domain", "method", "variant", "newlines", "tokenizer")

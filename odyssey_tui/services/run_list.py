@@ -58,7 +58,9 @@ class RunLister:
         by_key = group not in FIELDS and group != UNGROUPED
         wanted = (text, sort, group, seeds)
         with self._lock:
-            rows = self._read_rows(values=chosen is None or by_key, seeds=seeds)
+            rows = self._read_rows(seeds=seeds)
+            if chosen is None or by_key:
+                self._configs.read(self._workspace, self._rows.keys())
             if self._last is not None and self._last[0] is self._rows and self._last[1] == wanted:
                 return self._last[2]
             if by_key:
@@ -83,7 +85,7 @@ class RunLister:
             self._last = self._rows, ("", sort, group, True), listing
         return listing
 
-    def _read_rows(self, *, values: bool = False, seeds: bool = False) -> list[RunRow]:
+    def _read_rows(self, *, seeds: bool = False) -> list[RunRow]:
         """The runs now. One that has not changed is the same object as before: what holds it compares in no time."""
         from engine.launch.experiments import read_launches
 
@@ -92,8 +94,6 @@ class RunLister:
         found = self._listing.read_news(before if launches == planned and seeds <= self._seeds else None, seeds=seeds)
         if found.columns:
             self._take(found, launches, seeds=seeds)
-        if values:
-            self._configs.read(self._workspace, self._rows.keys())
         return list(self._rows.values())
 
     def _take(self, found: Listed, launches: list[Launched], *, seeds: bool) -> None:
